@@ -1,0 +1,116 @@
+"""Acknowledgements: MSH, MSA and ERR in the sender's own delimiters (HL7 v2 chapter 2, "Message acknowledgement").
+
+Before version 2.5 ERR-1 names the place and MSA-3 carries the text; from 2.5 on ERR-2 is the place, ERR-3 the code (table
+0357), ERR-4 the severity. No text holds anything of the message's content.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from hawsepipe_hl7v2.header import Header
+
+_CODES = {
+    100: "Segment sequence error",
+    101: "Required field missing",
+    102: "Data type error",
+    200: "Unsupported message type",
+    201: "Unsupported event code",
+    202: "Unsupported processing id",
+    203: "Unsupported version id",
+    207: "Application internal error",
+}
+_PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?)?")
+_NO_HEADER = Header((b"MSH", b"|", b"^~\\&"), b"|", b"^~\\&")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong: the MSA-1 letter of original mode without its A (`E` or `R`), table 0357, location, a sentence."""
+
+    letter: str
+    code: int
+    location: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Modes:
+    """Whether MSH-15/16 ask for enhanced mode and when an accept acknowledgement is wanted (AL, NE, ER, SU)."""
+
+    enhanced: bool
+    accept: str
+
+
+def modes(header: Header) -> Modes:
+    """Read MSH-15 and MSH-16: both empty is original mode; with one valued the other one counts as NE."""
+    accept, application = header.word(15, 1), header.word(16, 1)
+    if not accept and not application:
+        return Modes(enhanced=False, accept="AL")
+    return Modes(enhanced=True, accept=accept or "NE")
+
+
+def code_of(mode: Modes, finding: Finding | None, *, unavailable: bool = False) -> str:
+    """Return MSA-1. `unavailable`: the message could not be stored; that is AR, or CE in enhanced mode."""
+    if mode.enhanced:
+        return "CE" if unavailable else "CA" if finding is None else f"C{finding.letter}"
+    return "AR" if unavailable else "AA" if finding is None else f"A{finding.letter}"
+
+
+def wanted(mode: Modes, code: str) -> bool:
+    """Say whether this acknowledgement is to be sent."""
+    good = code in ("AA", "CA")
+    return {"NE": False, "ER": not good, "SU": good}.get(mode.accept, True)
+
+
+def build(header: Header | None, code: str, finding: Finding | None, now: datetime, seed: bytes) -> bytes:
+    """Build an acknowledgement. `seed` (the message's digest) makes its own MSH-10; `now` is aware, in UTC."""
+    sender = header or _NO_HEADER
+    bar, marks = sender.separator, sender.encoding
+    component, subcomponent = marks[0:1], marks[3:4]
+    trigger = sender.component(9, 2)
+    kind = component.join((b"ACK", trigger, b"ACK")) if trigger else b"ACK"
+    control = sha256(seed + code.encode()).hexdigest()[:20].upper().encode()
+    fields = [b""] * 18
+    fields[0:2] = [b"MSH", marks]
+    fields[2:6] = [sender.field(5), sender.field(6), sender.field(3), sender.field(4)]
+    fields[6] = f"{now:%Y%m%d%H%M%S}+0000".encode()
+    fields[8:12] = [kind, control, sender.field(11) or b"P", sender.field(12) or b"2.5.1"]
+    fields[17] = sender.field(18)
+    while not fields[-1]:
+        fields.pop()
+    msa = [b"MSA", code.encode(), sender.field(10)]
+    segments = [bar.join(fields)]
+    old = _version(sender) < (2, 5)
+    if finding is None:
+        segments.append(bar.join(msa))
+    else:
+        if old:
+            msa.append(finding.text.encode("ascii", "replace"))
+        segments += [bar.join(msa), _error(finding, bar, component, subcomponent, old=old)]
+    return b"\r".join(segments) + b"\r"
+
+
+def _error(finding: Finding, bar: bytes, component: bytes, subcomponent: bytes, *, old: bool) -> bytes:
+    place = _PLACE.fullmatch(finding.location)
+    name, number, field, repetition, part = place.groups() if place else ("", None, None, None, None)
+    meaning = [str(finding.code).encode(), _CODES[finding.code].encode(), b"HL70357"]
+    where = [(name or "").encode()]
+    if name:
+        where.append((number or "1").encode())
+    if field:
+        where.append(field.encode())
+    if old:
+        where += [b""] * (3 - len(where))
+        return bar.join((b"ERR", component.join((*where, subcomponent.join(meaning)))))
+    if part:
+        where += [(repetition or "1").encode(), part.encode()]
+    return bar.join((b"ERR", b"", component.join(where).rstrip(component), component.join(meaning), b"E"))
+
+
+def _version(header: Header) -> tuple[int, ...]:
+    parts = header.word(12, 1).split(".")
+    return tuple(int(part) for part in parts if part.isdigit()) or (2, 5)

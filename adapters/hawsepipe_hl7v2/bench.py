@@ -1,0 +1,196 @@
+"""The state of one translation: drafts of resources, findings, and where each value came from.
+
+Everything here lives for one message and is thrown away with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Any, NamedTuple
+
+from hawsepipe import Change, Issue, Method, Severity, Trail
+
+from hawsepipe_hl7v2.message import Message, Segment
+from hawsepipe_hl7v2.naming import Naming, resource_id
+from hawsepipe_hl7v2.paths import place
+from hawsepipe_hl7v2.times import offset_zone
+
+Leaf = tuple[str, str]
+"""A path below a value (`.given[0]`, empty for the value itself) and the source of what is there (`PID-5.2`)."""
+Converted = tuple[Any, list[Leaf]]
+"""A converted value with its leaves."""
+Convert = Callable[["Bench", str, str], Converted | None]
+"""Turns a repetition or component as sent, found at a location, into a FHIR value; None when there is nothing to write."""
+
+
+class Event(NamedTuple):
+    """MSH-9 and what the events table says about it. `snapshot`: the message speaks for the patient and the visit."""
+
+    type: str
+    trigger: str
+    mapped: bool
+    snapshot: bool
+    encounter: str | None
+    settled: bool
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """A node of the message's group structure, with the resources that play a role in it."""
+
+    name: str
+    parent: Group | None
+    number: int = 1
+    segments: list[Segment] = field(default_factory=list)
+    roles: dict[str, Draft] = field(default_factory=dict)
+    highest: int = -1
+
+    def role(self, name: str) -> Draft | None:
+        """Return the resource in a role, of this group or of one around it."""
+        group: Group | None = self
+        while group is not None:
+            if (draft := group.roles.get(name)) is not None:
+                return draft
+            group = group.parent
+        return None
+
+    def segment(self, name: str) -> Segment | None:
+        """Return the first segment of a name, of this group or of one around it."""
+        group: Group | None = self
+        while group is not None:
+            for segment in group.segments:
+                if segment.name == name:
+                    return segment
+            group = group.parent
+        return None
+
+
+class Draft:
+    """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all)."""
+
+    __slots__ = ("body", "cleared", "id", "keep", "method", "trail", "type", "union")
+
+    def __init__(self, type_: str, id_: str, method: Method, union: Iterable[str]) -> None:
+        self.type = type_
+        self.id = id_
+        self.method = method
+        self.union = set(union)
+        self.keep: set[str] = set()
+        self.cleared: set[str] = set()
+        self.body: dict[str, Any] = {"resourceType": type_, "id": id_}
+        self.trail: list[Leaf] = []
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """A FHIR Reference to it."""
+        return {"reference": f"{self.type}/{self.id}"}
+
+    def put(self, path: str, value: Any, source: str = "") -> None:
+        """Write a value at a path (the syntax of `paths`), unless an earlier one is there."""
+        written = place(path)(self.body, value)
+        if written is not None and source:
+            self.trail.append((written, source))
+
+    def put_converted(self, path: str, converted: Converted | None) -> None:
+        """Write what a converter gave, with its trail."""
+        if converted is None:
+            return
+        written = place(path)(self.body, converted[0])
+        if written is not None:
+            self.trail += [(written + below, source) for below, source in converted[1]]
+
+    def change(self) -> Change:
+        """Return the finished change."""
+        merge = self.method is Method.MERGE
+        elements = self.body.keys() - {"resourceType", "id"}
+        keep = (elements - self.union) if "*" in self.keep else self.keep & elements
+        return Change(
+            self.method,
+            self.type,
+            self.id,
+            self.body,
+            remove=frozenset(self.cleared - elements) if merge else frozenset(),
+            union=frozenset(self.union & elements) if merge else frozenset(),
+            keep=frozenset(keep) if merge else frozenset(),
+        )
+
+    def trails(self) -> list[Trail]:
+        """Return where every value came from, in the order of writing."""
+        reference = f"{self.type}/{self.id}"
+        return [Trail(reference, path, source) for path, source in self.trail]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the settings say, ready for use."""
+
+    naming: Naming
+    zone: tzinfo | None
+    patient_identity: tuple[str, ...]
+    codes: Mapping[str, Any]
+    converts: Mapping[str, Callable[[Bench, str, str, dict[str, Any]], list[Leaf]]]
+
+
+class Bench:
+    """One message on its way to FHIR."""
+
+    def __init__(self, message: Message, site: Site, event: Event) -> None:
+        self.message = message
+        self.site = site
+        self.naming = site.naming
+        self.event = event
+        self.drafts: dict[tuple[str, str], Draft] = {}
+        self.issues: list[Issue] = []
+        self.group = Group("message", None)
+        header = message.segments[0]
+        self.sender = header.text(4) or header.text(3)
+        self.control = "|".join((header.text(3), header.text(4), header.text(10)))
+        self.zone = offset_zone(header.text(7)) or site.zone
+        self.cache: dict[tuple[str, str], Any] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def issue(self, severity: Severity, cause: str, location: str, text: str) -> None:
+        """Note a finding; the same one again counts once."""
+        issue = Issue(severity, cause, location, text)
+        if issue not in self.issues:
+            self.issues.append(issue)
+
+    def inform(self, location: str, text: str) -> None:
+        """Note something that a mapping left out or made up."""
+        self.issue(Severity.INFORMATION, "mapping", location, text)
+
+    def warn(self, cause: str, location: str, text: str) -> None:
+        """Note something that somebody should look at."""
+        self.issue(Severity.WARNING, cause, location, text)
+
+    def draft(self, type_: str, key: str, method: Method = Method.MERGE, union: Iterable[str] = ("identifier",)) -> Draft:
+        """Return the draft of a resource by its business key, made on the first call."""
+        known = (type_, key)
+        draft = self.drafts.get(known)
+        if draft is None:
+            draft = self.drafts[known] = Draft(type_, resource_id(type_, key), method, union)
+        return draft
+
+    def distinct(self, type_: str, key: str) -> str:
+        """Return the key, or for the n-th use of it in this message the key with its number."""
+        count = self._seen[type_, key] = self._seen.get((type_, key), 0) + 1
+        return key if count == 1 else f"{key}|#{count}"
+
+    def subject(self) -> str:
+        """Return what the current patient's resources hang on: its id, or the message's own key."""
+        patient = self.group.role("patient")
+        return patient.id if patient else self.control
+
+    def text(self, raw: str) -> str:
+        """Return a raw value as text; `\"\"` is empty."""
+        return "" if raw == '""' else self.message.text(raw)
+
+    def parts(self, raw: str) -> list[str]:
+        """Split a repetition into components as text."""
+        return [self.text(part) for part in raw.split(self.message.delimiters.component)]
+
+    def sub(self, raw: str) -> str:
+        """Return a component as if its subcomponents were components."""
+        return raw.replace(self.message.delimiters.subcomponent, self.message.delimiters.component)

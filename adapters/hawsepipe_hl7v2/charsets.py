@@ -1,0 +1,52 @@
+"""Bytes to text by MSH-18 (HL7 table 0211)."""
+
+from __future__ import annotations
+
+from hawsepipe import MessageError
+
+from hawsepipe_hl7v2.header import BOM, Header
+
+_CODECS = {
+    "ASCII": "ascii",
+    "UNICODE UTF-8": "utf-8",
+    "UNICODE": "utf-8",
+    "UTF-8": "utf-8",
+    "UTF8": "utf-8",
+    "ISO IR6": "ascii",
+    "ISO IR14": "iso2022_jp",
+    "ISO IR87": "iso2022_jp",
+    "ISO IR159": "iso2022_jp_1",
+    "GB 18030-2000": "gb18030",
+    "KS X 1001": "euc_kr",
+    "CNS 11643-1992": "euc_tw",
+    "BIG-5": "big5",
+} | {f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)}
+# cp1252 is what many senders mean; it is only ever chosen by a setting, never guessed.
+FALLBACKS = {"ascii": "ascii", "utf-8": "utf-8", "latin-1": "iso8859_1", "cp1252": "cp1252"}
+"""The names that the `charset` setting takes, with Python's names."""
+
+
+def codec_of(header: Header, fallback: str) -> str:
+    """Return Python's name for the message's character set: MSH-18, else `fallback` (a name of FALLBACKS).
+
+    A repeated MSH-18 names the sets that escapes of ISO 2022 switch to; the richest one wins. Raises MessageError.
+    """
+    declared = header.field(18)
+    if not declared:
+        return FALLBACKS[fallback]
+    names = [part.strip().decode("ascii", "replace").upper() for part in declared.split(header.encoding[1:2])]
+    codecs = [_CODECS.get(name, "") for name in names if name]
+    if not codecs or "" in codecs:
+        raise MessageError("parse", "MSH-18", "the character set is not supported")
+    return max(codecs, key=lambda codec: codec != "ascii") if codecs[0] == "ascii" else codecs[-1]
+
+
+def decode(body: bytes, codec: str) -> str:
+    """Decode a whole message, without a byte order mark. Raises MessageError when the bytes contradict the codec."""
+    start = len(BOM) if body.startswith(BOM) else 0
+    if start:
+        codec = "utf-8"
+    try:
+        return body[start:].decode(codec)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise MessageError("parse", "MSH-18", "the bytes are not in the declared or expected character set") from error

@@ -1,0 +1,297 @@
+"""Converters of v2 data types that need a decision; plain moves are in `hl7v2/datatypes.json`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Any
+
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
+from hawsepipe_hl7v2.primitives import first, number
+
+_CODING_PARTS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
+_DIGITS = re.compile(r"[^0-9A-Za-z+]")
+_MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
+_INTERNET = ("INTERNET", "X.400")
+_COMPARATORS = frozenset({"<", "<=", ">=", ">"})
+UCUM = "http://unitsofmeasure.org"
+
+
+def concept(table: str = "") -> Convert:
+    """CE, CWE, CNE, CF, IS or ID to CodeableConcept, with up to three codings.
+
+    With a table its target coding comes first and the sender's own coding stays; an unmapped code is reported.
+    """
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        parts = bench.parts(raw)
+        codings: list[dict[str, Any]] = []
+        leaves: list[Leaf] = []
+        source = bench.site.codes[table]["source"] if table else ""
+        for code_at, display_at, system_at, version_at in _CODING_PARTS:
+            coding = _coding(bench, parts, (code_at, display_at, system_at, version_at), source if code_at == 0 else "")
+            if coding is None:
+                continue
+            if code_at == 0 and table:
+                _mapped(bench, table, coding, where, codings, leaves)
+            at = f".coding[{len(codings)}]"
+            for key, part in (("code", code_at), ("display", display_at), ("system", system_at), ("version", version_at)):
+                if key in coding and part < len(parts) and parts[part]:
+                    leaves.append((f"{at}.{key}", f"{where}.{part + 1}"))
+            if coding not in codings:
+                codings.append(coding)
+        value: dict[str, Any] = {"coding": codings} if codings else {}
+        text, text_at = _original(parts)
+        if text:
+            value["text"] = text
+            leaves.append((".text", f"{where}.{text_at + 1}"))
+        for at, part in enumerate(parts):
+            if part and at > 12:
+                bench.inform(f"{where}.{at + 1}", "this component has no place in the target")
+        return (value, leaves) if value else None
+
+    return convert
+
+
+def _coding(bench: Bench, parts: list[str], at: tuple[int, int, int, int], source: str) -> dict[str, Any] | None:
+    count = len(parts)
+    code, display, system, version = (parts[index] if index < count else "" for index in at)
+    if not code or len(code.split()) != 1 and "  " in code:
+        return None
+    uri = bench.naming.coding_system(system) or source
+    coding: dict[str, Any] = {}
+    if uri:
+        coding["system"] = uri
+    if version:
+        coding["version"] = version
+    coding["code"] = " ".join(code.split())
+    if display:
+        coding["display"] = display
+    return coding
+
+
+def _mapped(
+    bench: Bench, table: str, coding: dict[str, Any], where: str, codings: list[dict[str, Any]], leaves: list[Leaf]
+) -> None:
+    entry = bench.site.codes[table]
+    target = entry["codes"].get(coding["code"]) or entry["codes"].get(coding["code"].upper())
+    if target is None:
+        if coding.get("system") == entry["source"]:
+            bench.warn("code", f"{where}.1", f"a code that table {table} does not map; kept as it is")
+        return
+    if coding.get("system") in (entry["source"], entry["system"]):
+        leaves.append((".coding[0].code", f"{where}.1"))
+        codings.append({"system": entry["system"], "code": target})
+
+
+def _original(parts: list[str]) -> tuple[str, int]:
+    """CWE.9, or a display without a code."""
+    if len(parts) > 8 and parts[8]:
+        return parts[8], 8
+    if not parts[0] and len(parts) > 1 and parts[1]:
+        return parts[1], 1
+    return ("", 0)
+
+
+def coding(table: str) -> Convert:
+    """A code to Coding by a table; an unmapped one keeps its v2 code and system and is reported."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        text = first(bench, raw)
+        if not text:
+            return None
+        entry = bench.site.codes[table]
+        target = entry["codes"].get(text.upper())
+        if target is None:
+            bench.warn("code", where, f"a code that table {table} does not map; kept as it is")
+            return {"system": entry["source"], "code": text}, [(".code", where)]
+        return {"system": entry["system"], "code": target}, [(".code", where)]
+
+    return convert
+
+
+def typed(table: str) -> Convert:
+    """A code to a CodeableConcept with one coding in a fixed system, unchanged (identifier types)."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        text = first(bench, raw)
+        system = bench.site.codes[table]["system"]
+        return ({"coding": [{"system": system, "code": text}]}, [(".coding[0].code", where)]) if text else None
+
+    return convert
+
+
+def authority(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to the URI of a naming system."""
+    parts = [*bench.parts(raw), "", "", ""]
+    uri = bench.naming.authority(parts[0], parts[1], parts[2])
+    return (uri, [("", where)]) if uri else None
+
+
+def authority_name(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to a Reference that only names the authority."""
+    name = next((part for part in bench.parts(raw) if part), "")
+    return ({"display": name}, [(".display", where)]) if name else None
+
+
+def street(bench: Bench, raw: str, where: str) -> Converted | None:
+    """SAD to one address line: the street address, else number and street name."""
+    parts = [*bench.parts(raw), "", "", ""]
+    line = parts[0] or " ".join(part for part in (parts[2], parts[1]) if part)
+    return (line, [("", where)]) if line else None
+
+
+def contact_point(use: str = "") -> Convert:
+    """XTN to ContactPoint; `use` counts when XTN.2 tells none.
+
+    The number is XTN.12 as formatted, else put together from XTN.5 to XTN.8, else XTN.1; an internet address is XTN.4.
+    """
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        parts = [*bench.parts(raw), *([""] * 18)]
+        codes = bench.site.codes
+        value: dict[str, Any] = {}
+        leaves: list[Leaf] = []
+        kind = parts[2]
+        internet = kind.upper() in _INTERNET or parts[1].upper() == "NET" or (not kind and parts[3] and not parts[0])
+        at = 3 if internet and parts[3] else 11 if parts[11] else 6 if parts[6] else 0
+        text = _telephone(parts) if at == 6 else parts[at]
+        if not text:
+            return None
+        system = "email" if internet else codes["TelecommunicationEquipmentType"]["codes"].get(kind)
+        mobile = kind == "CP" or parts[1] == "PRS"
+        value["system"] = system or ("other" if kind else "email" if "@" in text else "phone")
+        if kind:
+            leaves.append((".system", f"{where}.3"))
+        value["value"] = text
+        leaves.append((".value", f"{where}.{at + 1}"))
+        told = "mobile" if mobile else codes["TelecommunicationUseCode"]["codes"].get(parts[1]) or use
+        if told:
+            value["use"] = told
+            if parts[1]:
+                leaves.append((".use", f"{where}.2"))
+        extensions = []
+        for index, name in ((4, "country"), (5, "area"), (6, "local"), (7, "extension")):
+            if parts[index]:
+                url = f"http://hl7.org/fhir/StructureDefinition/contactpoint-{name}"
+                leaves.append((f".extension[{len(extensions)}].valueString", f"{where}.{index + 1}"))
+                extensions.append({"url": url, "valueString": parts[index]})
+        if extensions:
+            value["extension"] = extensions
+        return value, leaves
+
+    return convert
+
+
+def _telephone(parts: list[str]) -> str:
+    country = f"+{parts[4].lstrip('+')}" if parts[4] else ""
+    extension = f"X{parts[7]}" if parts[7] else ""
+    return " ".join(part for part in (country, parts[5], parts[6], extension) if part)
+
+
+def phone_key(raw: str) -> str:
+    """Return what tells telephone numbers apart: their digits."""
+    return _DIGITS.sub("", raw)
+
+
+def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE to the unit parts of a Quantity: the code and system when both are told, the unit always."""
+    parts = [*bench.parts(raw), "", "", ""]
+    system = bench.naming.coding_system(parts[2])
+    value: dict[str, Any] = {}
+    leaves: list[Leaf] = []
+    unit = parts[1] or parts[0]
+    if unit:
+        value["unit"] = unit
+        leaves.append((".unit", f"{where}.{2 if parts[1] else 1}"))
+    if parts[0] and system and " " not in parts[0]:
+        value["system"], value["code"] = system, parts[0]
+        leaves += [(".system", f"{where}.3"), (".code", f"{where}.1")]
+    return (value, leaves) if value else None
+
+
+def structured_numeric(bench: Bench, raw: str, unit: dict[str, Any]) -> tuple[str, Any] | None:
+    """SN to the value element's suffix (`Quantity`, `Range`, `Ratio`, `String`) and its value; None when it is empty."""
+    parts = [*bench.parts(raw), "", "", "", ""]
+    comparator, low, separator, high = parts[:4]
+    left, right = number(low) if low else None, number(high) if high else None
+    comparator = "" if comparator == "=" else comparator
+    if left is not None and separator == "-" and right is not None and not comparator:
+        return "Range", {"low": {"value": left} | unit, "high": {"value": right} | unit}
+    if left is not None and separator in (":", "/") and right is not None and comparator in ("", *_COMPARATORS):
+        numerator = ({"comparator": comparator} if comparator else {}) | {"value": left}
+        return "Ratio", {"numerator": numerator, "denominator": {"value": right}}
+    if left is not None and not separator and not high and comparator in ("", *_COMPARATORS):
+        return "Quantity", ({"comparator": comparator} if comparator else {}) | {"value": left} | unit
+    text = " ".join(part for part in (*parts[:4], unit.get("unit", "")) if part)
+    return ("String", text) if text else None
+
+
+def attachment(bench: Bench, raw: str, where: str) -> Converted | None:
+    """ED to Attachment: the data as Base64, whatever their encoding was; data that do not decode are reported."""
+    parts = [*raw.split(bench.message.delimiters.component), "", "", "", "", ""]
+    kind, subtype, encoding = (bench.text(part) for part in parts[1:4])
+    delimiters = bench.message.delimiters
+    # Base64 contains none of the delimiters, so data of a wrong encoding may have been cut at a `^`.
+    data = delimiters.component.join(parts[4:]).rstrip(delimiters.component)
+    leaves: list[Leaf] = [(".data", f"{where}.5")]
+    value: dict[str, Any] = {}
+    mime = _mime(kind, subtype)
+    if mime:
+        value["contentType"] = mime
+        leaves.append((".contentType", f"{where}.3"))
+    try:
+        if encoding.upper() == "BASE64":
+            clean = "".join(bench.text(data).split())
+            base64.b64decode(clean, validate=True)
+            value["data"] = clean
+        elif encoding.upper() == "HEX":
+            value["data"] = base64.b64encode(bytes.fromhex(bench.text(data))).decode()
+        else:
+            value["data"] = base64.b64encode(bench.text(data).encode()).decode()
+    except (binascii.Error, ValueError):
+        bench.warn("parse", f"{where}.5", "the data are not in the encoding that ED.4 tells; left out")
+        return None
+    return (value, leaves) if value["data"] else None
+
+
+def pointer(bench: Bench, raw: str, where: str) -> Converted | None:
+    """RP to Attachment."""
+    parts = [*bench.parts(raw), "", "", "", ""]
+    if not parts[0]:
+        return None
+    value = {"url": "".join(parts[0].split())}
+    mime = _mime(parts[2], parts[3])
+    leaves: list[Leaf] = [(".url", f"{where}.1")]
+    if mime:
+        value["contentType"] = mime
+        leaves.append((".contentType", f"{where}.3"))
+    return value, leaves
+
+
+def _mime(kind: str, subtype: str) -> str:
+    """Return a MIME type of tables 0191 and 0291, empty when the parts make none."""
+    known = {"PDF": "application/pdf", "JPEG": "image/jpeg", "PNG": "image/png", "RTF": "application/rtf", "HTML": "text/html"}
+    if "/" in subtype and _MIME.fullmatch(subtype):
+        return subtype
+    if subtype.upper() in known:
+        return known[subtype.upper()]
+    group = {"AP": "application", "IM": "image", "TEXT": "text", "AU": "audio"}.get(kind.upper(), kind.lower())
+    joined = f"{group}/{subtype.lower()}"
+    return joined if kind and subtype and _MIME.fullmatch(joined) else ""
+
+
+DATATYPES: dict[str, Convert] = {
+    "CodeableConcept": concept(),
+    "authority": authority,
+    "authorityName": authority_name,
+    "street": street,
+    "ContactPoint": contact_point(),
+    "QuantityUnit": quantity_unit,
+    "Attachment": attachment,
+    "AttachmentPointer": pointer,
+}
+"""Converters by the name that `via` uses."""
+PARAMETERS = {"CodeableConcept": concept, "Coding": coding, "typed": typed, "ContactPoint": contact_point}
+"""Converters that take a parameter: `CodeableConcept:MaritalStatus`."""

@@ -1,0 +1,12 @@
+"""The named functions that tables call: identities of resources, decisions, predicates. One place lists them all."""
+
+from __future__ import annotations
+
+from hawsepipe_hl7v2 import encounters, patients, results, vaccinations
+
+IDENTITIES = {**patients.IDENTITIES, **encounters.IDENTITIES, **results.IDENTITIES, **vaccinations.IDENTITIES}
+"""Business keys: (bench, segment) → key, None when the segment makes no resource."""
+DECISIONS = {**patients.DECISIONS, **encounters.DECISIONS, **results.DECISIONS, **vaccinations.DECISIONS}
+"""Functions that write by themselves: (bench, draft, segment)."""
+PREDICATES = {**patients.PREDICATES, **encounters.PREDICATES, **results.PREDICATES, **vaccinations.PREDICATES}
+"""Conditions of `when`: (bench, segment) → bool."""

@@ -1,0 +1,149 @@
+"""Visits: identity, status, class, diagnoses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe import Severity
+
+from hawsepipe_hl7v2.bench import Bench, Draft
+from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.message import Segment
+from hawsepipe_hl7v2.patients import identifier_key
+from hawsepipe_hl7v2.primitives import PRIMITIVES
+
+_DIAGNOSIS_ROLES = {"A": "AD", "W": "AD", "F": "DD"}
+_ROLE_SYSTEM = "http://terminology.hl7.org/CodeSystem/diagnosis-role"
+
+
+def encounter(bench: Bench, segment: Segment) -> str | None:
+    """PV1-19 (visit number), else PV1-50; else the patient with PID-18 or PV1-44; else this message alone."""
+    for number in (19, 50):
+        if segment.text(number):
+            return identifier_key(bench, segment.repetitions(number)[0])
+    person = bench.group.segment("PID")
+    if person is not None and person.text(18):
+        return f"{bench.subject()}|account|{identifier_key(bench, person.repetitions(18)[0])}"
+    if segment.text(44):
+        return f"{bench.subject()}|admitted|{segment.text(44)}"
+    bench.issue(
+        Severity.WARNING,
+        "required",
+        f"{segment.label}-19",
+        "the visit has no number, account or time: later messages cannot be joined to it",
+    )
+    return f"{bench.subject()}|message|{bench.control}"
+
+
+def status(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Decide Encounter.status.
+
+    1. an event that says it (A03 finished, A11 cancelled, A13 in progress …); 2. PV1-45: finished; 3. the class: P planned, U
+    unknown, else in progress. A status by the third rule, or of an update event, never reopens what is stored.
+    """
+    event = bench.event
+    if event.encounter is not None and event.settled:
+        draft.put("status", event.encounter, "MSH-9.2")
+        return
+    if segment.text(45):
+        draft.put("status", "finished", f"{segment.label}-45")
+    elif event.encounter is not None:
+        draft.put("status", event.encounter, "MSH-9.2")
+    else:
+        by_class = {"P": "planned", "U": "unknown"}.get(segment.text(2), "in-progress")
+        draft.put("status", by_class, f"{segment.label}-2")
+        draft.keep.add("status")
+
+
+def period(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV1-44 and PV1-45. A cancelled discharge has no end, even when the sender repeats it."""
+    start = PRIMITIVES["dateTime"](bench, segment.field(44), f"{segment.label}-44")
+    draft.put_converted("period.start", start)
+    if bench.event.trigger == "A13":
+        draft.union.discard("period")
+        if segment.text(45):
+            bench.inform(f"{segment.label}-45", "the discharge is cancelled; its time is left out")
+        return
+    end = PRIMITIVES["dateTime"](bench, segment.field(45), f"{segment.label}-45")
+    if end is None and bench.event.trigger == "A03":
+        trigger = bench.message.first("EVN")
+        if trigger is not None and trigger.text(6):
+            end = PRIMITIVES["dateTime"](bench, trigger.field(6), "EVN-6")
+    draft.put_converted("period.end", end)
+
+
+def visit_number(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV1-19 as a visit number (VN) and PV1-50 as it is."""
+    for number in (19, 50):
+        for index, raw in enumerate(segment.repetitions(number)):
+            where = f"{segment.label}-{number}" + (f"[{index + 1}]" if index else "")
+            value: dict[str, Any] = {}
+            leaves = bench.site.converts["CX"](bench, raw, where, value)
+            if "value" not in value:
+                continue
+            value.setdefault("system", bench.naming.facility(bench.sender))
+            if number == 19:
+                system = "http://terminology.hl7.org/CodeSystem/v2-0203"
+                value.setdefault("type", {"coding": [{"system": system, "code": "VN"}]})
+            draft.put_converted("identifier[]", (value, leaves))
+
+
+def length_of_stay(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV2-11 in days."""
+    converted = PRIMITIVES["decimal"](bench, segment.field(11), f"{segment.label}-11")
+    if converted is not None:
+        value = {"value": converted[0], "unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
+        draft.put_converted("length", (value, [(".value", converted[1][0][1])]))
+
+
+def condition(bench: Bench, segment: Segment) -> str | None:
+    """DG1-20 when it is valued, else patient, visit and diagnosis."""
+    code = segment.text(3) or segment.text(3, 2) or segment.text(4)
+    if segment.text(20):
+        return f"{bench.subject()}|{segment.text(20)}|{segment.text(20, 2)}"
+    if not code:
+        return None
+    visit = bench.group.role("encounter")
+    key = "|".join((bench.subject(), visit.id if visit else "", code.casefold(), segment.text(6)))
+    return bench.distinct("Condition", key)
+
+
+def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Put the condition into Encounter.diagnosis, with DG1-6 as use and DG1-15 as rank."""
+    visit = bench.group.role("encounter")
+    if visit is None:
+        return
+    value: dict[str, Any] = {"condition": draft.reference}
+    leaves = [(".condition.reference", f"{segment.label}-3")]
+    role = segment.text(6)
+    if role:
+        use = concept()(bench, segment.field(6), f"{segment.label}-6")
+        codings = list(use[0].get("coding", ())) if use else []
+        system = "http://terminology.hl7.org/CodeSystem/v2-0052"
+        codings = [{"system": system} | coding for coding in codings]
+        if role in _DIAGNOSIS_ROLES:
+            codings.insert(0, {"system": _ROLE_SYSTEM, "code": _DIAGNOSIS_ROLES[role]})
+        if codings:
+            value["use"] = {"coding": codings}
+            leaves.append((".use.coding[0].code", f"{segment.label}-6"))
+    rank = segment.text(15)
+    if rank.isascii() and rank.isdigit() and 0 < int(rank[:9]):
+        value["rank"] = int(rank[:9])
+        leaves.append((".rank", f"{segment.label}-15"))
+    visit.put_converted("diagnosis[]", (value, leaves))
+
+
+def diagnosis_removed(_bench: Bench, segment: Segment) -> bool:
+    """DG1-21 says that the diagnosis is deleted."""
+    return segment.text(21) == "D"
+
+
+IDENTITIES = {"encounter": encounter, "condition": condition}
+DECISIONS = {
+    "encounter-status": status,
+    "encounter-period": period,
+    "visit-number": visit_number,
+    "length-of-stay": length_of_stay,
+    "encounter-diagnosis": diagnosis,
+}
+PREDICATES = {"diagnosis-removed": diagnosis_removed}

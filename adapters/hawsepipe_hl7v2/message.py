@@ -1,0 +1,137 @@
+"""A v2 message as a value: split lazily, unescaped only where somebody reads.
+
+Locations are written as people say them: `PID-3[2].4` is the fourth component of the second repetition of PID-3; `OBX[2]-5`
+is in the second OBX. A first repetition or segment carries no number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hawsepipe import MessageError
+
+from hawsepipe_hl7v2.charsets import codec_of, decode
+from hawsepipe_hl7v2.escapes import Delimiters, unescape
+from hawsepipe_hl7v2.header import read_header
+
+DELETE = '""'
+"""The content of a field that the sender wants deleted."""
+_ENDS = re.compile(r"\r\n|\r|\n")
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+
+
+class Segment:
+    """One segment. `number` counts segments of its name from 1, `position` all segments of the message from 0."""
+
+    __slots__ = ("_fields", "delimiters", "message", "name", "number", "position", "raw")
+
+    def __init__(self, message: Message, name: str, raw: str, number: int, position: int) -> None:
+        self.message = message
+        self.delimiters = message.delimiters
+        self.name = name
+        self.raw = raw
+        self.number = number
+        self.position = position
+        self._fields: list[str] | None = None
+
+    @property
+    def label(self) -> str:
+        """`OBX`, or `OBX[2]` for the second one."""
+        return self.name if self.number == 1 else f"{self.name}[{self.number}]"
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields as sent, by number; entry 0 is the name. MSH-1 is the separator."""
+        if self._fields is None:
+            parts = self.raw.split(self.delimiters.field)
+            if self.name == "MSH":
+                parts.insert(1, self.delimiters.field)
+            self._fields = parts
+        return self._fields
+
+    def field(self, number: int) -> str:
+        """Return a field as sent, with repetitions and escapes; empty when absent."""
+        fields = self.fields
+        return fields[number] if number < len(fields) else ""
+
+    def repetitions(self, number: int) -> list[str]:
+        """Return the repetitions of a field as sent; none for an empty field."""
+        raw = self.field(number)
+        if not raw:
+            return []
+        return raw.split(self.delimiters.repetition) if self.delimiters.repetition in raw else [raw]
+
+    def component(self, number: int, component: int = 1, repetition: int = 1) -> str:
+        """Return a component as sent (with its subcomponents); empty when absent."""
+        repetitions = self.repetitions(number)
+        if repetition > len(repetitions):
+            return ""
+        parts = repetitions[repetition - 1].split(self.delimiters.component)
+        return parts[component - 1] if component <= len(parts) else ""
+
+    def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
+        """Return one value, unescaped and stripped; empty when absent or `\"\"`."""
+        parts = self.component(number, component, repetition).split(self.delimiters.subcomponent)
+        raw = parts[subcomponent - 1] if subcomponent <= len(parts) else ""
+        return "" if raw == DELETE else self.message.text(raw)
+
+
+class Message:
+    """A parsed message. `joined` tells how many lines were no segments and went to the segment before."""
+
+    __slots__ = ("codec", "delimiters", "event", "joined", "segments", "type", "version")
+
+    def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
+        self.delimiters = delimiters
+        self.codec = codec
+        self.joined = 0
+        self.segments = tuple(self._split(text))
+        header = self.segments[0]
+        trigger = self.first("EVN")
+        self.type = header.text(9, 1)
+        self.event = header.text(9, 2) or (trigger.text(1) if trigger else "")
+        self.version = header.text(12)
+
+    def _split(self, text: str) -> Iterator[Segment]:
+        separator = self.delimiters.field
+        lines: list[str] = []
+        for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
+            if not line or line.isspace():
+                continue
+            if _NAME.match(line) and (len(line) == 3 or line[3] == separator):
+                lines.append(line)
+            elif lines:
+                # A bare line break inside a value: what follows still belongs to the segment before it.
+                lines[-1] += f"\n{line}"
+                self.joined += 1
+            else:
+                raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")
+        counts: dict[str, int] = {}
+        for position, line in enumerate(lines):
+            name = line[:3]
+            number = counts[name] = counts.get(name, 0) + 1
+            if name == "MSH" and number > 1:
+                raise MessageError("structure", "MSH[2]", "there is a second MSH segment")
+            yield Segment(self, name, line, number, position)
+
+    def first(self, name: str) -> Segment | None:
+        """Return the first segment of a name."""
+        return next((segment for segment in self.segments if segment.name == name), None)
+
+    def text(self, raw: str) -> str:
+        """Return a raw value as text: unescaped, stripped of white space around it and of control characters."""
+        if self.delimiters.escape in raw:
+            raw = unescape(raw, self.delimiters, self.codec)
+        if not raw.isprintable():
+            raw = "".join(mark for mark in raw if mark >= " " or mark in "\t\r\n")
+        return raw.strip()
+
+
+def parse(body: bytes, charset: str = "ascii") -> Message:
+    """Parse a message. `charset` (a name of charsets.FALLBACKS) counts when MSH-18 is empty. Raises MessageError only."""
+    header = read_header(body)
+    codec = codec_of(header, charset)
+    marks = header.encoding.decode("ascii")
+    delimiters = Delimiters(header.separator.decode("ascii"), *marks[:4], truncation=marks[4:])
+    return Message(decode(body, codec), delimiters, codec)

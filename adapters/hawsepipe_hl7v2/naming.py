@@ -1,0 +1,66 @@
+"""Names of things outside the message: naming systems, coding systems, resource ids.
+
+An assigning authority (HD) becomes a URI by the first of: the `systems` setting for its namespace or universal id; its OID or UUID
+as a URN; a URI or DNS name as it stands; `urn:hawsepipe:authority:<namespace>`. A namespace without a universal id is
+taken to mean the same in every message of one installation, because HL7 table 0363 is one per site; where two senders use one
+namespace for different things the setting must tell them apart. An identifier without any authority belongs to the sending
+facility: `urn:hawsepipe:facility:<MSH-4>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+from uuid import UUID, uuid5
+
+NAMESPACE = UUID("6f1c2a52-7a0e-5d0b-9d8e-4c5b2f0e7a11")
+"""The namespace of ids made from business identifiers. It must never change: ids would."""
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){1,}")
+_TABLE = re.compile(r"(?:HL7|L7)?-?0*(\d{1,4})", re.IGNORECASE)
+
+
+class Naming:
+    """Naming for one installation. `systems` is the setting, `coding` the known coding systems (table 0396)."""
+
+    def __init__(self, systems: Mapping[str, str], coding: Mapping[str, str]) -> None:
+        self._systems = dict(systems)
+        self._coding = {key.upper(): value for key, value in coding.items()}
+
+    def authority(self, namespace: str, universal: str, kind: str) -> str:
+        """Return the URI of an HD's values; empty when all of them are."""
+        for name in (namespace, universal):
+            if name in self._systems:
+                return self._systems[name]
+        if universal:
+            if kind in ("ISO", "") and _OID.fullmatch(universal):
+                return f"urn:oid:{universal}"
+            if kind in ("UUID", "GUID") and re.fullmatch(r"[0-9a-fA-F-]{36}", universal):
+                return f"urn:uuid:{universal.lower()}"
+            if kind in ("URI", "URL") and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:\S+", universal):
+                return universal
+            if not namespace:
+                return f"urn:hawsepipe:authority:{quote(universal, safe='')}"
+        return f"urn:hawsepipe:authority:{quote(namespace, safe='')}" if namespace else ""
+
+    def facility(self, sender: str) -> str:
+        """Return the URI for identifiers that only their sender can tell apart."""
+        return self._systems.get(sender) or f"urn:hawsepipe:facility:{quote(sender, safe='')}"
+
+    def coding_system(self, name: str) -> str | None:
+        """Return the URI of a coding system as v2 names it (`LN`, `HL70001`, an OID), None for an empty name."""
+        if not name:
+            return None
+        known = self._systems.get(name) or self._coding.get(name.upper())
+        if known:
+            return known
+        if _OID.fullmatch(name):
+            return f"urn:oid:{name}"
+        if (table := _TABLE.fullmatch(name)) and name[0] in "Hh0123456789":
+            return f"http://terminology.hl7.org/CodeSystem/v2-{int(table[1]):04}"
+        return f"urn:hawsepipe:codes:{quote(name, safe='')}"
+
+
+def resource_id(type_: str, key: str) -> str:
+    """Return the id of a resource: a name-based UUID (version 5) over its type and business key."""
+    return str(uuid5(NAMESPACE, f"{type_}|{key}"))

@@ -1,0 +1,126 @@
+"""Paths of mapping tables, compiled to functions that write.
+
+`name[]` appends to a list, `coding[0].code` goes into the first item, `extension[<url>].valueString` into the extension of that
+url, anything else into an object. The first value stays: rows are in the order of their precedence. Two objects are joined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+Place = Callable[[dict[str, Any], Any], "str | None"]
+_STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[([^\]]*)\])?(?:\.|$)")
+
+
+class Twinned(NamedTuple):
+    """A primitive with an extension beside it; `value` None when only the extension is to be written."""
+
+    value: Any
+    extension: dict[str, Any]
+
+
+@cache
+def place(path: str) -> Place:
+    """Compile a path. The function returns the concrete path that it wrote, or None when a value was there already.
+
+    Raises ValueError for a path that does not parse.
+    """
+    steps: list[tuple[str, str | None]] = []
+    at = 0
+    while at < len(path):
+        match = _STEP.match(path, at)
+        if match is None:
+            raise ValueError(f"not a path: {path}")
+        steps.append((match[1], match[2]))
+        at = match.end()
+    if not steps:
+        raise ValueError("an empty path")
+    *before, (name, bracket) = steps
+    final = _one(name) if bracket is None else _append(name) if bracket == "" else _item(name, int(bracket))
+    if not before:
+        return lambda target, value: final(target, value, "")
+    walk = [_walk(step, mark) for step, mark in before]
+
+    def through(target: dict[str, Any], value: Any) -> str | None:
+        prefix = ""
+        for step in walk:
+            target, prefix = step(target, prefix)
+        return final(target, value, prefix)
+
+    return through
+
+
+def _walk(name: str, bracket: str | None) -> Callable[[dict[str, Any], str], tuple[dict[str, Any], str]]:
+    if bracket is None:
+        return lambda target, prefix: (target.setdefault(name, {}), f"{prefix}{name}.")
+    if bracket.isdigit():
+        number = int(bracket)
+
+        def item(target: dict[str, Any], prefix: str) -> tuple[dict[str, Any], str]:
+            items = target.setdefault(name, [])
+            while len(items) <= number:
+                items.append({})
+            return items[number], f"{prefix}{name}[{number}]."
+
+        return item
+    url = bracket
+
+    def extension(target: dict[str, Any], prefix: str) -> tuple[dict[str, Any], str]:
+        items = target.setdefault(name, [])
+        for index, entry in enumerate(items):
+            if entry.get("url") == url:
+                return entry, f"{prefix}{name}[{index}]."
+        items.append({"url": url})
+        return items[-1], f"{prefix}{name}[{len(items) - 1}]."
+
+    return extension
+
+
+def _one(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
+    twin = f"_{name}"
+
+    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+        if name in target or twin in target:
+            there = target.get(name)
+            if isinstance(there, dict) and isinstance(value, dict):
+                target[name] = value | there
+                return prefix + name
+            return None
+        if type(value) is Twinned:
+            target[twin] = {"extension": [value.extension]}
+            if value.value is None:
+                return prefix + twin
+            value = value.value
+        target[name] = value
+        return prefix + name
+
+    return write
+
+
+def _append(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
+    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+        if type(value) is Twinned:
+            if value.value is None:
+                return None
+            value = value.value
+        items = target.setdefault(name, [])
+        if value in items:
+            return f"{prefix}{name}[{items.index(value)}]"
+        items.append(value)
+        return f"{prefix}{name}[{len(items) - 1}]"
+
+    return write
+
+
+def _item(name: str, number: int) -> Callable[[dict[str, Any], Any, str], str | None]:
+    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+        items = target.setdefault(name, [])
+        if len(items) != number:
+            return None
+        items.append(value)
+        return f"{prefix}{name}[{number}]"
+
+    return write

@@ -1,0 +1,161 @@
+"""Converters that make further resources: practitioners, organizations, locations; each gives a Reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
+from hawsepipe_hl7v2.primitives import first
+
+_PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_PHYSICAL = "http://terminology.hl7.org/CodeSystem/location-physical-type"
+# PL, from the widest to the narrowest: component, kind of place.
+_PLACES = ((4, "si"), (7, "bu"), (8, "lvl"), (1, ""), (2, "ro"), (3, "bd"))
+
+
+def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XCN (or CNN) to a Practitioner.
+
+    Its identity is XCN.1 with its authority. Without a number two people of one name must not become one, so the identity then
+    holds only for the resources of one patient.
+    """
+    parts = [*bench.parts(raw), *([""] * 9)]
+    if not any(parts[:4]):
+        return None
+    cached = bench.cache.get(("practitioner", raw))
+    if cached is None:
+        if parts[0]:
+            hd = [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[8])), "", "", ""] if parts[8] else []
+            system = bench.naming.authority(*hd[:3]) if hd else bench.naming.facility(bench.sender)
+            key = f"{system}|{parts[0]}"
+        else:
+            key = f"{bench.subject()}|{'|'.join(parts[1:4])}"
+        draft = bench.draft("Practitioner", key)
+        _fill(bench, "XCN", raw, where, draft)
+        name = " ".join(part for part in (parts[5], parts[2], parts[3], parts[1].split("&")[0], parts[4]) if part)
+        cached = bench.cache["practitioner", raw] = draft.reference | ({"display": name} if name else {})
+    return dict(cached), [(".reference", where)]
+
+
+def organization(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XON to an Organization. Its identity is XON.10 or XON.3 with the authority, else its name with that sender."""
+    parts = [*bench.parts(raw), *([""] * 10)]
+    name, number = parts[0], parts[9] or parts[2]
+    if not name and not number:
+        return None
+    if number:
+        hd = [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[5])), "", "", ""] if parts[5] else []
+        system = bench.naming.authority(*hd[:3]) if hd else bench.naming.facility(bench.sender)
+        key = f"{system}|{number}"
+    else:
+        key = f"{bench.naming.facility(bench.sender)}|name|{name.casefold()}"
+    draft = bench.draft("Organization", key)
+    _fill(bench, "XON", raw, where, draft)
+    return draft.reference | ({"display": name} if name else {}), [(".reference", where)]
+
+
+def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE to an Organization (manufacturers, producers): code and system as identifier, text as name."""
+    parts = [*bench.parts(raw), "", "", ""]
+    code, name = parts[0], parts[1] or parts[0]
+    if not name:
+        return None
+    system = bench.naming.coding_system(parts[2]) or bench.naming.facility(bench.sender)
+    draft = bench.draft("Organization", f"{system}|{code}" if code else f"{system}|name|{name.casefold()}")
+    if code:
+        draft.put("identifier[]", {"system": system, "value": code}, f"{where}.1")
+    draft.put("name", name, f"{where}.{2 if parts[1] else 1}")
+    return draft.reference | {"display": name}, [(".reference", where)]
+
+
+def location(bench: Bench, raw: str, where: str) -> Converted | None:
+    """PL to a chain of Locations, each part of the wider one; the Reference is to the narrowest."""
+    cached = bench.cache.get(("location", raw))
+    if cached is not None:
+        return dict(cached), [(".reference", where)]
+    raws = [*raw.split(bench.message.delimiters.component), *([""] * 11)]
+    names = {at: first(bench, raws[at - 1]) for at, _ in _PLACES}
+    chain: list[str] = []
+    inner: Draft | None = None
+    for at, kind in _PLACES:
+        if not names[at]:
+            continue
+        chain.append(f"{at}={names[at]}")
+        draft = bench.draft("Location", "|".join((bench.naming.facility(bench.sender), *chain)))
+        draft.put("identifier[]", {"value": names[at]}, f"{where}.{at}")
+        draft.put("name", names[at], f"{where}.{at}")
+        draft.put("mode", "instance")
+        if kind:
+            draft.put("physicalType", {"coding": [{"system": _PHYSICAL, "code": kind}]})
+        if inner is not None:
+            draft.put("partOf", inner.reference)
+        inner = draft
+    description = bench.text(raws[8])
+    if inner is None:
+        if not description:
+            return None
+        inner = bench.draft("Location", f"{bench.naming.facility(bench.sender)}|9={description.casefold()}")
+        inner.put("name", description, f"{where}.9")
+    elif description:
+        inner.put("description", description, f"{where}.9")
+    bench.cache["location", raw] = inner.reference
+    return dict(inner.reference), [(".reference", where)]
+
+
+def participant(code: str) -> Convert:
+    """XCN to Encounter.participant in a role of v3-ParticipationType."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        made = practitioner(bench, raw, where)
+        if made is None:
+            return None
+        value: dict[str, Any] = {"type": [{"coding": [{"system": _PARTICIPATION, "code": code}]}], "individual": made[0]}
+        return value, [(".individual" + below, source) for below, source in made[1]]
+
+    return convert
+
+
+def performer(code: str) -> Convert:
+    """XCN to Immunization.performer in a function of table 0443."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        made = practitioner(bench, raw, where)
+        if made is None:
+            return None
+        system = "http://terminology.hl7.org/CodeSystem/v2-0443"
+        value: dict[str, Any] = {"function": {"coding": [{"system": system, "code": code}]}, "actor": made[0]}
+        return value, [(".actor" + below, source) for below, source in made[1]]
+
+    return convert
+
+
+def stay(status: str) -> Convert:
+    """PL to Encounter.location with a status; `auto` is planned for a pre-admission, else active."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        made = location(bench, raw, where)
+        if made is None:
+            return None
+        told = status
+        if status == "auto":
+            visit = bench.group.segment("PV1")
+            told = "planned" if visit is not None and visit.text(2) == "P" else "active"
+        return {"location": made[0], "status": told}, [(".location" + below, source) for below, source in made[1]]
+
+    return convert
+
+
+def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
+    leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
+    draft.trail += [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]
+
+
+PEOPLE: dict[str, Convert] = {
+    "Practitioner": practitioner,
+    "Organization": organization,
+    "CodedOrganization": coded_organization,
+    "Location": location,
+}
+"""Converters by the name that `via` uses."""
+PARAMETERS = {"participant": participant, "performer": performer, "stay": stay}
+"""Converters that take a parameter: `participant:ATND`."""

@@ -1,0 +1,189 @@
+"""Converters to FHIR primitives. Each is a tested function that a mapping row names in `via`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted
+from hawsepipe_hl7v2.paths import Twinned
+from hawsepipe_hl7v2.times import date_time
+
+ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
+ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
+ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?")
+_FAULTS = {
+    "impossible": "not a possible date or time; left out",
+    "zone": "a time without an offset and no known time zone; cut to its date",
+    "precision": "hours without minutes; cut to its date",
+    "gap": "a local time that daylight saving skips",
+    "overlap": "a local time that daylight saving repeats; the earlier one is taken",
+}
+
+
+def absent(reason: str = "unknown") -> dict[str, Any]:
+    """Return a data-absent-reason extension."""
+    return {"url": ABSENT, "valueCode": reason}
+
+
+def string(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return the value as text; delimiters inside are taken as text, since the type has no parts."""
+    text = bench.text(raw)
+    return (text, [("", where)]) if text else None
+
+
+def first(bench: Bench, raw: str) -> str:
+    """Return the first component and subcomponent as text."""
+    delimiters = bench.message.delimiters
+    return bench.text(raw.split(delimiters.component)[0].split(delimiters.subcomponent)[0])
+
+
+def number(text: str) -> Decimal | msgspec.Raw | None:
+    """Convert an NM exactly: the digits stay as written, so 1.00 is not 1.0. None when it is no number.
+
+    What JSON does not allow is left out: a plus sign, zeros in front, a point without digits on a side.
+    """
+    match = _NUMBER.fullmatch(text)
+    if match is None or not any(mark.isdigit() for mark in text) or not text.isascii():
+        return None
+    sign, whole, fraction = match.groups()
+    fraction = fraction if fraction and len(fraction) > 1 else ""
+    lexeme = f"{'-' if sign == '-' else ''}{whole or '0'}{fraction}"
+    value = Decimal(lexeme)
+    return value if str(value) == lexeme else msgspec.Raw(lexeme.encode())
+
+
+def decimal(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return an exact decimal; anything else is left out and reported."""
+    text = first(bench, raw)
+    if not text:
+        return None
+    value = number(text)
+    if value is None:
+        bench.warn("parse", where, "not a number; left out")
+        return None
+    return value, [("", where)]
+
+
+def positive(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return an integer of at least 1; anything else is left out and reported."""
+    text = first(bench, raw)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) < 2**31 or len(text) > 11:
+        bench.warn("parse", where, "not a positive integer; left out")
+        return None
+    return int(text), [("", where)]
+
+
+def boolean(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return Y or N (table 0136) as a boolean; anything else is left out and reported."""
+    text = first(bench, raw).upper()
+    if text in ("Y", "N", "YES", "NO"):
+        return text[0] == "Y", [("", where)]
+    if text:
+        bench.warn("code", where, "neither Y nor N; left out")
+    return None
+
+
+def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted | None:
+    text = first(bench, raw)
+    if not text:
+        return None
+    moment = date_time(text, bench.zone)
+    if moment.fault and not (length and moment.fault != "impossible"):
+        bench.warn("parse", where, _FAULTS[moment.fault])
+    if moment.value is None:
+        return Twinned(None, absent("unknown" if moment.fault == "impossible" else "error")), [("", where)]
+    value = moment.value[:length] if length else moment.value
+    if moment.fault in ("zone", "precision") or (length and len(moment.value) > length):
+        # What was cut stays readable beside the value.
+        return Twinned(value, {"url": ORIGINAL_TEXT, "valueString": text}), [("", where)]
+    return value, [("", where)]
+
+
+def date_time_value(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return a dateTime in the precision sent; see `times` for the offset."""
+    return _moment(bench, raw, where, None)
+
+
+def date(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return a date; a time of day stays in an extension beside it."""
+    return _moment(bench, raw, where, 10)
+
+
+def birth_date(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return a birthDate, with the time of day in the standard extension when there is one."""
+    converted = _moment(bench, raw, where, 10)
+    if converted is not None and type(converted[0]) is Twinned:
+        moment = date_time(first(bench, raw), bench.zone)
+        if moment.value and "T" in moment.value:
+            url = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
+            return Twinned(converted[0].value, {"url": url, "valueDateTime": moment.value}), converted[1]
+    return converted
+
+
+def instant(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return an instant: a full time with an offset, else nothing but a report."""
+    text = first(bench, raw)
+    if not text:
+        return None
+    moment = date_time(text, bench.zone)
+    if moment.value is None or "T" not in moment.value:
+        bench.warn("parse", where, "no point in time; left out" if moment.value else _FAULTS["impossible"])
+        return Twinned(None, {"url": ORIGINAL_TEXT, "valueString": text}), [("", where)]
+    return moment.value, [("", where)]
+
+
+def code(table: str) -> Convert:
+    """Return a converter by a code table; an unmapped code stays in an extension and is reported."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        text = first(bench, raw)
+        if not text:
+            return None
+        entry = bench.site.codes[table]
+        mapped = entry["codes"].get(text) or entry["codes"].get(text.upper())
+        if mapped:
+            return mapped, [("", where)]
+        bench.warn("code", where, f"a code that table {table} does not map; kept beside the element")
+        coding = {"system": entry["source"], "code": text}
+        extension = {"url": ALTERNATE_CODES, "valueCodeableConcept": {"coding": [coding]}}
+        return Twinned(entry.get("otherwise"), extension), [("", where)]
+
+    return convert
+
+
+def known(table: str) -> Convert:
+    """Return a converter by a code table that passes over unmapped codes in silence: another row takes them."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        mapped = bench.site.codes[table]["codes"].get(first(bench, raw).upper())
+        return (mapped, [("", where)]) if mapped else None
+
+    return convert
+
+
+def constant(value: str) -> Convert:
+    """Return a converter that gives one value whenever its field is valued."""
+    fixed: Any = {"true": True, "false": False}.get(value, value)
+    return lambda _bench, _raw, where: (fixed, [("", where)])
+
+
+PRIMITIVES: dict[str, Convert] = {
+    "string": string,
+    "decimal": decimal,
+    "positiveInt": positive,
+    "boolean": boolean,
+    "dateTime": date_time_value,
+    "date": date,
+    "birthDate": birth_date,
+    "instant": instant,
+}
+"""Converters by the name that `via` uses."""
+PARAMETERS = {"code": code, "known": known, "constant": constant}
+"""Converters that take a parameter: `code:AdministrativeSex`."""

@@ -1,0 +1,123 @@
+"""Settings of the kinds, as JSON Schemas whose defaults the host fills in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe_hl7v2.charsets import FALLBACKS
+
+VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
+MESSAGES = (
+    *(f"ADT^A{number:02}" for number in range(1, 63)),
+    *("ORU^R01", "ORU^R30", "ORU^R31", "ORU^R32", "ORU^R40"),
+    "VXU^V04",
+)
+_CHARSET = {
+    "description": "The character set of messages whose MSH-18 is empty. The standard says ASCII.",
+    "enum": sorted(FALLBACKS),
+    "default": "ascii",
+}
+_ACCEPT_DEFAULT = {"messages": list(MESSAGES), "versions": list(VERSIONS), "processing_ids": ["P"]}
+_LIMITS_DEFAULT = {
+    "frame_bytes": 16777216,
+    "idle_seconds": 30,
+    "connections": 1000,
+    "window": 64,
+    "window_bytes": 33554432,
+    "stop_seconds": 10,
+}
+
+
+def _whole(name: str, minimum: int, description: str) -> dict[str, Any]:
+    return {"description": description, "type": "integer", "minimum": minimum, "default": _LIMITS_DEFAULT[name]}
+
+
+FEED_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of an mllp feed",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "host": {"description": "The address to listen on.", "type": "string", "minLength": 1, "default": "127.0.0.1"},
+        "port": {
+            "description": "The port to listen on; 0 takes any free one.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 65535,
+            "default": 2575,
+        },
+        "charset": _CHARSET,
+        "accept": {
+            "description": "What the feed takes; anything else is answered with AR and set aside.",
+            "type": "object",
+            "additionalProperties": False,
+            "default": _ACCEPT_DEFAULT,
+            "properties": {
+                "messages": {
+                    "description": "MSH-9 as TYPE^EVENT, or TYPE^* for every event.",
+                    "type": "array",
+                    "items": {"type": "string", "pattern": r"^[A-Z0-9]{3}\^([A-Z0-9]{3}|\*)$"},
+                    "default": _ACCEPT_DEFAULT["messages"],
+                },
+                "versions": {
+                    "description": "MSH-12.",
+                    "type": "array",
+                    "items": {"enum": list(VERSIONS)},
+                    "default": _ACCEPT_DEFAULT["versions"],
+                },
+                "processing_ids": {
+                    "description": "MSH-11: P production, D debugging, T training.",
+                    "type": "array",
+                    "items": {"enum": ["P", "D", "T"]},
+                    "default": _ACCEPT_DEFAULT["processing_ids"],
+                },
+            },
+        },
+        "limits": {
+            "description": "Bounds that keep one sender from hurting the others.",
+            "type": "object",
+            "additionalProperties": False,
+            "default": _LIMITS_DEFAULT,
+            "properties": {
+                "frame_bytes": _whole("frame_bytes", 1024, "The largest frame."),
+                "idle_seconds": {
+                    "description": "Silence inside a frame after which it counts as cut off and the connection is closed.",
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "default": _LIMITS_DEFAULT["idle_seconds"],
+                },
+                "connections": _whole("connections", 1, "Connections at a time; further ones are closed at once."),
+                "window": _whole("window", 1, "Messages of one connection that may wait for the journal."),
+                "window_bytes": _whole("window_bytes", 1024, "Bytes of one connection that may wait for the journal."),
+                "stop_seconds": _whole("stop_seconds", 0, "How long a stop waits for answers that are on their way."),
+            },
+        },
+    },
+}
+
+TRANSLATOR_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of an hl7v2 translator",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "charset": _CHARSET,
+        "timezone": {
+            "description": "The IANA time zone of times that carry no offset. Without it such a time is cut to its date.",
+            "type": "string",
+            "minLength": 1,
+        },
+        "systems": {
+            "description": "Naming systems: an assigning authority's or coding system's name as sent, to its URI.",
+            "type": "object",
+            "additionalProperties": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$"},
+            "default": {},
+        },
+        "patient_identity": {
+            "description": "Identifier types (CX.5) in the order in which PID-3 is searched for what makes a patient's identity.",
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": ["MR", "PI"],
+        },
+    },
+}

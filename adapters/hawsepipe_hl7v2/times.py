@@ -1,0 +1,88 @@
+"""v2 dates and times (DT, DTM, TS, TM) to FHIR, with exactly the precision that was sent.
+
+A FHIR time needs an offset. The order is: the value's own, that of MSH-7 (the standard's default for the whole message), the
+configured zone of the sender. Without any of them the time is cut to its date.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
+
+_STAMP = re.compile(
+    r"(?P<date>(\d{4})(?:(\d{2})(?:(\d{2}))?)?)(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?(?P<offset>[+-]\d{4})?"
+)
+_TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?")
+
+
+class Moment(NamedTuple):
+    """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, precision, gap, overlap."""
+
+    value: str | None
+    fault: str = ""
+
+
+def offset_zone(text: str) -> timezone | None:
+    """Return the offset at the end of a v2 time as a time zone."""
+    match = _STAMP.fullmatch(text)
+    return _zone(match["offset"]) if match and match["offset"] else None
+
+
+def date_time(text: str, zone: tzinfo | None) -> Moment:
+    """Convert a TS or DTM. `zone` counts when the value has no offset. Impossible values give None."""
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        return Moment(None, "impossible")
+    _, year, month, day, hour, minute, second, fraction = match.groups()[:8]
+    try:
+        moment = datetime(  # noqa: DTZ001  the zone is decided below
+            int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0)
+        )
+    except ValueError:
+        return Moment(None, "impossible")
+    if moment.year == 9999:
+        # "No end", written as a date; nothing happens then.
+        return Moment(None, "impossible")
+    date = "-".join(part for part in (year, month, day) if part)
+    if hour is None:
+        return Moment(date)
+    if minute is None:
+        return Moment(date, "precision")
+    offset = match["offset"]
+    fault = ""
+    if offset:
+        suffix = f"{offset[:3]}:{offset[3:]}"
+    elif zone is None:
+        return Moment(date, "zone")
+    else:
+        local = moment.replace(tzinfo=zone)
+        shift = local.utcoffset() or timedelta(0)
+        if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
+            fault = "gap"
+        elif local.replace(fold=1).utcoffset() != shift:
+            fault = "overlap"
+        minutes = int(shift.total_seconds() // 60)
+        suffix = f"{'+' if minutes >= 0 else '-'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    return Moment(f"{date}T{hour}:{minute}:{second or '00'}{fraction or ''}{suffix}", fault)
+
+
+def instant(text: str, zone: tzinfo | None) -> datetime | None:
+    """Return a v2 time as an aware instant in UTC; None when it is no point in time (a mere date, no offset known)."""
+    moment = date_time(text, zone)
+    if moment.value is None or "T" not in moment.value:
+        return None
+    return datetime.fromisoformat(moment.value).astimezone(UTC)
+
+
+def time_of_day(text: str) -> str | None:
+    """Convert a TM without offset to a FHIR time."""
+    match = _TIME.fullmatch(text)
+    if match is None or int(match[1]) > 23 or int(match[2] or 0) > 59 or int(match[3] or 0) > 59 or not match[2]:
+        return None
+    return f"{match[1]}:{match[2]}:{match[3] or '00'}{match[4] or ''}"
+
+
+def _zone(offset: str) -> timezone | None:
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)) if minutes < 1440 else None

@@ -1,0 +1,5 @@
+"""`python -m hawsepipe` is `hawsepipe`."""
+
+from hawsepipe.cli import main
+
+main()

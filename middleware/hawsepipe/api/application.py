@@ -1,0 +1,181 @@
+"""The FHIR API: a request in, a response out. Authentication, routing, and the one place that answers errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from hawsepipe.api.call import Call, Evidence, Gate, Services
+from hawsepipe.api.capability import capability_statement
+from hawsepipe.api.cursors import Cursors
+from hawsepipe.api.exchange import Request, Response
+from hawsepipe.api.negotiation import JSON, Format, answer_format, preference
+from hawsepipe.api.rendering import content, resource
+from hawsepipe.api.routes import Found, Router
+from hawsepipe.auth.tokens import TokenVerifier
+from hawsepipe.clock import Clock
+from hawsepipe.errors import (
+    Gone,
+    HawsepipeError,
+    MethodNotAllowed,
+    NotFound,
+    Pushback,
+    TooLarge,
+    Unauthorized,
+)
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.outcome import from_error
+from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.meters import Meters
+from hawsepipe.model import Principal
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes in a request body, at most, unless configured."""
+
+_UNSTORED: Final = frozenset({"Parameters"})
+"""Resource types that R4 gives no endpoint."""
+
+
+class Application:
+    """Answers FHIR requests. It reaches resources only through the view that the gate gives for a verified token."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        verifier: TokenVerifier,
+        parameters: Parameters,
+        evidence: Evidence,
+        base_url: str,
+        clock: Clock,
+        meters: Meters,
+        cursor_key: bytes,
+        version: str,
+        smart_configuration: Mapping[str, Any] | None = None,
+        page_size: int = 50,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        """`base_url` has no trailing slash; `cursor_key` is 32 secret bytes that outlive a restart; `version` is the
+        software's.
+        """
+        self.max_body = max_body
+        self._gate = gate
+        self._verifier = verifier
+        self._clock = clock
+        self._meters = meters
+        self._log = structlog.get_logger("hawsepipe.api")
+        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size)
+        self._smart = smart_configuration
+        types = definitions.load().resource_types - _UNSTORED
+        self._router = Router(types)
+        self._statement = capability_statement(
+            types=types,
+            parameters=parameters,
+            base_url=base_url,
+            instant=clock(),
+            version=version,
+            smart=smart_configuration,
+        )
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request; never raises."""
+        started = self._clock()
+        found = self._router.find(request.method, request.segments)
+        interaction = found.route.code if found.route is not None else "none"
+        try:
+            response = await self._answer(request, found)
+        except HawsepipeError as error:
+            response = self._refusal(request, error, found.allowed)
+        except Exception:
+            self._log.error("the request failed", interaction=interaction, exc_info=True, request=_name(request))
+            response = self._refusal(request, HawsepipeError("the request could not be completed"), ())
+        self._account(request, interaction, response.status, started)
+        return response
+
+    def refuse(self, request: Request, error: HawsepipeError) -> Response:
+        """Answer a request that the server could not take as a whole."""
+        response = self._refusal(request, error, ())
+        self._account(request, "none", response.status, self._clock())
+        return response
+
+    async def _answer(self, request: Request, found: Found) -> Response:
+        route = found.route
+        if route is not None and route.run is None:
+            return self._document(request, route.code)
+        principal = self._authenticated(request)
+        if route is None or route.run is None:
+            if found.allowed:
+                raise MethodNotAllowed("this method does not exist at this address")
+            raise NotFound("no such address")
+        if len(request.body) > self.max_body:
+            raise TooLarge(f"a body may have {self.max_body} bytes")
+        return await route.run(
+            Call(
+                request=request,
+                path=found.path,
+                format=answer_format(request),
+                preference=preference(request),
+                services=self._services,
+                view=self._gate.view(principal),
+            )
+        )
+
+    def _authenticated(self, request: Request) -> Principal:
+        scheme, _, token = (request.header("authorization") or "").partition(" ")
+        if not token:
+            raise Unauthorized("a bearer token is needed")
+        if scheme.lower() != "bearer":
+            raise Unauthorized("a bearer token is needed, no other scheme is known here")
+        return self._verifier.verify(token.strip(" "))
+
+    def _document(self, request: Request, code: str) -> Response:
+        if code == "capabilities":
+            return resource(self._statement, answer_format(request))
+        if self._smart is None:
+            raise NotFound("no such address")
+        return content(msgspec.json.encode(self._smart), Format(JSON))
+
+    def _refusal(self, request: Request, error: HawsepipeError, allowed: tuple[str, ...]) -> Response:
+        headers: dict[str, str] = {}
+        match error:
+            case NotFound():
+                # Whatever a lower room says: the answer depends on the request alone, so hidden and absent are one.
+                error = NotFound(f"there is no {'/'.join(request.segments)[:200]} here")
+            case Gone():
+                error = Gone("the resource was deleted")
+            case Unauthorized():
+                suffix = f', error="{error.challenge}"' if error.challenge else ""
+                headers["WWW-Authenticate"] = f'Bearer realm="{self._services.base_url}"{suffix}'
+            case MethodNotAllowed():
+                headers["Allow"] = ", ".join(allowed)
+            case Pushback():
+                headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+            case _ if error.status == 503:
+                headers["Retry-After"] = "1"
+        try:
+            form = answer_format(request)
+        except HawsepipeError:
+            form = Format()
+        return resource(from_error(error), form, error.status, headers)
+
+    def _account(self, request: Request, interaction: str, status: int, started: datetime) -> None:
+        seconds = max(0.0, (self._clock() - started).total_seconds())
+        self._meters.requests.labels(interaction, str(status)).inc()
+        self._meters.request_seconds.labels(interaction).observe(seconds)
+        self._log.info(
+            "request",
+            interaction=interaction,
+            method=request.method if request.method.isalpha() else "?",
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+            request=_name(request),
+        )
+
+
+def _name(request: Request) -> str | None:
+    return request.header("x-request-id")

@@ -1,0 +1,92 @@
+"""What an interaction gets: the request, who asks (as a view), and the few things of the service that it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from hawsepipe.api.cursors import Cursors
+from hawsepipe.api.exchange import Request
+from hawsepipe.api.negotiation import Format, Preference
+from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.fhir.query import Page, Query
+from hawsepipe.model import Principal, Resource, Version
+
+Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
+"""Makes the evidence document of a version; raises LedgerError while there is none yet."""
+
+
+class View(Protocol):
+    """The store as one principal may see it (implemented by `consent.view`). What it does not return does not exist."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks."""
+        ...
+
+    async def read(self, type: str, id: str) -> Version:  # noqa: A002  FHIR's own names
+        """Return the current version. Raises NotFound, Gone or Forbidden."""
+        ...
+
+    async def vread(self, type: str, id: str, version: int) -> Version:  # noqa: A002  FHIR's own names
+        """Return one version. Raises NotFound, Gone or Forbidden."""
+        ...
+
+    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:  # noqa: A002  FHIR's own names
+        """Return versions below `before`, newest first. Raises NotFound or Forbidden."""
+        ...
+
+    async def search(self, query: Query) -> Page:
+        """Return one page. Raises Forbidden."""
+        ...
+
+    async def create(self, resource: Resource) -> Version:
+        """Store a new resource under an id of its own. Raises InvalidResource or Forbidden."""
+        ...
+
+    async def update(self, resource: Resource, if_match: int | None) -> Version:
+        """Store new content. Raises InvalidResource, PreconditionFailed, NotFound or Forbidden."""
+        ...
+
+
+class Gate(Protocol):
+    """Gives each principal its view (implemented by `consent.view`)."""
+
+    def view(self, principal: Principal) -> View:
+        """Return the view of a principal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash."""
+
+    base_url: str
+    parameters: Parameters
+    cursors: Cursors
+    evidence: Evidence
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one interaction. `path` has the values of the pattern's names (type, id, vid)."""
+
+    request: Request
+    path: Mapping[str, str]
+    format: Format
+    preference: Preference
+    services: Services
+    view: View
+    pairs: Sequence[tuple[str, str]] = field(default=())
+
+    @property
+    def type(self) -> str:
+        """The resource type in the path."""
+        return self.path["type"]
+
+    @property
+    def id(self) -> str:
+        """The logical id in the path."""
+        return self.path["id"]

@@ -1,0 +1,86 @@
+"""capabilities: https://hl7.org/fhir/R4/http.html#capabilities, https://hl7.org/fhir/R4/capabilitystatement.html"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from hawsepipe.api.negotiation import FHIR_JSON
+from hawsepipe.api.routes import TABLE, TYPE
+from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.model import Resource
+
+_RECEIPT: Final = "urn:uuid:6f0c2b0e-5c0a-5d0e-9a51-0e6d1f4f6a11"
+_SMART_SECURITY: Final = {
+    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+    "code": "SMART-on-FHIR",
+}
+_OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+
+
+def capability_statement(
+    *,
+    types: Iterable[str],
+    parameters: Parameters,
+    base_url: str,
+    instant: datetime,
+    version: str,
+    smart: Mapping[str, Any] | None,
+) -> Resource:
+    """Return what this server does: nothing that the table of routes and the search parameters do not say."""
+    rest: dict[str, Any] = {
+        "mode": "server",
+        "documentation": (
+            "Every read and search answers as if resources that the requester may not see did not exist. "
+            "GET [type]/[id]/_history/[version]/$receipt gives the evidence by which a version can be verified offline."
+        ),
+        "security": _security(smart),
+        "resource": [_resource(name, parameters) for name in sorted(types)],
+    }
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": instant.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "kind": "instance",
+        "software": {"name": "Hawsepipe", "version": version},
+        "implementation": {"description": "Hawsepipe", "url": base_url},
+        "fhirVersion": "4.0.1",
+        "format": [FHIR_JSON, "json"],
+        "rest": [rest],
+    }
+
+
+def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
+    codes = dict.fromkeys(route.code for route in TABLE if TYPE in route.pattern)
+    entry: dict[str, Any] = {
+        "type": name,
+        "interaction": [{"code": code} for code in codes if not code.startswith("$")],
+        "versioning": "versioned",
+        "readHistory": "vread" in codes,
+        "updateCreate": "update" in codes,
+        "conditionalCreate": False,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+    }
+    search = [{"name": it.code, "type": it.kind.value} for it in parameters.supported(name)]
+    if search:
+        entry["searchParam"] = search
+    operations = [{"name": code.removeprefix("$"), "definition": _RECEIPT} for code in codes if code.startswith("$")]
+    if operations:
+        entry["operation"] = operations
+    return entry
+
+
+def _security(smart: Mapping[str, Any] | None) -> dict[str, Any]:
+    security: dict[str, Any] = {
+        "cors": False,
+        "service": [{"coding": [_SMART_SECURITY]}],
+        "description": "Everything but this statement needs a SMART bearer token; consents decide what it shows.",
+    }
+    if smart is not None:
+        security["extension"] = [
+            {"url": _OAUTH_URIS, "extension": [{"url": "token", "valueUri": smart["token_endpoint"]}]}
+        ]
+    return security

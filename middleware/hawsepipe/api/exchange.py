@@ -1,0 +1,34 @@
+"""HTTP as values: what came in and what goes out. Nothing here waits, and nothing here knows a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request below the FHIR base.
+
+    `segments` are the path's parts and `query` its parameters, both percent-decoded, in order; `headers` have
+    lower-case names, repeated ones joined by `, `.
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """Return a header by its lower-case name."""
+        return self.headers.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. For HEAD it is the answer to GET: the server leaves out the body and keeps its length."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""

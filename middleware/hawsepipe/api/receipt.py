@@ -1,0 +1,30 @@
+"""$receipt on a version: the evidence by which anybody can verify it without us."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hawsepipe.api.call import Call
+from hawsepipe.api.exchange import Response
+from hawsepipe.api.negotiation import JSON, Format
+from hawsepipe.api.rendering import content, refuse_unknown
+from hawsepipe.api.vread import version_of
+from hawsepipe.errors import LedgerError, Pushback
+
+_RETRY_AFTER = 2.0
+
+
+async def receipt(call: Call) -> Response:
+    """Answer with the evidence document of a visible version (application/json).
+
+    Raises Pushback (503 with Retry-After) while the version is on its way to the ledger.
+    """
+    refuse_unknown(call, call.request.query)
+    version = await version_of(call)
+    try:
+        document = await call.services.evidence(version)
+    except Pushback:
+        raise
+    except LedgerError as error:
+        raise Pushback(_RETRY_AFTER) from error
+    return content(msgspec.json.encode(document), Format(JSON, call.format.pretty))

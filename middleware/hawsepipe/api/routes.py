@@ -1,0 +1,110 @@
+"""The one table: what is routed, what 405 allows and what the CapabilityStatement claims all come from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hawsepipe.api.call import Call
+from hawsepipe.api.create import create
+from hawsepipe.api.exchange import Response
+from hawsepipe.api.history import history
+from hawsepipe.api.read import read
+from hawsepipe.api.receipt import receipt
+from hawsepipe.api.search import search
+from hawsepipe.api.update import update
+from hawsepipe.api.vread import vread
+
+Interaction = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. `code` is the RESTful interaction's code in a CapabilityStatement, or an operation's name with `$`.
+
+    A part of `pattern` in braces stands for a value. A row without `run` is public: it answers anybody with a document
+    of the service's own.
+    """
+
+    method: str
+    pattern: tuple[str, ...]
+    code: str
+    run: Interaction | None
+
+
+TYPE: Final = "{type}"
+_ID: Final = "{id}"
+_VERSION: Final = (TYPE, _ID, "_history", "{vid}")
+
+TABLE: Final = (
+    Route("GET", ("metadata",), "capabilities", None),
+    Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
+    Route("GET", (TYPE,), "search-type", search),
+    Route("POST", (TYPE,), "create", create),
+    Route("POST", (TYPE, "_search"), "search-type", search),
+    Route("GET", (TYPE, _ID), "read", read),
+    Route("PUT", (TYPE, _ID), "update", update),
+    Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
+    Route("GET", _VERSION, "vread", vread),
+    Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),
+)
+
+_VALUES: Final = {
+    _ID: re.compile(r"[A-Za-z0-9.\-]{1,64}"),
+    "{vid}": re.compile(r"[A-Za-z0-9.\-]{1,64}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a path leads to: the row for the method (None: 405), the methods there are, and the pattern's values."""
+
+    route: Route | None
+    allowed: tuple[str, ...]
+    path: Mapping[str, str]
+
+
+class Router:
+    """Finds rows. `types` are the resource types that exist here."""
+
+    def __init__(self, types: frozenset[str]) -> None:
+        self._types = types
+
+    def find(self, method: str, segments: tuple[str, ...]) -> Found:
+        """Return what a request leads to; nothing is allowed where nothing is. HEAD counts as GET."""
+        fitting = [(route, path) for route in TABLE if (path := self._fit(route.pattern, segments)) is not None]
+        if not fitting:
+            return Found(None, (), {})
+        # A literal goes before a value: `_search` is no id, and `metadata` is no type.
+        most = max(_literals(route.pattern) for route, _ in fitting)
+        fitting = [(route, path) for route, path in fitting if _literals(route.pattern) == most]
+        methods = [route.method for route, _ in fitting]
+        allowed = tuple(dict.fromkeys(name for it in methods for name in ((it, "HEAD") if it == "GET" else (it,))))
+        wanted = "GET" if method == "HEAD" else method
+        for route, path in fitting:
+            if route.method == wanted:
+                return Found(route, allowed, path)
+        return Found(None, allowed, fitting[0][1])
+
+    def _fit(self, pattern: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
+        if len(pattern) != len(segments):
+            return None
+        path: dict[str, str] = {}
+        for part, segment in zip(pattern, segments, strict=True):
+            if part == TYPE:
+                if segment not in self._types:
+                    return None
+            elif part in _VALUES:
+                if _VALUES[part].fullmatch(segment) is None:
+                    return None
+            elif part != segment:
+                return None
+            if part.startswith("{"):
+                path[part.strip("{}")] = segment
+        return path
+
+
+def _literals(pattern: tuple[str, ...]) -> int:
+    return sum(not part.startswith("{") for part in pattern)

@@ -1,0 +1,59 @@
+"""search on a type, by GET and by POST _search: https://hl7.org/fhir/R4/http.html#search"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from hawsepipe.api.call import Call
+from hawsepipe.api.cursors import PARAMETER, Place
+from hawsepipe.api.exchange import Request, Response
+from hawsepipe.api.forms import pairs
+from hawsepipe.api.negotiation import check_form_body
+from hawsepipe.api.rendering import resource
+from hawsepipe.errors import InvalidRequest
+from hawsepipe.fhir import bundle
+
+_GENERAL = frozenset({"_format", "_pretty"})
+
+
+async def search(call: Call) -> Response:
+    """Answer with one page of matches.
+
+    The self link shows what was used. The next link holds a cursor and nothing else, so that no search value of a POST
+    comes to stand in an address.
+    """
+    services, principal = call.services, call.view.principal
+    asked = [pair for pair in _asked(call.request) if pair[0] not in _GENERAL]
+    place = None
+    strict = call.preference.strict
+    if any(name == PARAMETER for name, _ in asked):
+        if len(asked) > 1:
+            raise InvalidRequest("a cursor stands alone: it holds the whole search", location=PARAMETER)
+        place = services.cursors.open(asked[0][1], principal, call.type)
+        asked, strict = list(place.pairs), place.strict
+    parsed = services.parameters.parse(call.type, asked, strict)
+    query = parsed.query if place is None else replace(parsed.query, cursor=place.cursor)
+    page = await call.view.search(query)
+    address = f"{services.base_url}/{call.type}"
+    links = {"self": _link(address, parsed.used)}
+    if page.next is not None:
+        onward = Place(tuple(parsed.used), strict, page.next.values, page.next.key)
+        links["next"] = _link(address, [(PARAMETER, services.cursors.seal(onward, principal, call.type))])
+    found = bundle.searchset(
+        page.versions, base_url=services.base_url, links=links, total=page.total, issues=parsed.ignored
+    )
+    return resource(found, call.format)
+
+
+def _asked(request: Request) -> list[tuple[str, str]]:
+    """Return the parameters of the address and, for a POST, those of the form after them."""
+    if request.method != "POST":
+        return list(request.query)
+    check_form_body(request)
+    return [*request.query, *pairs(request.body)]
+
+
+def _link(address: str, used: Sequence[tuple[str, str]]) -> str:
+    return f"{address}?{urlencode(used)}" if used else address

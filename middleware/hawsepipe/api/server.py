@@ -1,0 +1,98 @@
+"""The aiohttp shell: bytes off the wire into a Request, a Response back onto it. No decision is made here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from hawsepipe.api.application import Application
+from hawsepipe.api.exchange import Request, Response
+from hawsepipe.api.forms import pairs
+from hawsepipe.errors import HawsepipeError, InvalidRequest, TooLarge, UnsupportedMediaType
+
+LIMITS: Final[dict[str, Any]] = {
+    "max_line_size": 32_768,
+    "max_field_size": 24_576,
+    "auto_decompress": False,
+    "access_log": None,
+}
+"""What `aiohttp.web.AppRunner` must be given: a next link and a token of 16 kB fit, nothing longer; a small body cannot
+become a large one; and we log ourselves.
+"""
+
+_BODY_SECONDS: Final = 60.0
+_CHUNK: Final = 65_536
+_NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+
+def routes(application: Application, base_path: str) -> list[web.RouteDef]:
+    """Return the routes that serve everything below `base_path` (`/fhir`, without a trailing slash)."""
+
+    async def handle(request: web.Request) -> web.Response:
+        name = request.headers.get("X-Request-Id", "")
+        response = await _answered(application, request, base_path, name if _NAME.fullmatch(name) else None)
+        headers = {**response.headers, "Server": "Hawsepipe"}
+        if _NAME.fullmatch(name):
+            headers["X-Request-Id"] = name
+        return web.Response(status=response.status, headers=headers, body=response.body)
+
+    return [web.route("*", base_path, handle), web.route("*", base_path + "/{rest:.*}", handle)]
+
+
+async def _answered(application: Application, request: web.Request, base_path: str, name: str | None) -> Response:
+    headers = _headers(request, name)
+    bare = Request(request.method, (), (), headers)
+    try:
+        bare = Request(request.method, _segments(request, base_path), (), headers)
+        query = tuple(pairs(request.rel_url.raw_query_string.encode("utf-8")))
+        body = await _body(request, application.max_body) if request.method in _WITH_BODY else b""
+    except HawsepipeError as error:
+        return application.refuse(bare, error)
+    return await application.handle(Request(request.method, bare.segments, query, headers, body))
+
+
+def _headers(request: web.Request, name: str | None) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for key in dict.fromkeys(key.lower() for key in request.headers):
+        values = request.headers.getall(key)
+        # Two tokens are no token: which of them counts would be a guess. Other headers join, as RFC 9110 has it.
+        headers[key] = "" if key == "authorization" and len(values) > 1 else ", ".join(values)
+    headers.pop("x-request-id", None)
+    if name is not None:
+        headers["x-request-id"] = name
+    return headers
+
+
+def _segments(request: web.Request, base_path: str) -> tuple[str, ...]:
+    raw = request.rel_url.raw_path.removeprefix(base_path).strip("/")
+    try:
+        return tuple(unquote(part, errors="strict") for part in raw.split("/")) if raw else ()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the address is not UTF-8 in percent encoding") from error
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    """Read the body. Raises TooLarge before reading more than `limit`, InvalidRequest when it does not come."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a body must not be compressed", location="Content-Encoding")
+    if request.content_length is not None and request.content_length > limit:
+        raise TooLarge(f"a body may have {limit} bytes")
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while part := await request.content.read(_CHUNK):
+                size += len(part)
+                if size > limit:
+                    raise TooLarge(f"a body may have {limit} bytes")
+                parts.append(part)
+    except TimeoutError as error:
+        raise InvalidRequest("the body did not come in time") from error
+    except web.RequestPayloadError as error:
+        raise InvalidRequest("the body did not come whole") from error
+    return b"".join(parts)

@@ -1,0 +1,191 @@
+"""One TOML file, checked against its schema before anything opens.
+
+`schemas/hawsepipe_schemas/config.schema.json` says what each key means; `hawsepipe init` writes a commented file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from hawsepipe.errors import ConfigError
+from hawsepipe_schemas import load as load_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One opened thing: a feed, a translator or a ledger. `key` is where it stands (`feeds[0]`)."""
+
+    key: str
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    translator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. Paths are absolute."""
+
+    path: Path
+    channel: str
+    data: Path
+    log_level: str
+    log_format: str
+    host: str
+    port: int
+    base_url: str
+    max_body: int
+    page_size: int
+    clients: Path | None
+    tenant: str
+    default_policy: str
+    permit_ceiling: str
+    privacy_officer_roles: frozenset[str]
+    role_policy: Mapping[str, frozenset[str]] | None
+    plugins: tuple[str, ...]
+    translators: tuple[Instance, ...]
+    feeds: tuple[Instance, ...]
+    ledgers: tuple[Instance, ...]
+
+
+def read(path: Path) -> Config:
+    """Read and check a file. Raises ConfigError for the first thing that is wrong (`problems` gives all)."""
+    document = _document(path)
+    for problem in problems(document):
+        raise problem
+    return _config(path, filled(document, load_schema("config.schema.json")))
+
+
+def check(path: Path) -> tuple[ConfigError, ...]:
+    """Return everything that is wrong with a file, without opening anything it names."""
+    try:
+        return problems(_document(path))
+    except ConfigError as error:
+        return (error,)
+
+
+def problems(document: Mapping[str, Any]) -> tuple[ConfigError, ...]:
+    """Return everything that is wrong with a document: against the schema, then across its parts."""
+    found = tuple(violations(document, load_schema("config.schema.json"), ""))
+    return found or tuple(_contradictions(document))
+
+
+def violations(value: Any, schema: Mapping[str, Any], key: str) -> Iterable[ConfigError]:
+    """Yield a ConfigError for each violation of a JSON Schema; `key` is the dotted path of `value`."""
+    validator = jsonschema.Draft202012Validator(dict(schema))
+    for error in sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]):
+        where = _dotted(key, error.absolute_path)
+        if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+            known = list(error.schema.get("properties", {}))
+            for name in sorted(set(error.instance) - set(known)):
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f" (known: {', '.join(sorted(known)) or 'none'})"
+                yield ConfigError(_dotted(where, [name]), f"this key is not known{hint}")
+        elif error.validator == "required" and isinstance(error.instance, Mapping):
+            for name in error.validator_value:
+                if name not in error.instance:
+                    yield ConfigError(_dotted(where, [name]), "this key is required")
+        else:
+            yield ConfigError(where or "file", error.message)
+
+
+def filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:
+    """Return `value` with the schema's `default`s for absent properties (objects, arrays, local `$ref`)."""
+    root = schema if root is None else root
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        schema = root["$defs"][reference.removeprefix("#/$defs/")]
+    if isinstance(value, Mapping):
+        result = dict(value)
+        for name, part in schema.get("properties", {}).items():
+            if name in result:
+                result[name] = filled(result[name], part, root)
+            elif "default" in part:
+                result[name] = part["default"]
+            elif part.get("type") == "object" and not part.get("required"):
+                result[name] = filled({}, part, root)
+        return result
+    if isinstance(value, list):
+        return [filled(item, schema.get("items", {}), root) for item in value]
+    return value
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("file", f"{path} does not exist; `hawsepipe init` writes one") from error
+    except OSError as error:
+        raise ConfigError("file", f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("file", f"{path} is not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("file", f"{path} is not TOML: {error}") from error
+
+
+def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
+    for family in ("translators", "feeds", "ledgers"):
+        seen: set[str] = set()
+        for number, entry in enumerate(document.get(family, [])):
+            if entry["name"] in seen:
+                yield ConfigError(f"{family}[{number}].name", f"the name {entry['name']} is taken")
+            seen.add(entry["name"])
+    translators = [entry["name"] for entry in document.get("translators", [])]
+    for number, entry in enumerate(document.get("feeds", [])):
+        if entry["translator"] not in translators:
+            known = ", ".join(translators) or "none"
+            yield ConfigError(f"feeds[{number}].translator", f"no translator has this name (known: {known})")
+
+
+def _config(path: Path, document: Mapping[str, Any]) -> Config:
+    folder = path.resolve().parent
+    service, api, auth, consent = (document[name] for name in ("service", "api", "auth", "consent"))
+    roles = consent.get("role_policy")
+    return Config(
+        path=path.resolve(),
+        channel=service["channel"],
+        data=folder / service["data"],
+        log_level=service["log_level"],
+        log_format=service["log_format"],
+        host=api["host"],
+        port=api["port"],
+        base_url=api.get("base_url") or f"http://{api['host']}:{api['port']}/fhir",
+        max_body=api["max_body"],
+        page_size=api["page_size"],
+        clients=folder / auth["clients"] if "clients" in auth else None,
+        tenant=auth["tenant"],
+        default_policy=consent["default_policy"],
+        permit_ceiling=consent["permit_ceiling"],
+        privacy_officer_roles=frozenset(consent["privacy_officer_roles"]),
+        role_policy={role: frozenset(types) for role, types in roles.items()} if roles else None,
+        plugins=tuple(document["plugins"]["load"]),
+        translators=_instances("translators", document.get("translators", [])),
+        feeds=_instances("feeds", document.get("feeds", [])),
+        ledgers=_instances("ledgers", document.get("ledgers", [])),
+    )
+
+
+def _instances(family: str, entries: Sequence[Mapping[str, Any]]) -> tuple[Instance, ...]:
+    return tuple(
+        Instance(
+            key=f"{family}[{number}]",
+            name=entry["name"],
+            kind=entry["kind"],
+            settings=entry["settings"],
+            translator=entry.get("translator", ""),
+        )
+        for number, entry in enumerate(entries)
+    )
+
+
+def _dotted(key: str, parts: Iterable[str | int]) -> str:
+    for part in parts:
+        key = f"{key}[{part}]" if isinstance(part, int) else (f"{key}.{part}" if key else part)
+    return key

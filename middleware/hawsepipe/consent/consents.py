@@ -1,0 +1,65 @@
+"""The consents of everybody, by patient, at one consent epoch."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hawsepipe.consent.directives import Directive, in_force
+from hawsepipe.consent.policy import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Consents:
+    """Directives by patient id. `linked` gives, for a patient with links, every id of the same person, her own included."""
+
+    directives: Mapping[str, tuple[Directive, ...]] = field(default_factory=dict)
+    linked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def persons(self, patient: str) -> frozenset[str]:
+        """Return every id of the person."""
+        return self.linked.get(patient, frozenset({patient}))
+
+    def patients(self) -> frozenset[str]:
+        """Return the ids of everybody about whom there is something to know."""
+        return frozenset(self.directives) | frozenset(self.linked)
+
+    def of(self, patient: str) -> tuple[Directive, ...]:
+        """Return all consents of a person, in force or not."""
+        if patient not in self.linked:
+            return self.directives.get(patient, ())
+        return tuple(one for person in sorted(self.persons(patient)) for one in self.directives.get(person, ()))
+
+    def in_force(self, patient: str, purpose: str | None, settings: PolicySettings) -> tuple[Directive, ...]:
+        """Return those that speak about a purpose, each with its standing for it."""
+        return in_force(self.of(patient), purpose, require_verification=settings.require_verification)
+
+    def every(self) -> Iterable[Directive]:
+        """Yield each directive."""
+        for directives in self.directives.values():
+            yield from directives
+
+
+def gathered(directives: Iterable[Directive], links: Mapping[str, frozenset[str]] | None = None) -> Consents:
+    """Return the consents by patient. `links` gives patients that Patient.link names (replaced-by, replaces) for a patient."""
+    by_patient: dict[str, list[Directive]] = {}
+    for directive in directives:
+        by_patient.setdefault(directive.patient, []).append(directive)
+    return Consents({patient: tuple(found) for patient, found in by_patient.items()}, _components(links or {}))
+
+
+def slot(boundaries: tuple[int, ...], instant: int) -> int:
+    """Return between which of the sorted boundaries an instant lies: two instants in one slot have the same answers."""
+    return bisect_right(boundaries, instant)
+
+
+def _components(links: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    groups: dict[str, set[str]] = {}
+    for patient, others in links.items():
+        joined = {patient, *others}
+        for member in list(joined):
+            joined |= groups.get(member, set())
+        for member in joined:
+            groups[member] = joined
+    return {patient: frozenset(group) for patient, group in groups.items()}

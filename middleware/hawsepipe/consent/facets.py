@@ -1,0 +1,129 @@
+"""What visibility formulas ask of a resource version, computed from the resource alone.
+
+Kinds of `Facets.values`: `label` (sensitivities and other labels, `system|code`), `purpose` (purpose labels), `code` (the primary codes), `anycode`
+(every coding), `author`, `ref` (`Type/id` or a url), `profile`, and `elsewhere`: `no-patient` when a resource that ought to name a patient does not,
+`code` when what it is about is coded in another resource. Kinds without a value are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from hawsepipe.consent.clinical import clinical_time
+from hawsepipe.consent.matching import CODED_ELSEWHERE, NO_PATIENT
+from hawsepipe.consent.terms import ACT_REASON, CONFIDENTIALITY, coded, terms
+from hawsepipe.fhir import references
+from hawsepipe.model import Resource
+from hawsepipe.store.visibility import Facets
+
+_PRIMARY: Final = frozenset({"code", "medicationCodeableConcept", "vaccineCode", "productCodeableConcept"})
+_TYPED: Final = frozenset({"Composition", "DocumentReference", "Encounter", "Specimen", "DocumentManifest", "Consent"})
+"""Types whose primary code is `type`."""
+
+_AUTHORS: Final = frozenset(
+    {
+        "asserter",
+        "assessor",
+        "author",
+        "custodian",
+        "informationSource",
+        "managingOrganization",
+        "performer",
+        "provider",
+        "recorder",
+        "requester",
+        "resultsInterpreter",
+        "serviceProvider",
+        "source",
+    }
+)
+"""Elements that name who made or keeps the data."""
+
+
+def facets(resource: Resource, base_url: str) -> Facets:
+    """Return the facets. An unknown confidentiality code, or none, leaves the rank open: not labelled."""
+    kind = str(resource.get("resourceType", ""))
+    meta = resource.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    ranks: list[int | None] = []
+    values: dict[str, set[str]] = {"label": set(), "purpose": set(), "profile": set(_profiles(meta))}
+    for system, code in security(meta):
+        if system == CONFIDENTIALITY:
+            ranks.append(terms().ranks.get(code))
+        elif system == ACT_REASON:
+            values["purpose"].add(coded(system, code))
+        else:
+            values["label"].add(coded(system, code))
+    known = [rank for rank in ranks if rank is not None]
+    values["anycode"] = {coded(*coding) for coding in codings(resource)}
+    values["code"] = {
+        coded(*coding)
+        for name, element in resource.items()
+        if name in _PRIMARY or (name == "type" and kind in _TYPED)
+        for coding in codings(element)
+    }
+    values["ref"] = set(_targets(resource, base_url))
+    values["author"] = {
+        target
+        for name, element in resource.items()
+        if name in _AUTHORS and isinstance(element, dict | list)
+        for target in _targets({"resourceType": kind, name: element}, base_url)
+    }
+    values["elsewhere"] = set(_elsewhere(resource, kind))
+    start, end = clinical_time(resource)
+    return Facets(
+        rank=max(known) if known and len(known) == len(ranks) else None,
+        clinical_start=start,
+        clinical_end=end,
+        values={name: frozenset(found) for name, found in values.items() if found},
+    )
+
+
+def security(meta: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (system, code) of each label, a system's aliases replaced by its name."""
+    labels = meta.get("security")
+    for label in labels if isinstance(labels, list) else ():
+        if isinstance(label, dict):
+            yield terms().system(str(label.get("system", ""))), str(label.get("code", ""))
+
+
+def _profiles(meta: dict[str, Any]) -> Iterator[str]:
+    profiles = meta.get("profile")
+    for profile in profiles if isinstance(profiles, list) else ():
+        if isinstance(profile, str):
+            yield profile
+            yield profile.partition("|")[0]
+
+
+def codings(node: Any) -> Iterator[tuple[str, str]]:
+    """Yield (system, code) of every coding below a node, security labels left out (they are `label`)."""
+    stack = [node]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack += item
+        elif isinstance(item, dict):
+            code, system = item.get("code"), item.get("system")
+            if isinstance(code, str) and isinstance(system, str) and "value" not in item:
+                yield terms().system(system), code
+            stack += [child for name, child in item.items() if name != "security" and isinstance(child, dict | list)]
+
+
+def _targets(resource: Resource, base_url: str) -> Iterator[str]:
+    for _, literal in references.walk(resource):
+        target = references.parse(literal, base_url)
+        if target.type is not None:
+            yield f"{target.type}/{target.id}"
+        elif target.url and not target.url.startswith("#"):
+            yield target.url
+
+
+def _elsewhere(resource: Resource, kind: str) -> Iterator[str]:
+    # A Provenance is about the patients of its targets, which only the store knows.
+    if kind != "Provenance" and kind not in terms().patientless and not references.patients_of(resource):
+        yield NO_PATIENT
+    medication = resource.get("medicationReference")
+    literal = medication.get("reference") if isinstance(medication, dict) else None
+    if medication is not None and not (isinstance(literal, str) and literal.startswith("#")):
+        yield CODED_ELSEWHERE

@@ -1,0 +1,198 @@
+"""Does a rule fit a resource version? The reference evaluator of criteria; `formula` compiles the same rules.
+
+What a criterion means can depend on the polarity of its rule (rulings b, d; semantics, table): each function gets the rule's effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from hawsepipe.consent.criteria import Criteria, Datum
+from hawsepipe.consent.directives import Directive, Effect, Rule
+from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.request import Request
+from hawsepipe.consent.terms import ACT_CODE, coded, terms
+from hawsepipe.consent.truth import Truth, every, some, truth
+from hawsepipe.store.visibility import Subject
+
+NO_PATIENT: Final = "no-patient"
+"""The `elsewhere` facet of a resource that ought to name a patient and does not."""
+
+CODED_ELSEWHERE: Final = "code"
+"""The `elsewhere` facet of a resource that is about something coded in another resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """One request and one resource version."""
+
+    request: Request
+    subject: Subject
+    settings: PolicySettings
+
+    def opinion(self, directive: Directive) -> Effect | None:
+        """Return what a consent says, None when it says nothing (semantics 3)."""
+        if directive.blocked:
+            return Effect.DENY
+        said = self._opinion(directive.root, directive)
+        if said is not None:
+            return said
+        if directive.fallback is Effect.PERMIT and not self._under_ceiling():
+            return None
+        return directive.fallback
+
+    def refuses_emergency(self, directive: Directive) -> bool:
+        """Say whether a deny that names BTG fires (ruling f)."""
+        return directive.blocked or any(
+            "BTG" in rule.criteria.purposes.known and self._fires(rule, directive)
+            for rule in directive.every()
+            if rule.effect is Effect.DENY and rule.criteria.purposes is not None
+        )
+
+    def _opinion(self, rule: Rule, directive: Directive) -> Effect | None:
+        exceptions = {self._opinion(child, directive) for child in rule.rules} - {None}
+        if exceptions:
+            return Effect.DENY if Effect.DENY in exceptions else Effect.PERMIT
+        return rule.effect if rule.effect is not None and self._fires(rule, directive) else None
+
+    def _fires(self, rule: Rule, directive: Directive) -> bool:
+        """The polarity rule: a permit fires on TRUE alone, a deny on anything but FALSE."""
+        match = every(self._criteria(rule.criteria, rule.effect is Effect.PERMIT, directive.pcf))
+        return match is Truth.TRUE if rule.effect is Effect.PERMIT else match is not Truth.FALSE
+
+    def _criteria(self, criteria: Criteria, permit: bool, pcf: bool) -> Iterator[Truth]:
+        yield self.request.asked(criteria)
+        yield self._source(criteria)
+        yield self._label(criteria, permit)
+        yield self._class(criteria)
+        yield self._code(criteria, permit)
+        yield self._data_period(criteria, permit)
+        yield self._data(criteria, permit, pcf)
+
+    def _source(self, criteria: Criteria) -> Truth:
+        sources = [actor.reference for actor in criteria.actors or () if actor.source]
+        if not sources:
+            return Truth.TRUE
+        authors = self._facet("author")
+        return some(self._authored(reference, authors) for reference in sources)
+
+    def _authored(self, reference: str | None, authors: frozenset[str]) -> Truth:
+        if reference is None or not authors:
+            return Truth.UNKNOWN
+        return truth(reference in authors)
+
+    def _label(self, criteria: Criteria, permit: bool) -> Truth:
+        rank, named = self.subject.facets.rank, criteria.labels
+        if named is None:
+            if not permit:
+                return Truth.TRUE
+            return Truth.UNKNOWN if rank is None else truth(self._under_ceiling())
+        if rank is None or (permit and named.duty):
+            return Truth.UNKNOWN  # not labelled yet, or allowed only under a duty that nobody would keep
+        if permit:
+            return self._covered(rank, named.ranks, named.sensitivities, named.unknown)
+        labels = self._facet("label")
+        if any(rank >= bound for bound in named.ranks) or labels & below(named.sensitivities):
+            return Truth.TRUE
+        unclear = named.sensitivities and not labels <= readable()
+        return Truth.UNKNOWN if named.unknown or named.duty or unclear else Truth.FALSE
+
+    def _covered(self, rank: int, ranks: frozenset[int], sensitivities: frozenset[str], unknown: bool) -> Truth:
+        highest = max(ranks, default=-1)
+        if rank <= highest:
+            return Truth.TRUE
+        labels, allowed = self._facet("label"), below(sensitivities)
+        ceiling = max(highest, terms().ranks[self.settings.permit_ceiling])
+        if labels & allowed and labels <= allowed | neutral() and rank <= ceiling:
+            return Truth.TRUE
+        return Truth.UNKNOWN if unknown else Truth.FALSE
+
+    def _class(self, criteria: Criteria) -> Truth:
+        named = criteria.classes
+        if named is None:
+            return Truth.TRUE
+        if self.subject.type in named.types or self._facet("profile") & named.profiles:
+            return Truth.TRUE
+        return Truth.UNKNOWN if named.unknown else Truth.FALSE
+
+    def _code(self, criteria: Criteria, permit: bool) -> Truth:
+        named = criteria.codes
+        if named is None:
+            return Truth.TRUE
+        found = self._facet("code") if permit else self._facet("anycode") | self._facet("label")
+        if found & named.known:
+            return Truth.TRUE
+        hidden = not permit and CODED_ELSEWHERE in self._facet("elsewhere")
+        return Truth.UNKNOWN if named.unknown or hidden else Truth.FALSE
+
+    def _data_period(self, criteria: Criteria, permit: bool) -> Truth:
+        span, facets = criteria.data_period, self.subject.facets
+        if span is None:
+            return Truth.TRUE
+        start, end = facets.clinical_start, facets.clinical_end
+        if not span.readable:
+            return Truth.UNKNOWN
+        recorded = (self.subject.first_recorded, self.subject.last_updated)
+        if not permit and any(span.low <= instant < span.high for instant in recorded):
+            return Truth.TRUE
+        if start is None or end is None:
+            return Truth.UNKNOWN
+        if not permit:
+            return truth(start < span.high and end > span.low)
+        inside = span.low <= start and end <= span.high
+        return truth(inside and all(instant < span.high for instant in recorded))
+
+    def _data(self, criteria: Criteria, permit: bool, pcf: bool) -> Truth:
+        if criteria.data is None:
+            return Truth.TRUE
+        return some(self._datum(datum, permit, pcf) for datum in criteria.data)
+
+    def _datum(self, datum: Datum, permit: bool, pcf: bool) -> Truth:
+        if datum.meaning is None or datum.reference is None:
+            return Truth.UNKNOWN
+        instance = f"{self.subject.type}/{self.subject.id}" == datum.reference
+        depends = datum.reference in self._facet("ref")
+        if datum.meaning == "authoredby":
+            return self._authored(datum.reference, self._facet("author"))
+        if datum.meaning == "instance":
+            return truth(instance)
+        if datum.meaning == "dependents" or (permit and pcf):
+            return truth(instance or depends)
+        return self._related(datum.reference, instance, depends and not permit)
+
+    def _related(self, reference: str, instance: bool, depends: bool) -> Truth:
+        """Ruling d: a permit follows R4 (the instance and what it refers to), a deny goes in both directions."""
+        if instance or depends:
+            return Truth.TRUE
+        targets = self.request.circle.directory.targets(reference)
+        if targets is None:
+            return Truth.UNKNOWN
+        return truth(f"{self.subject.type}/{self.subject.id}" in targets)
+
+    def _under_ceiling(self) -> bool:
+        rank = self.subject.facets.rank
+        return rank is not None and rank <= terms().ranks[self.settings.permit_ceiling]
+
+    def _facet(self, kind: str) -> frozenset[str]:
+        return self.subject.facets.values.get(kind, frozenset())
+
+
+@cache
+def below(sensitivities: frozenset[str]) -> frozenset[str]:
+    """Return sensitivities and all below them, as facets spell them."""
+    return frozenset(coded(ACT_CODE, low) for code in sensitivities for low in terms().below[code])
+
+
+@cache
+def neutral() -> frozenset[str]:
+    """Labels that are not sensitivities: duties and policies."""
+    return frozenset(coded(ACT_CODE, code) for code in terms().duties | terms().policies)
+
+
+@cache
+def readable() -> frozenset[str]:
+    """Labels whose meaning is known."""
+    return neutral() | frozenset(coded(ACT_CODE, code) for code in terms().sensitivities)

@@ -1,0 +1,52 @@
+"""What the house decides: the settings of the consent layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+DENY: Final = "https://profiles.ihe.net/ITI/PCF/Policy-deny"
+BASIC_NORMAL: Final = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
+ALL_NORMAL: Final = "https://profiles.ihe.net/ITI/PCF/Policy-all-normal"
+BREAK_GLASS_ONLY: Final = "https://profiles.ihe.net/ITI/PCF/Policy-break-glass-only"
+
+CLINICIANS: Final = frozenset(
+    {"physician", "doctor", "nurse", "midwife", "pharmacist", "therapist", "clinician", "practitioner"}
+)
+"""Role codes that basic-normal takes for clinicians unless the settings name others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """The settings.
+
+    `default_policy` is one of the four IHE PCF canonicals; an unknown one denies. `permit_ceiling` is the highest confidentiality that a permit without
+    a label covers. `role_policy` names the types that a role may use (`*`: all of them; the role `*`: every role that is not named); None leaves every
+    type to every role, and with a table a role that it does not cover may use nothing. `require_verification` leaves out consents without
+    `verification.verified`. `tenant` is the tenant of the data behind this gate. `recheck` decides each search result once more before it leaves.
+    """
+
+    default_policy: str = DENY
+    permit_ceiling: str = "R"
+    role_policy: Mapping[str, frozenset[str]] | None = None
+    privacy_officer_roles: frozenset[str] = frozenset({"privacy-officer"})
+    clinician_roles: frozenset[str] = CLINICIANS
+    break_glass_roles: frozenset[str] = field(default_factory=frozenset)
+    require_verification: bool = False
+    tenant: str = "main"
+    base_url: str = ""
+    recheck: bool = True
+
+    def types(self, roles: frozenset[str]) -> frozenset[str] | None:
+        """Return the types that these roles may use together, None for all types."""
+        if self.role_policy is None:
+            return None
+        allowed: set[str] = set()
+        for role in roles:
+            allowed |= self.role_policy.get(role, self.role_policy.get("*", frozenset()))
+        return None if "*" in allowed else frozenset(allowed)
+
+    def officer(self, roles: frozenset[str]) -> bool:
+        """Say whether one of these roles is a privacy officer's."""
+        return not roles.isdisjoint(self.privacy_officer_roles)

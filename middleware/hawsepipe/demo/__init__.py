@@ -1,0 +1,1 @@
+"""The tour that `hawsepipe demo` gives, through public ways only: MLLP, HTTP and the command line."""

@@ -1,0 +1,87 @@
+"""The demo: starts the service, then walks through the steps in `demo.steps`, telling what happens.
+
+Nothing is staged: messages go over a socket, reads over HTTP with tokens, the proof through the same `hawsepipe verify`
+that an auditor would use. A step that does not find what it should ends the tour with a failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from hawsepipe import service
+from hawsepipe.clock import system_clock
+from hawsepipe.config import Config, read
+from hawsepipe.demo.guide import Guide, StepFailed
+from hawsepipe.demo.steps import STEPS
+
+MESSAGES = Path(__file__).with_name("messages")
+"""The messages that come along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where and how to run. `once`: stop after the tour. Ports: 0 takes any that is free."""
+
+    folder: Path
+    port: int
+    mllp_port: int
+    messages: Path
+    once: bool
+
+
+async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> int:
+    """Run the demo; return 0 if every step did what it should, else 1."""
+    config = _configured(settings)
+    async with service.opened(config, system_clock) as running:
+        say(f"Hawsepipe is running in {settings.folder}")
+        for line in running.addresses():
+            say(f"  {line}")
+        tour = asyncio.create_task(_tour(running, settings, say))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([tour, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not tour.done():
+            tour.cancel()
+            await asyncio.wait([tour])
+            return 1
+        stopping.cancel()
+        if not tour.result():
+            return 1
+        if not settings.once:
+            say("\nServing until you press Ctrl-C. The tokens in the lines above hold for five minutes; make new ones.")
+            await running.until(stop)
+    return 0
+
+
+async def _tour(running: service.Service, settings: Settings, say: Callable[[str], None]) -> bool:
+    async with aiohttp.ClientSession() as session:
+        guide = Guide(running=running, messages=settings.messages, folder=settings.folder, session=session, say=say)
+        for number, step in enumerate(STEPS, start=1):
+            title = (step.__doc__ or "").partition("\n")[0].rstrip(".")
+            say(f"\n{number}. {title}")
+            try:
+                await step(guide)
+            except StepFailed as failure:
+                say(f"   FAILED: {failure}")
+                return False
+    say(f"\nAll {len(STEPS)} steps did what they should.")
+    return True
+
+
+def _configured(settings: Settings) -> Config:
+    """Write the same file that `hawsepipe init` writes, with the ports asked for, and make the keys."""
+    settings.folder.mkdir(parents=True)
+    template = (Path(service.__file__).with_name("cli") / "template.toml").read_text(encoding="utf-8")
+    text = template.replace("port = 8080", f"port = {service.free_port(settings.port)}")
+    text = text.replace("port = 2575", f"port = {settings.mllp_port}")
+    text = text.replace('channel = "localhost/hawsepipe"', 'channel = "demo.hawsepipe.localhost/main"')
+    text = text.replace('# timezone = "Europe/Stockholm"', 'timezone = "Europe/Stockholm"')
+    path = settings.folder / "hawsepipe.toml"
+    path.write_text(text, encoding="utf-8")
+    config = read(path)
+    service.make_keys(config)
+    return config

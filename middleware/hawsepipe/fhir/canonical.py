@@ -1,0 +1,58 @@
+"""Canonical bytes of JSON, the form that is hashed.
+
+UTF-8 without whitespace; the keys of every object sorted by code point; lists in order; numbers lexeme for lexeme as in
+the content; strings in raw UTF-8 with only `\\"`, `\\\\`, `\\b`, `\\t`, `\\n`, `\\f`, `\\r` escaped, and `\\u00xx`
+(lower-case hex) for the other characters below U+0020. Content with a key twice in one object, or with a lone
+surrogate, has no canonical form. A verifier makes the same bytes with a standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from hawsepipe.errors import InvalidRequest
+from hawsepipe.fhir.codec import DIGITS, read
+
+_MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")
+
+
+def canonical(content: bytes) -> bytes:
+    """Return the canonical form of any JSON value. Raises InvalidRequest as `codec.decode` does."""
+    return _SORTED.encode(_tree(content))
+
+
+def static(content: bytes) -> bytes:
+    """.
+
+    Return the canonical form of a resource without its own `meta` and `text` (those inside contained resources stay)..
+
+    """
+    tree = _tree(content)
+    if type(tree) is not dict:
+        raise InvalidRequest("the JSON is not an object")
+    tree.pop("meta", None)
+    tree.pop("text", None)
+    return _SORTED.encode(tree)
+
+
+def _lexeme(text: str) -> msgspec.Raw:
+    if len(text) > DIGITS:
+        raise msgspec.DecodeError
+    return msgspec.Raw(text)
+
+
+_EXACT = msgspec.json.Decoder(float_hook=_lexeme)
+_SORTED = msgspec.json.Encoder(order="sorted")
+
+
+def _tree(content: bytes) -> Any:
+    tree = read(content, _EXACT)
+    if _MINUS_ZERO.search(content) is None:
+        return tree
+    # msgspec reads the integer -0 as 0; the standard library hands out its lexeme. The grammar has been checked by
+    # `read`.
+    return json.loads(content, parse_float=msgspec.Raw, parse_int=msgspec.Raw)

@@ -1,0 +1,100 @@
+"""Provenance of a transaction (https://hl7.org/fhir/R4/provenance.html): who caused it, from which message.
+
+And which field wrote which element.
+
+The trail of a target is one extension on its reference, not one extension a line: a laboratory message writes thousands
+of elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from hawsepipe.fhir.dates import instant_text
+from hawsepipe.model import Resource, Trail, Version
+
+TRAIL = "urn:hawsepipe:extension:trail"
+"""The extension on a target: lines `path=source` (`name[0].family=PID-5.1.1`), joined by a line feed."""
+
+MESSAGE = "urn:hawsepipe:message"
+"""The system of a source message's identifier, which is the SHA-256 of its bytes in hex."""
+
+FEED = "urn:hawsepipe:feed"
+CLIENT = "urn:hawsepipe:client"
+RULES = "urn:hawsepipe:rules:"
+
+_FEED_PREFIX = "feed:"
+_LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
+_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
+_PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+
+
+def draft(
+    actor: str,
+    *,
+    id: str,  # noqa: A002  FHIR's own name
+    source: bytes | None = None,
+    label: str = "",
+    rules: bytes | None = None,
+    event_time: datetime | None = None,
+    client: str | None = None,
+    operation: str | None = None,
+) -> Resource:
+    """Return a Provenance without target and recorded.
+
+    `actor` is `feed:<name>` or a reference (`Practitioner/1`). `source` is the digest of the message that caused the
+    transaction, `label` its name for people, `rules` the digest of the mapping rules, `event_time` (aware) when the
+    sender says that it happened. `client` is the API client that the actor used; `operation` is a v3-DataOperation code
+    (CREATE, UPDATE, DELETE), by default that a message was transformed or that something was updated.
+    """
+    result: Resource = {"resourceType": "Provenance", "id": id}
+    if event_time is not None:
+        result["occurredDateTime"] = instant_text(event_time)
+    if rules is not None:
+        result["policy"] = [RULES + rules.hex()]
+    if operation is None and source is not None:
+        result["activity"] = _concept(_LIFECYCLE, "transform")
+    else:
+        result["activity"] = _concept(_OPERATION, operation or "UPDATE")
+    if actor.startswith(_FEED_PREFIX):
+        name = actor.removeprefix(_FEED_PREFIX)
+        who: dict[str, Any] = {"identifier": {"system": FEED, "value": name}, "display": actor}
+        result["agent"] = [{"type": _concept(_PARTICIPANT, "assembler"), "who": who}]
+    else:
+        result["agent"] = [{"type": _concept(_PARTICIPANT, "author"), "who": {"reference": actor}}]
+    if client is not None:
+        used = {"identifier": {"system": CLIENT, "value": client}}
+        result["agent"].append({"type": _concept(_PARTICIPANT, "enterer"), "who": used})
+    if source is not None:
+        what: dict[str, Any] = {"identifier": {"system": MESSAGE, "value": source.hex()}}
+        if label:
+            what["display"] = label
+        result["entity"] = [{"role": "source", "what": what}]
+    return result
+
+
+def complete(draft: Resource, versions: Sequence[Version], instant: datetime, trail: Iterable[Trail]) -> Resource:
+    """Return the Provenance of the versions that a transaction made (those with `changed`).
+
+    Recorded at `instant`; the draft stays as it is.
+    """
+    lines: dict[str, list[str]] = {}
+    for step in trail:
+        lines.setdefault(step.resource, []).append(f"{step.path}={step.source}")
+    targets: list[dict[str, Any]] = []
+    for version in versions:
+        if not version.changed:
+            continue
+        target: dict[str, Any] = {"reference": version.versioned_reference}
+        if version.reference in lines:
+            target["extension"] = [{"url": TRAIL, "valueString": "\n".join(lines[version.reference])}]
+        targets.append(target)
+    head = {"resourceType": "Provenance", "id": draft["id"], "target": targets}
+    occurred = {key: value for key, value in draft.items() if key.startswith("occurred")}
+    return head | occurred | {"recorded": instant_text(instant)} | {k: v for k, v in draft.items() if k not in head}
+
+
+def _concept(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}

@@ -1,0 +1,232 @@
+"""What a plugin may give: kinds, and the contracts of what a kind opens.
+
+A plugin is a module (or object) named by an entry point of the group `hawsepipe`. It implements any of the hooks below with
+`hookimpl`. Hooks are synchronous, run once at start and return kinds; everything that waits lives on the objects that a kind opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import pluggy
+
+from hawsepipe.clock import Clock
+from hawsepipe.meters import Meters
+from hawsepipe.model import Checkpoint, Decision, Principal, RawMessage, Receipt, Resource, Translation
+
+GROUP = "hawsepipe"
+"""The entry-point group, and pluggy's project name."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a plugin's implementation of a hook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a kind's `open` gets.
+
+    `name` is the instance's name in the configuration, `settings` its checked settings with defaults filled in,
+    `directory` a directory of its own (made before the call), `clock` the time.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    directory: Path
+    clock: Clock
+    meters: Meters
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """A kind: `name` as the configuration spells it, a JSON Schema (2020-12) for its settings, and how to open one.
+
+    `open` returns an async context manager; leaving it MUST release everything that entering took.
+    """
+
+    name: str
+    config_schema: Mapping[str, Any]
+    open: Callable[[Opening], AbstractAsyncContextManager[T_co]]
+
+
+# -- feeds -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message is set aside at the door: cause (parse, structure, mapping, code, required), location, text."""
+
+    cause: str
+    location: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The journal's word: the message is on the disk.
+
+    `sequence` is its number in the journal, `duplicate` says that the same message was accepted before, and `reply` is the
+    acknowledgement to send: the one given, or for a duplicate the one that was stored then.
+    """
+
+    sequence: int
+    duplicate: bool
+    reply: bytes
+
+
+class Intake(Protocol):
+    """What a feed hands its messages to (implemented by the host)."""
+
+    async def accept(
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+    ) -> Acceptance:
+        """Store the message durably and return once it is.
+
+        `key` identifies the message within its feed (for HL7 v2: MSH-3, MSH-4, MSH-10); the same key with the same
+        digest is a duplicate. With `refusal` the message goes to the dead letters and has no effect. A duplicate of a
+        message that failed is accepted anew. Raises StoreError when it is not stored; then nothing has happened.
+        """
+        ...
+
+
+class Feed(Protocol):
+    """An opened feed.
+
+    MUST answer positively only after `Intake.accept` has returned. MUST hand over every message that it
+    cannot use with a `Refusal` rather than drop it. MUST stop reading when `accept` is slow.
+    """
+
+    @property
+    def address(self) -> str:
+        """Where it listens or reads, for people (`mllp://127.0.0.1:2575`)."""
+        ...
+
+    async def start(self, intake: Intake) -> None:
+        """Begin. Returns when the feed can receive; the work goes on until the context is left."""
+        ...
+
+
+# -- translators -----------------------------------------------------------------------------------------------------
+
+
+class Translator(Protocol):
+    """An opened translator. `translate` MUST be pure: same bytes, same settings, same result; no clock, no I/O."""
+
+    @property
+    def media_types(self) -> frozenset[str]:
+        """The media types that it reads (`application/hl7-v2`)."""
+        ...
+
+    @property
+    def rules_digest(self) -> bytes:
+        """SHA-256 over the mapping rules in force; another digest means that results may differ."""
+        ...
+
+    def translate(self, message: RawMessage) -> Translation:
+        """Translate one message. Raises MessageError, and nothing else, when it cannot."""
+        ...
+
+
+# -- ledgers ---------------------------------------------------------------------------------------------------------
+
+
+class AnchorStatus(StrEnum):
+    """What a backend knows of a publication."""
+
+    UNKNOWN = "unknown"
+    PENDING = "pending"
+    COMMITTED = "committed"
+    FINAL = "final"
+    INVALID = "invalid"
+
+
+class LedgerBackend(Protocol):
+    """A backend holds tiny, growing checkpoints, one line of them a channel; anything with compare-and-set qualifies.
+
+    A backend MUST store a checkpoint durably before `publish` returns; MUST refuse one that does not grow; MUST keep
+    channels apart; MUST answer the same `publish` again with the same handle. It MUST NOT block the event loop.
+    A caller MUST NOT read a failure as "not written": it asks `head` before it submits again.
+    """
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Claimed capabilities, from `receipts`, `scan`. One that is not claimed MUST raise Unsupported."""
+        ...
+
+    async def head(self, channel: str) -> Checkpoint | None:
+        """Return the newest checkpoint that the backend holds, None for an empty channel."""
+        ...
+
+    async def publish(self, new: Checkpoint, expected: Checkpoint | None) -> str:
+        """Append `new` if the head is `expected` (compared by size and root) and return a handle for it.
+
+        Raises StaleHead, Fork, Pushback, LedgerUnavailable or Rejected.
+        """
+        ...
+
+    async def status(self, handle: str) -> AnchorStatus:
+        """Say how far a publication has come."""
+        ...
+
+    async def receipt(self, handle: str) -> Receipt:
+        """Return the backend's evidence for a publication. Raises Unsupported or LedgerUnavailable."""
+        ...
+
+    def verify_receipt(self, receipt: Receipt, checkpoint: Checkpoint, trust: Mapping[str, Any]) -> None:
+        """Check a receipt offline; pure. Raises VerificationError. `trust` is what `trust()` gave."""
+        ...
+
+    def trust(self) -> Mapping[str, Any]:
+        """Return what a verifier needs to know to check this backend's receipts (public keys; JSON values)."""
+        ...
+
+    async def scan(self, channel: str, from_size: int) -> Sequence[Checkpoint]:
+        """Return the held checkpoints with a size of at least `from_size`, growing. Raises Unsupported."""
+        ...
+
+    async def health(self) -> None:
+        """Return if the backend can be used now, else raise LedgerUnavailable."""
+        ...
+
+
+# -- consent rules ---------------------------------------------------------------------------------------------------
+
+
+class ConsentRule(Protocol):
+    """A further rule of the house. It may only narrow: its permit changes nothing, its deny denies."""
+
+    def decide(self, principal: Principal, resource: Resource) -> Decision:
+        """Decide about one resource; pure. An exception counts as deny."""
+        ...
+
+
+class Hooks(Protocol):
+    """The hooks of the entry-point group `hawsepipe`."""
+
+    @hookspec
+    def register_feeds(self) -> Sequence[Kind[Feed]]:
+        """Return the kinds of feed that this plugin offers."""
+        ...
+
+    @hookspec
+    def register_translators(self) -> Sequence[Kind[Translator]]:
+        """Return the kinds of translator that this plugin offers."""
+        ...
+
+    @hookspec
+    def register_ledgers(self) -> Sequence[Kind[LedgerBackend]]:
+        """Return the kinds of ledger backend that this plugin offers."""
+        ...
+
+    @hookspec
+    def register_consent_rules(self) -> Sequence[Kind[ConsentRule]]:
+        """Return the kinds of consent rule that this plugin offers."""
+        ...

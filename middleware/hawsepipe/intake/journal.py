@@ -1,0 +1,43 @@
+"""The door that feeds knock at: a message is journalled durably, or the feed is told that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from hawsepipe.hooks import Acceptance, Refusal
+from hawsepipe.meters import Meters
+from hawsepipe.model import RawMessage
+from hawsepipe.store.contract import JournalEntry, Store
+
+_log = structlog.get_logger("hawsepipe.intake")
+
+
+class Journal:
+    """Implements `hooks.Intake` over a store. `wake` is called when there is something new to apply."""
+
+    def __init__(self, store: Store, meters: Meters, wake: Callable[[], None]) -> None:
+        self._store = store
+        self._meters = meters
+        self._wake = wake
+
+    async def accept(
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+    ) -> Acceptance:
+        """See `hooks.Intake.accept`."""
+        acceptance = await self._store.append(JournalEntry(message, key, reply, refusal))
+        if acceptance.duplicate:
+            return acceptance
+        if refusal is None:
+            self._wake()
+        else:
+            self._meters.dead_letters.labels(message.feed, refusal.cause).inc()
+            _log.warning(
+                "dead letter",
+                feed=message.feed,
+                sequence=acceptance.sequence,
+                cause=refusal.cause,
+                location=refusal.location,
+            )
+        return acceptance

@@ -1,0 +1,173 @@
+"""Applies journalled messages in the order of the journal.
+
+The journal is the queue: whatever is in state RECEIVED has still to be applied, also after a restart. Messages are
+translated in batches; each is committed on its own (effect, Provenance, outbox and journal state together), a batch
+shares one fsync. What cannot be applied becomes a dead letter; what the store cannot take now is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from hawsepipe.clock import Clock
+from hawsepipe.errors import HawsepipeError, InvalidResource, MessageError, StoreError
+from hawsepipe.fhir import provenance
+from hawsepipe.hooks import Refusal, Translator
+from hawsepipe.meters import Meters
+from hawsepipe.model import Severity, Transaction, Translation
+from hawsepipe.store.contract import Application, JournalRecord, Store
+
+_log = structlog.get_logger("hawsepipe.intake")
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
+_BATCH = 64
+_PAUSE = 0.5
+"""Seconds before the store is asked again after it could not write."""
+
+
+class Pipeline:
+    """One pipeline per store. `translators` maps a feed's name to the translator of its messages."""
+
+    def __init__(
+        self,
+        store: Store,
+        translators: Mapping[str, Translator],
+        clock: Clock,
+        meters: Meters,
+        committed: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._translators = translators
+        self._clock = clock
+        self._meters = meters
+        self._committed = committed
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there is something new in the journal."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Apply messages until cancelled."""
+        after = 0
+        while True:
+            self._awake.clear()
+            try:
+                last = await self.step(after)
+            except StoreError as error:
+                _log.error("the store cannot write", error=type(error).__name__)
+                await asyncio.sleep(_PAUSE)
+                continue
+            if last is None:
+                await self._awake.wait()
+            else:
+                after = last
+
+    async def drain(self) -> None:
+        """Apply everything that is in the journal now."""
+        after: int | None = 0
+        while after is not None:
+            after = await self.step(after)
+
+    async def step(self, after: int) -> int | None:
+        """Apply one batch of messages above `after`; return the last sequence handled, None when there was none."""
+        records = await self._store.received(after, _BATCH)
+        if not records:
+            self._meters.backlog.set(0)
+            return None
+        applications = await asyncio.to_thread(self._applications, records)
+        outcomes = await self._store.apply(applications)
+        refused: list[Application] = []
+        for application, outcome in zip(applications, outcomes, strict=True):
+            if isinstance(outcome, StoreError):
+                raise outcome
+            if isinstance(outcome, HawsepipeError):
+                refused.append(
+                    Application(application.sequence, application.label, None, _refusal(outcome, application))
+                )
+        if refused:
+            for outcome in await self._store.apply(refused):
+                if isinstance(outcome, HawsepipeError):
+                    raise outcome
+        self._count(records, [*applications, *refused])
+        self._committed()
+        self._meters.backlog.set(await self._store.backlog())
+        return records[-1].sequence
+
+    def _applications(self, records: Sequence[JournalRecord]) -> list[Application]:
+        return [self.application(record) for record in records]
+
+    def application(self, record: JournalRecord) -> Application:
+        """Translate one journalled message; a message that cannot be translated is refused."""
+        message = record.message
+        translator = self._translators.get(message.feed)
+        if translator is None:
+            return Application(
+                record.sequence, "", None, Refusal("structure", "", f"no feed is called {message.feed} any more")
+            )
+        try:
+            translation = translator.translate(message)
+        except MessageError as error:
+            return Application(record.sequence, "", None, Refusal(error.cause, error.location, error.reason))
+        except Exception as error:
+            # The seam to a stranger's code: its words may hold patient data, its class does not.
+            _log.exception("the translator failed", feed=message.feed, sequence=record.sequence)
+            return Application(
+                record.sequence, "", None, Refusal("mapping", "", f"the translator failed ({type(error).__name__})")
+            )
+        if not translation.changes:
+            return Application(record.sequence, translation.label, None, _no_effect(translation))
+        identity = str(uuid.uuid5(_NAMESPACE, f"{record.sequence}|{message.digest.hex()}"))
+        return Application(
+            record.sequence,
+            translation.label,
+            Transaction(
+                changes=translation.changes,
+                provenance=provenance.draft(
+                    f"feed:{message.feed}",
+                    id=identity,
+                    source=message.digest,
+                    label=translation.label,
+                    rules=translator.rules_digest,
+                    event_time=translation.event_time,
+                ),
+                actor=f"feed:{message.feed}",
+                instant=self._clock(),
+                source=message.digest,
+                rules=translator.rules_digest,
+                trail=translation.trail,
+            ),
+        )
+
+    def _count(self, records: Sequence[JournalRecord], applications: Sequence[Application]) -> None:
+        feeds = {record.sequence: record.message.feed for record in records}
+        refusals = {entry.sequence: entry.refusal for entry in applications}
+        for sequence, refusal in refusals.items():
+            feed = feeds[sequence]
+            if refusal is None:
+                self._meters.applied.labels(feed).inc()
+            else:
+                self._meters.dead_letters.labels(feed, refusal.cause).inc()
+                _log.warning(
+                    "dead letter", feed=feed, sequence=sequence, cause=refusal.cause, location=refusal.location
+                )
+
+
+def _no_effect(translation: Translation) -> Refusal | None:
+    """A message without effect is a dead letter if an error is the reason, and settled if there was nothing to do."""
+    errors = [issue for issue in translation.issues if issue.severity in (Severity.ERROR, Severity.FATAL)]
+    return Refusal(errors[0].cause, errors[0].location, errors[0].text) if errors else None
+
+
+def _refusal(error: HawsepipeError, application: Application) -> Refusal:
+    if isinstance(error, InvalidResource):
+        first = error.issues[0]
+        return Refusal("mapping", first.location, f"the result breaks R4: {first.text}")
+    return Refusal("delivery", "", f"{type(error).__name__}: the {len(_changes(application))} changes were not taken")
+
+
+def _changes(application: Application) -> tuple[object, ...]:
+    return application.transaction.changes if application.transaction else ()

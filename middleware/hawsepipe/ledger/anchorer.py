@@ -1,0 +1,201 @@
+"""Brings commitments from the outbox into the log, signs its head, and keeps the backends at that head.
+
+Ingest never waits for any of this. Sequencing and each backend run on their own: with a backend away the log goes
+on, and when it is back one publish catches up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import SystemRandom
+
+import structlog
+
+from hawsepipe.clock import Clock
+from hawsepipe.errors import Conflict, VerificationError
+from hawsepipe.hooks import LedgerBackend
+from hawsepipe.ledger import merkle, note
+from hawsepipe.ledger.log import Log
+from hawsepipe.ledger.publisher import HALTED, LedgerState, Publisher
+from hawsepipe.meters import Meters
+from hawsepipe.model import Anchor, Checkpoint
+from hawsepipe.store.contract import Sequenced
+
+_log = structlog.get_logger("hawsepipe.ledger")
+
+
+class Anchorer:
+    """The single sequencer of a channel's log, with a publisher for each backend.
+
+    `interval` is how often it looks without being told, `linger` how long it lets a batch gather, `patience` how
+    long a backend may take for one call (all in seconds); `batch` is the most leaves that one checkpoint adds;
+    `random` gives floats in [0, 1) for the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        store: Log,
+        backends: Mapping[str, LedgerBackend],
+        signer: note.Signer,
+        channel: str,
+        clock: Clock,
+        meters: Meters,
+        *,
+        random: Callable[[], float] | None = None,
+        interval: float = 1.0,
+        linger: float = 0.1,
+        batch: int = 1000,
+        patience: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._channel = channel
+        self._meters = meters
+        self._interval = interval
+        self._linger = linger
+        self._batch = batch
+        self._patience = patience
+        self._broken = False
+        self._sequencing = asyncio.Lock()
+        self._outbox_grew = asyncio.Event()
+        chance = random if random is not None else SystemRandom().random
+        self._publishers = tuple(
+            Publisher(name, backend, store, channel, clock, meters, random=chance, patience=patience)
+            for name, backend in backends.items()
+        )
+        self._log_grew = {publisher.name: asyncio.Event() for publisher in self._publishers}
+        self._met = {publisher.name: asyncio.Event() for publisher in self._publishers}
+
+    @property
+    def states(self) -> Mapping[str, LedgerState]:
+        """How each backend stands."""
+        return {publisher.name: publisher.state for publisher in self._publishers}
+
+    @property
+    def state(self) -> LedgerState:
+        """How the log stands: the worst of what it and its backends report, GOOD when nothing is wrong."""
+        found = set(self.states.values()) | ({LedgerState.BROKEN} if self._broken else set())
+        worst = (
+            LedgerState.BROKEN,
+            LedgerState.FORKED,
+            LedgerState.ROLLED_BACK,
+            LedgerState.UNREACHABLE,
+            LedgerState.UNKNOWN,
+        )
+        return next((state for state in worst if state in found), LedgerState.GOOD)
+
+    def notify(self) -> None:
+        """Say that the outbox has grown."""
+        self._outbox_grew.set()
+
+    async def once(self) -> bool:
+        """Compare, sequence the whole outbox and publish. True when every backend holds all of it.
+
+        Raises StoreError when the store fails; a backend that is away, or whose next attempt is not due, gives False.
+        """
+        await asyncio.gather(
+            *(publisher.advance() for publisher in self._publishers if publisher.state is LedgerState.UNKNOWN)
+        )
+        await self._sequence()
+        done = await asyncio.gather(*(publisher.advance() for publisher in self._publishers))
+        return all(done) and self.state not in HALTED
+
+    async def run(self) -> None:
+        """Do so until cancelled. No failure of a backend or of the store ends it."""
+        async with asyncio.TaskGroup() as group:
+            for publisher in self._publishers:
+                group.create_task(self._run_publisher(publisher), name=f"ledger {publisher.name}")
+            group.create_task(self._run_log(), name="ledger log")
+
+    async def _run_log(self) -> None:
+        # Each backend is asked once before the first new checkpoint: a log that was restored from a backup must not
+        # sign new roots for sizes that are out already. One that does not answer in time is taken as away, and the
+        # log goes on.
+        met = asyncio.gather(*(event.wait() for event in self._met.values()))
+        try:
+            await asyncio.wait_for(met, self._patience * 2)
+        except TimeoutError:
+            _log.warning("a ledger did not answer at the start", channel=self._channel)
+        while True:
+            self._outbox_grew.clear()
+            try:
+                await self._sequence()
+            except Exception as error:
+                # A failing store must not end anchoring for good; it is tried again and the ingest path tells of it
+                # too.
+                _log.error("sequencing failed", channel=self._channel, error=type(error).__name__)
+            if await _woken(self._outbox_grew, self._interval):
+                await asyncio.sleep(self._linger)
+
+    async def _run_publisher(self, publisher: Publisher) -> None:
+        grew, met = self._log_grew[publisher.name], self._met[publisher.name]
+        while True:
+            grew.clear()
+            try:
+                await publisher.advance()
+            except Exception as error:
+                _log.error("publishing failed", backend=publisher.name, error=type(error).__name__)
+            met.set()
+            waiting = publisher.delay()
+            if waiting > 0.0:
+                await asyncio.sleep(waiting)
+            else:
+                await _woken(grew, self._interval)
+
+    async def _sequence(self) -> None:
+        async with self._sequencing:
+            while self.state not in HALTED:
+                anchors = await self._store.outbox(self._batch)
+                if not anchors:
+                    break
+                batch = await self._grown(tuple(anchors))
+                if batch is None:
+                    break
+                try:
+                    await self._store.sequence(batch)
+                except Conflict:
+                    # The outbox or the log is not what was just read: nothing was written, so read it again later.
+                    _log.warning("the log moved under the sequencer", channel=self._channel)
+                    break
+                self._meters.log_size.set(batch.checkpoint.size)
+                for event in self._log_grew.values():
+                    event.set()
+                if len(anchors) < self._batch:
+                    break
+            self._meters.outbox.set(await self._store.outbox_depth())
+
+    async def _grown(self, anchors: tuple[Anchor, ...]) -> Sequenced | None:
+        """Return the batch that appends these anchors, None (and halt) when the log is not what we signed."""
+        head = await self._store.checkpoint(self._channel)
+        size = head.size if head is not None else 0
+        found = await self._store.nodes(merkle.peaks(size))
+        try:
+            frontier: merkle.Frontier | None = merkle.Frontier(size, [found[place] for place in merkle.peaks(size)])
+        except KeyError:
+            frontier = None
+        if frontier is None or (head is not None and not self._ours(head, frontier.root())):
+            self._broken = True
+            _log.critical("the log is not what its last checkpoint signed", channel=self._channel, size=size)
+            return None
+        nodes: list[tuple[merkle.Coordinate, bytes]] = []
+        for anchor in anchors:
+            nodes.extend(frontier.append(merkle.leaf_hash(anchor.digest)))
+        checkpoint = self._signer.checkpoint(frontier.size, frontier.root())
+        return Sequenced(start=size, anchors=anchors, nodes=tuple(nodes), checkpoint=checkpoint)
+
+    def _ours(self, head: Checkpoint, root: bytes) -> bool:
+        try:
+            note.verify_checkpoint(head, self._signer.vkey)
+        except VerificationError:
+            return False
+        return head.root == root
+
+
+async def _woken(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, at most so many seconds; False when the time was up."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

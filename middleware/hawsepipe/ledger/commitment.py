@@ -1,0 +1,121 @@
+"""Commitments: the only thing of a version that the ledger sees.
+
+    commitment = SHA-256("hawsepipe/commit/v1" 0x00 || salt[32] || opening)
+
+The opening is canonical JSON (`fhir.canonical`) of strings, integers, lists and objects. Keys by kind; one that has
+no value is absent:
+
+    kind          resource, consent (a resource of type Consent), provenance (what the transaction itself wrote)
+    channel       the channel whose log the leaf goes to
+    type, id, version, operation, patients (ids, sorted), recorded (UTC, microseconds)
+    versionHash   SHA-256, hex, of the canonical content; absent for a delete
+    staticHash    the same without top-level meta and text
+    previous      commitment, hex, of the version before
+    provenance    resource, consent: commitment, hex, of the transaction's Provenance
+    targets       provenance: `target` of each version, in order
+    source, rules provenance: SHA-256, hex, of the source message and of the mapping rules in force
+
+A target is named by a keyed hash under the target's own salt, so that a Provenance's opening tells its reader
+nothing about targets that they cannot open, and nothing at all about one whose salt was destroyed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from hawsepipe.errors import ConfigError
+from hawsepipe.fhir.canonical import canonical, static
+from hawsepipe.model import Draft, Seal
+
+SALT_BYTES = 32
+_COMMIT = b"hawsepipe/commit/v1\x00"
+_TARGET = b"hawsepipe/target/v1\x00"
+_CHANNEL = re.compile(r"[!-*,-~]{1,200}")
+
+
+class Commitments:
+    """Seals versions for one channel; implements `store.contract.Sealer`. `random(n)` gives n unpredictable bytes."""
+
+    def __init__(self, channel: str, random: Callable[[int], bytes]) -> None:
+        self._channel = checked_channel(channel)
+        self._random = random
+
+    def seal(
+        self, drafts: Sequence[Draft], provenance: Draft | None, source: bytes | None, rules: bytes | None
+    ) -> tuple[tuple[Seal, ...], Seal | None]:
+        """Seal the versions of one transaction and its Provenance; `source` and `rules` are 32-byte digests or None.
+
+        Raises InvalidRequest for content without a canonical form.
+        """
+        openings = [self._opening("consent" if draft.type == "Consent" else "resource", draft) for draft in drafts]
+        salts = [self._random(SALT_BYTES) for _ in drafts]
+        whole: Seal | None = None
+        if provenance is not None:
+            told = self._opening("provenance", provenance)
+            told["targets"] = [target(salt, opening) for salt, opening in zip(salts, openings, strict=True)]
+            if source is not None:
+                told["source"] = source.hex()
+            if rules is not None:
+                told["rules"] = rules.hex()
+            whole = _sealed(self._random(SALT_BYTES), told)
+            for opening in openings:
+                opening["provenance"] = whole.commitment.hex()
+        return tuple(_sealed(salt, opening) for salt, opening in zip(salts, openings, strict=True)), whole
+
+    def _opening(self, kind: str, draft: Draft) -> dict[str, Any]:
+        opening: dict[str, Any] = {
+            "channel": self._channel,
+            "id": draft.id,
+            "kind": kind,
+            "operation": draft.operation.value,
+            "patients": sorted(draft.patients),
+            "recorded": instant_text(draft.recorded),
+            "type": draft.type,
+            "version": draft.version,
+        }
+        if draft.content is not None:
+            opening["versionHash"] = sha256(canonical(draft.content)).hexdigest()
+            opening["staticHash"] = sha256(static(draft.content)).hexdigest()
+        if draft.previous is not None:
+            opening["previous"] = draft.previous.hex()
+        return opening
+
+
+def commitment(salt: bytes, opening: bytes) -> bytes:
+    """Return the commitment that this salt and these canonical bytes open."""
+    return sha256(_COMMIT + salt + opening).digest()
+
+
+def target(salt: bytes, opening: dict[str, Any]) -> str:
+    """Return, in hex, how a Provenance names a target: a hash, under the target's salt, of what identifies it."""
+    names: dict[str, Any] = {key: opening[key] for key in ("id", "type", "version", "versionHash") if key in opening}
+    return sha256(_TARGET + salt + _encoded(names)).hexdigest()
+
+
+def instant_text(instant: datetime) -> str:
+    """Return an instant as openings hold it: UTC with six decimals of the second."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def checked_channel(channel: str) -> str:
+    """Return the channel if it can be the name of a signed note's key. Raises ConfigError."""
+    if _CHANNEL.fullmatch(channel) is None:
+        raise ConfigError("channel", "it must be 1 to 200 visible ASCII characters without '+'")
+    return channel
+
+
+def _sealed(salt: bytes, opening: dict[str, Any]) -> Seal:
+    encoded = _encoded(opening)
+    return Seal(commitment=commitment(salt, encoded), opening=encoded, salt=salt)
+
+
+def _encoded(value: dict[str, Any]) -> bytes:
+    # Strings, integers, lists and objects only: here the sorted form of msgspec and that of `fhir.canonical` are the
+    # same bytes.
+    return msgspec.json.encode(value, order="sorted")

@@ -1,0 +1,49 @@
+"""What this room asks of a store: the outbox, the log and the receipts. `store.contract.Store` has all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from hawsepipe.model import Anchor, Checkpoint, Receipt
+from hawsepipe.store.contract import Sequenced
+
+
+class Log(Protocol):
+    """The part of `store.contract.Store` that the ledger room uses; each method promises what it promises there."""
+
+    async def outbox(self, limit: int) -> Sequence[Anchor]:
+        """Return commitments that are not in the log, in the order of their commits."""
+        ...
+
+    async def outbox_depth(self) -> int:
+        """Return how many commitments are not in the log."""
+        ...
+
+    async def sequence(self, batch: Sequenced) -> None:
+        """Write a batch to the log, or raise and write nothing."""
+        ...
+
+    async def checkpoint(self, channel: str) -> Checkpoint | None:
+        """Return the newest checkpoint."""
+        ...
+
+    async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:
+        """Return the smallest checkpoint above leaf `index`, of those that `backend` has receipted if it is given."""
+        ...
+
+    async def nodes(self, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """Return hashes of complete subtrees by (level, index)."""
+        ...
+
+    async def leaf_index(self, commitment: bytes) -> int | None:
+        """Return where a commitment is in the log."""
+        ...
+
+    async def put_receipt(self, receipt: Receipt) -> None:
+        """Keep a backend's receipt."""
+        ...
+
+    async def receipts(self, channel: str, size: int) -> Sequence[Receipt]:
+        """Return every backend's receipt for the checkpoint of this size."""
+        ...

@@ -1,0 +1,95 @@
+"""What is counted. One `Meters` per service, over a registry that `service` owns; nothing is global.
+
+Labels hold feed names, causes and codes only: never an identifier, never message content.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Meters:
+    """Counters, gauges and histograms of one service (Prometheus names; times in seconds)."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self.received = Counter(
+            "hawsepipe_feed_messages_received", "Messages read from a feed.", ["feed"], registry=self.registry
+        )
+        self.acknowledged = Counter(
+            "hawsepipe_feed_acknowledgements",
+            "Acknowledgements sent, by MSA-1.",
+            ["feed", "code"],
+            registry=self.registry,
+        )
+        self.duplicates = Counter(
+            "hawsepipe_feed_duplicates",
+            "Messages answered from the journal.",
+            ["feed"],
+            registry=self.registry,
+        )
+        self.framing = Counter(
+            "hawsepipe_feed_framing_events",
+            "Bytes or events outside the framing rules.",
+            ["feed", "event"],
+            registry=self.registry,
+        )
+        self.connections = Gauge(
+            "hawsepipe_feed_connections", "Open connections of a feed.", ["feed"], registry=self.registry
+        )
+        self.acknowledge_seconds = Histogram(
+            "hawsepipe_feed_acknowledge_seconds",
+            "From the last byte of a message to its acknowledgement.",
+            ["feed"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.applied = Counter(
+            "hawsepipe_intake_applied", "Messages whose effect is stored.", ["feed"], registry=self.registry
+        )
+        self.dead_letters = Counter(
+            "hawsepipe_intake_dead_letters",
+            "Messages set aside, by cause.",
+            ["feed", "cause"],
+            registry=self.registry,
+        )
+        self.backlog = Gauge(
+            "hawsepipe_intake_backlog",
+            "Journalled messages that are not applied yet.",
+            registry=self.registry,
+        )
+        self.versions = Counter(
+            "hawsepipe_store_versions", "Resource versions stored, by type.", ["type"], registry=self.registry
+        )
+        self.outbox = Gauge("hawsepipe_ledger_outbox", "Versions that are not in the log yet.", registry=self.registry)
+        self.log_size = Gauge("hawsepipe_ledger_log_size", "Leaves in the log.", registry=self.registry)
+        self.anchored_size = Gauge(
+            "hawsepipe_ledger_anchored_size",
+            "Leaves covered by a backend.",
+            ["backend"],
+            registry=self.registry,
+        )
+        self.ledger_failures = Counter(
+            "hawsepipe_ledger_failures",
+            "Failed calls to a ledger backend, by error class.",
+            ["backend", "error"],
+            registry=self.registry,
+        )
+        self.requests = Counter(
+            "hawsepipe_api_requests",
+            "API requests, by interaction and status.",
+            ["interaction", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "hawsepipe_api_request_seconds",
+            "Time to answer an API request.",
+            ["interaction"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.decisions = Counter(
+            "hawsepipe_consent_decisions", "Access decisions.", ["decision"], registry=self.registry
+        )

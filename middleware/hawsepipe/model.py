@@ -1,0 +1,276 @@
+"""The frozen values that travel between rooms.
+
+Values do no I/O. A resource is a plain `dict` as decoded by `hawsepipe.fhir.codec` (decimals are
+`decimal.Decimal` or, for a spelling that Decimal would change, `msgspec.Raw`); by agreement nobody changes one that
+is inside a value. Instants are aware datetimes in UTC. Digests are 32 bytes (SHA-256).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Resource = dict[str, Any]
+
+
+class Severity(StrEnum):
+    """OperationOutcome issue severity (R4 IssueSeverity)."""
+
+    FATAL = "fatal"
+    ERROR = "error"
+    WARNING = "warning"
+    INFORMATION = "information"
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One finding about a message or a resource.
+
+    `cause` is parse, structure, mapping, code or required for messages and an R4 IssueType code for resources;
+    `location` is a v2 location (`OBX[2]-5.1`) or a FHIRPath (`Patient.name[0].family`); `text` names no patient data.
+    """
+
+    severity: Severity
+    cause: str
+    location: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """A message as it came in. `body` is every byte of it; `digest` is SHA-256 over `body`."""
+
+    feed: str
+    received_at: datetime
+    media_type: str
+    body: bytes
+    digest: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", hashlib.sha256(self.body).digest())
+
+
+class Method(StrEnum):
+    """How a change meets what is stored.
+
+    CREATE: refuse when the id exists. PUT: the resource becomes the new content. MERGE: each top-level element of
+    the resource replaces the stored one, the elements in `Change.remove` go, those in `Change.union` are lists joined
+    item by item; what is not mentioned stays. DELETE: a tombstone version.
+    """
+
+    CREATE = "create"
+    PUT = "put"
+    MERGE = "merge"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one resource.
+
+    `if_match` is the version number that must be current (0 = must not exist, None = no condition). For MERGE:
+    `remove` names top-level elements to delete, `union` top-level lists to join (identifiers by system and value,
+    links by target, extensions by url, anything else by equality) and objects to join key by key, `keep` elements that are
+    only written where the stored resource has none. An element of a choice (`deceasedDateTime`) takes the place of its siblings.
+    """
+
+    method: Method
+    type: str
+    id: str
+    resource: Resource | None
+    if_match: int | None = None
+    remove: frozenset[str] = frozenset()
+    union: frozenset[str] = frozenset()
+    keep: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Which source position wrote which element: `Patient/1`, `name[0].family`, `PID-5.1`."""
+
+    resource: str
+    path: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a translator made of one message.
+
+    `changes` refer to each other by `Type/id`; `label` names the message for people without patient data
+    (`ADT^A01 20260301-17 from ADT1|GOOD`); `event_time` is when the event happened by the sender's word, if told.
+    """
+
+    changes: tuple[Change, ...]
+    issues: tuple[Issue, ...]
+    trail: tuple[Trail, ...]
+    label: str
+    event_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Changes that take effect together, at one instant, or not at all.
+
+    `provenance` is a draft R4 Provenance without `target`, `recorded` and `meta`; the store completes it with the
+    versions that the changes made and stores it as the same transaction's last resource. `source` is the digest of the message
+    that caused it, `rules` the digest of the mapping rules in force; both None for a change by an API client.
+    `actor` is a reference (`Practitioner/1`) or `feed:<name>`.
+    """
+
+    changes: tuple[Change, ...]
+    provenance: Resource | None
+    actor: str
+    instant: datetime
+    source: bytes | None = None
+    rules: bytes | None = None
+    trail: tuple[Trail, ...] = ()
+
+
+class Operation(StrEnum):
+    """What made a version."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One stored version of one resource.
+
+    `content` is the exact stored JSON (served and hashed as it is; for a delete the last content's identity only:
+    `None`). `patients` are the ids of every patient that it is about. `commitment` is what the ledger sees, `opening`
+    and `salt` open it (None after erasure). `first_recorded` is the instant of version 1. `changed` is False when a
+    change had no effect and this is the version that was there before.
+    """
+
+    type: str
+    id: str
+    version: int
+    last_updated: datetime
+    first_recorded: datetime
+    operation: Operation
+    content: bytes | None
+    patients: tuple[str, ...]
+    commitment: bytes
+    opening: bytes | None
+    salt: bytes | None
+    changed: bool = True
+
+    @property
+    def reference(self) -> str:
+        """`Patient/1`."""
+        return f"{self.type}/{self.id}"
+
+    @property
+    def versioned_reference(self) -> str:
+        """`Patient/1/_history/2`."""
+        return f"{self.type}/{self.id}/_history/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version about to be sealed: all that its opening says. `previous` is the commitment of the version before."""
+
+    type: str
+    id: str
+    version: int
+    operation: Operation
+    recorded: datetime
+    content: bytes | None
+    patients: tuple[str, ...]
+    previous: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A hiding commitment and what opens it: `opening` is canonical JSON, `salt` 32 random bytes."""
+
+    commitment: bytes
+    opening: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What leaves for the log: a place in the outbox and 32 bytes. There is no field that could hold health data."""
+
+    sequence: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A signed head of a channel's log. `note` is the C2SP signed note, with every signature."""
+
+    channel: str
+    size: int
+    root: bytes
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A backend's word that it holds a checkpoint. `position` and `proof` are the backend's own JSON values."""
+
+    backend: str
+    channel: str
+    size: int
+    root: bytes
+    position: str
+    proof: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks, in which role and for what, as asserted by a verified token.
+
+    `subject` is the fhirUser (`Practitioner/1`) or `Device/<client id>` for a system; `scopes` are SMART scopes as granted;
+    `purpose` is a v3-ActReason code or None; `patient` is the launch context; `actors` are further references that the
+    token itself asserts (PractitionerRole, Organization, client Device). `roles` are role codes.
+    """
+
+    subject: str
+    client: str
+    tenant: str
+    scopes: frozenset[str]
+    roles: frozenset[str] = frozenset()
+    purpose: str | None = None
+    patient: str | None = None
+    actors: frozenset[str] = frozenset()
+    token_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One entry of the access record: who asked for what, for which purpose, and what was decided by which consents.
+
+    `interaction` is a RESTful interaction code (read, search-type …); `target` is `Type`, `Type/id` or
+    `Type/id/_history/n`; `query` is empty or the search without its values (`Observation?code&patient`).
+    """
+
+    instant: datetime
+    subject: str
+    client: str
+    purpose: str | None
+    interaction: str
+    target: str
+    patients: tuple[str, ...]
+    permit: bool
+    reasons: tuple[str, ...]
+    consents: tuple[str, ...] = ()
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Permit or deny, why (stable reason tags), by which Consent versions, under which obligations (v3-ActCode)."""
+
+    permit: bool
+    reasons: tuple[str, ...]
+    consents: tuple[str, ...] = ()
+    obligations: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""For operators: logs, health, metrics, dead letters."""

@@ -1,0 +1,43 @@
+"""`/health/live`, `/health/ready` and `/metrics`, for orchestrators and Prometheus. They name no patient."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from hawsepipe.errors import HawsepipeError
+from hawsepipe.meters import Meters
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns when a part can do its work, else raises HawsepipeError."""
+
+
+def routes(meters: Meters, probes: Mapping[str, Probe]) -> list[web.RouteDef]:
+    """Return the routes. `probes` are asked for readiness; one that fails makes the answer 503 and is named."""
+
+    async def live(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def ready(_request: web.Request) -> web.Response:
+        states: dict[str, str] = {}
+        for name, probe in probes.items():
+            try:
+                await probe()
+                states[name] = "ready"
+            except HawsepipeError as error:
+                states[name] = type(error).__name__
+        good = all(state == "ready" for state in states.values())
+        return web.json_response(
+            {"status": "ready" if good else "not ready", "parts": states}, status=200 if good else 503
+        )
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(meters.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [
+        web.get("/health/live", live, allow_head=True),
+        web.get("/health/ready", ready, allow_head=True),
+        web.get("/metrics", metrics, allow_head=False),
+    ]

@@ -1,0 +1,302 @@
+"""What a store promises. Two implementations keep it (SQLite now, PostgreSQL next), one suite holds both to it.
+
+Implementations MUST:
+* make every method that writes durable (fsync) before it returns, and atomic: after an error nothing of it happened;
+* give versions of one resource the numbers 1, 2, 3 … without a gap, and instants that never go back: `last_updated` of a commit is at
+  least one microsecond after that of the commit before;
+* write, for each new version, in one transaction: content, search rows, facets, salt and opening, and one outbox row;
+* serve content byte for byte as it was written;
+* compile `Visibility` so that it agrees with `visibility.visible`, before order, count and limit.
+
+Callers MUST NOT hand one store's file to two processes, and MUST NOT change a resource after handing it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from hawsepipe.errors import HawsepipeError
+from hawsepipe.fhir.index import Row
+from hawsepipe.fhir.query import Page, Query
+from hawsepipe.hooks import Acceptance, Refusal
+from hawsepipe.model import (
+    Access,
+    Anchor,
+    Checkpoint,
+    Draft,
+    Issue,
+    RawMessage,
+    Receipt,
+    Resource,
+    Seal,
+    Transaction,
+    Version,
+)
+from hawsepipe.store.visibility import Facets, Visibility
+
+ACTORS = frozenset(
+    {
+        "CareTeam",
+        "Device",
+        "Group",
+        "HealthcareService",
+        "Organization",
+        "OrganizationAffiliation",
+        "Person",
+        "Practitioner",
+        "PractitionerRole",
+        "RelatedPerson",
+    }
+)
+"""The types of resource that say who an actor is and belongs to."""
+
+# -- what a store is opened with ---------------------------------------------------------------------------------------
+
+
+class Sealer(Protocol):
+    """Makes commitments (implemented by `ledger.commitment`); called inside the writing transaction."""
+
+    def seal(
+        self, drafts: Sequence[Draft], provenance: Draft | None, source: bytes | None, rules: bytes | None
+    ) -> tuple[tuple[Seal, ...], Seal | None]:
+        """Seal the versions of one transaction and its Provenance; `source` and `rules` are 32-byte digests or None.
+
+        A draft whose version before is an earlier draft of the same call has `previous` None: the sealer links it to the
+        commitment that it makes for that one.
+        """
+        ...
+
+
+class Labeller(Protocol):
+    """Labels a resource and computes its facets (implemented by `consent.labels`); pure."""
+
+    def label(self, resource: Resource, before: Resource | None) -> Resource:
+        """Return the resource with server-computed `meta.security`; a label once given is never lowered."""
+        ...
+
+    def facets(self, resource: Resource) -> Facets:
+        """Return what visibility formulas ask of it."""
+        ...
+
+
+class Extractor(Protocol):
+    """Says what a resource can be found by (implemented by `fhir.extraction`); pure."""
+
+    def rows(self, resource: Resource) -> Sequence[Row]:
+        """Return the search rows. A reference's identifier is a TokenRow of the parameter `<code>:identifier`."""
+        ...
+
+
+class Validator(Protocol):
+    """Says whether a resource is R4 (implemented by `fhir.validate`); pure."""
+
+    def check(self, resource: Resource) -> Sequence[Issue]:
+        """Return the findings; one of severity error or fatal keeps the resource out."""
+        ...
+
+
+# -- the journal -------------------------------------------------------------------------------------------------------
+
+
+class JournalState(StrEnum):
+    """Where a message stands."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    DEAD = "dead"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A message for the journal; see `hooks.Intake.accept`. `replay_of` is the sequence of the original."""
+
+    message: RawMessage
+    key: str
+    reply: bytes
+    refusal: Refusal | None = None
+    replay_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """A message as journalled. `refusal` says why a dead letter is one; `label` names it without patient data."""
+
+    sequence: int
+    message: RawMessage
+    key: str
+    reply: bytes
+    state: JournalState
+    refusal: Refusal | None
+    replay_of: int | None
+    label: str
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The effect of one journalled message: what to commit, and the journal entry that it settles.
+
+    `transaction` None: the message has no effect and is settled all the same. `refusal` set: it becomes a dead letter instead.
+    """
+
+    sequence: int
+    label: str
+    transaction: Transaction | None
+    refusal: Refusal | None = None
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """A batch that enters the log in one commit.
+
+    `anchors` get the indices `start`, `start + 1` …; `leaves` are RFC 6962 leaf hashes in that order, `nodes` the inner nodes that
+    became complete as ((level, index), hash) with level 1 above the leaves; `checkpoint` signs the new head.
+    """
+
+    start: int
+    anchors: tuple[Anchor, ...]
+    nodes: tuple[tuple[tuple[int, int], bytes], ...]
+    checkpoint: Checkpoint
+
+
+class Store(Protocol):
+    """The store. Every coroutine may raise StoreError; what else it raises is said with it."""
+
+    # journal
+
+    async def append(self, entry: JournalEntry) -> Acceptance:
+        """Journal a message; concurrent calls share one fsync. A duplicate writes nothing."""
+        ...
+
+    async def received(self, after: int, limit: int) -> Sequence[JournalRecord]:
+        """Return messages in state RECEIVED with a sequence above `after`, in order."""
+        ...
+
+    async def backlog(self) -> int:
+        """Return how many messages are in state RECEIVED."""
+        ...
+
+    async def journal(self, sequence: int) -> JournalRecord | None:
+        """Return one entry."""
+        ...
+
+    async def dead_letters(self, after: int, limit: int) -> Sequence[JournalRecord]:
+        """Return messages in state DEAD with a sequence above `after`, in order."""
+        ...
+
+    async def discard(self, sequence: int, instant: datetime) -> bool:
+        """Mark a dead letter discarded (its bytes stay); False when it is not a dead letter."""
+        ...
+
+    async def replay(self, sequence: int, instant: datetime) -> JournalRecord | None:
+        """Journal a dead letter's bytes anew, linked by `replay_of`, and settle the old one as discarded, in one commit.
+
+        None when it is not a dead letter, so that two replays of one letter have one effect. When its sender has had the same message
+        accepted anew in the meantime, that entry is returned and nothing is journalled.
+        """
+        ...
+
+    # resources
+
+    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
+        """Commit each message's effect, Provenance, outbox rows and journal state, each message on its own, all in one fsync.
+
+        An entry whose transaction fails is answered with its error and stays RECEIVED; the others are committed. An entry that is
+        not RECEIVED any more is answered with an empty tuple and has no effect.
+        """
+        ...
+
+    async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
+        """Commit a transaction: one version for each change, in order, then the Provenance's if anything changed.
+
+        Raises InvalidRequest (a change that is none), InvalidResource, PreconditionFailed (if_match; a deleted resource is not there, so
+        0 holds for it), Conflict (CREATE of an id that is or was in use), NotFound (DELETE of an unknown one; to delete again changes nothing).
+        Several changes of one resource make successive versions.
+        """
+        ...
+
+    async def read(self, type: str, id: str) -> Version | None:  # noqa: A002  FHIR's own names
+        """Return the current version, a delete's tombstone included; None when there never was one."""
+        ...
+
+    async def vread(self, type: str, id: str, version: int) -> Version | None:  # noqa: A002
+        """Return one version."""
+        ...
+
+    async def history(self, type: str, id: str, before: int | None, count: int) -> Sequence[Version]:  # noqa: A002
+        """Return versions below `before` (None: from the newest), newest first."""
+        ...
+
+    async def search(self, query: Query, visibility: Visibility) -> Page:
+        """Run a search over the current, not deleted, visible resources."""
+        ...
+
+    async def consents(self) -> Sequence[Version]:
+        """Return the current version of every Consent that is not deleted, for the consent room."""
+        ...
+
+    async def consent_epoch(self) -> int:
+        """Return a number that grows with every commit that touches a Consent or what actors are made of (`ACTORS`)."""
+        ...
+
+    # access record
+
+    async def record(self, accesses: Sequence[Access]) -> None:
+        """Append to the access record; concurrent calls share one fsync."""
+        ...
+
+    async def accesses(self, after: int, limit: int) -> Sequence[tuple[int, Access]]:
+        """Return entries of the access record with a number above `after`, in order."""
+        ...
+
+    # log
+
+    async def outbox(self, limit: int) -> Sequence[Anchor]:
+        """Return commitments that are not in the log, in the order of their commits."""
+        ...
+
+    async def outbox_depth(self) -> int:
+        """Return how many commitments are not in the log."""
+        ...
+
+    async def sequence(self, batch: Sequenced) -> None:
+        """Write a batch to the log. Raises Conflict unless `batch.start` is the log's size and the anchors are the oldest ones."""
+        ...
+
+    async def checkpoint(self, channel: str) -> Checkpoint | None:
+        """Return the newest checkpoint, None for an empty log."""
+        ...
+
+    async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:
+        """Return the smallest checkpoint above leaf `index` (one that `backend` has receipted, if given), None when none is."""
+        ...
+
+    async def nodes(self, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """Return hashes of complete subtrees by (level, index); level 0 are the leaf hashes. Those not in the log are left out."""
+        ...
+
+    async def leaf_index(self, commitment: bytes) -> int | None:
+        """Return where a commitment is in the log, None while it is not."""
+        ...
+
+    async def put_receipt(self, receipt: Receipt) -> None:
+        """Keep a backend's receipt; the same one again changes nothing, another one for the same checkpoint takes its place."""
+        ...
+
+    async def receipts(self, channel: str, size: int) -> Sequence[Receipt]:
+        """Return every backend's receipt for the checkpoint of this size."""
+        ...
+
+    # the service
+
+    async def check(self) -> None:
+        """Return if the store can write now, else raise StoreError."""
+        ...

@@ -1,0 +1,218 @@
+"""From the changes of a transaction to the versions that it will make: merge, label, compare, stamp, validate.
+
+Reads what is stored and writes nothing, so a refused transaction leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from hawsepipe.errors import Conflict, InvalidRequest, InvalidResource, NotFound, PreconditionFailed
+from hawsepipe.fhir import codec, provenance
+from hawsepipe.fhir.dates import instant_text
+from hawsepipe.fhir.merge import merged
+from hawsepipe.fhir.references import patients_of
+from hawsepipe.model import Change, Draft, Method, Operation, Resource, Severity, Trail, Version
+from hawsepipe.store.contract import Labeller, Validator
+from hawsepipe.store.sameness import same_content
+from hawsepipe.store.sqlite import versions
+from hawsepipe.store.sqlite.schema import VERSION_BITS
+
+_REFUSED = (Severity.ERROR, Severity.FATAL)
+_NEVER = b""
+"""The commitment of a version that is not sealed yet."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """A version to be. `key` is the resource's, None for a new one; `resource` is None for a tombstone; `last`: no later one of it follows."""
+
+    draft: Draft
+    resource: Resource | None
+    key: int | None
+    first_recorded: datetime
+    last: bool = True
+
+    @property
+    def unsealed(self) -> Version:
+        """The version without what opens it."""
+        draft = self.draft
+        return Version(
+            draft.type,
+            draft.id,
+            draft.version,
+            draft.recorded,
+            self.first_recorded,
+            draft.operation,
+            draft.content,
+            draft.patients,
+            _NEVER,
+            None,
+            None,
+        )
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is current for one id while a transaction is drafted: a stored version or a planned one."""
+
+    key: int | None
+    stored: Version | None
+    planned: Planned | None = None
+    decoded: Resource | None = None
+
+    @property
+    def version(self) -> int:
+        """The current version number, 0 when there never was one."""
+        if self.planned is not None:
+            return self.planned.draft.version
+        return self.stored.version if self.stored is not None else 0
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """The patients of the current version."""
+        if self.planned is not None:
+            return self.planned.draft.patients
+        return self.stored.patients if self.stored is not None else ()
+
+    @property
+    def resource(self) -> Resource | None:
+        """The current content, None when there is none or it is deleted."""
+        if self.planned is not None:
+            return self.planned.resource
+        if self.decoded is None and self.stored is not None and self.stored.content is not None:
+            self.decoded = codec.decode(self.stored.content)
+        return self.decoded
+
+    @property
+    def present(self) -> bool:
+        """Whether there is a version that is not a tombstone."""
+        if self.planned is not None:
+            return self.planned.resource is not None
+        return self.stored is not None and self.stored.content is not None
+
+
+class Drafting:
+    """One transaction being drafted at one instant."""
+
+    def __init__(
+        self, connection: apsw.Connection, instant: datetime, labeller: Labeller, validator: Validator
+    ) -> None:
+        self._connection = connection
+        self._instant = instant
+        self._text = instant_text(instant)
+        self._labeller = labeller
+        self._validator = validator
+        self._standings: dict[tuple[str, str], Standing] = {}
+        self.planned: list[Planned] = []
+
+    def change(self, change: Change) -> Planned | Version:
+        """Draft one change; the version that is there when it has no effect. Raises as `Store.commit` says."""
+        standing = self._standing(change.type, change.id)
+        _check(change, standing)
+        if change.method is Method.DELETE:
+            if not standing.present:
+                return self._unchanged(standing)
+            return self._plan(change.type, change.id, standing, None, Operation.DELETE, standing.patients)
+        before = standing.resource
+        content = self._labeller.label(merged(before, change), before)
+        if before is not None and same_content(content, before):
+            return self._unchanged(standing)
+        operation = Operation.UPDATE if standing.version else Operation.CREATE
+        return self._write(change.type, change.id, standing, content, operation)
+
+    def provenance(self, draft: Resource, trail: Iterable[Trail]) -> Planned:
+        """Draft the Provenance of everything drafted so far."""
+        targets = [planned.unsealed for planned in self.planned]
+        complete = provenance.complete(draft, targets, self._instant, trail)
+        standing = self._standing("Provenance", str(draft["id"]))
+        content = self._labeller.label(complete, standing.resource)
+        operation = Operation.UPDATE if standing.version else Operation.CREATE
+        patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
+        return self._write("Provenance", str(draft["id"]), standing, content, operation, patients)
+
+    def _standing(self, type_: str, id_: str) -> Standing:
+        standing = self._standings.get((type_, id_))
+        if standing is None:
+            found = versions.read_with_key(self._connection, type_, id_)
+            standing = Standing(None, None) if found is None else Standing(*found)
+            self._standings[type_, id_] = standing
+        return standing
+
+    def _unchanged(self, standing: Standing) -> Planned | Version:
+        if standing.planned is not None:
+            return standing.planned
+        assert standing.stored is not None
+        return replace(standing.stored, changed=False)
+
+    def _write(
+        self,
+        type_: str,
+        id_: str,
+        standing: Standing,
+        content: Resource,
+        operation: Operation,
+        patients: tuple[str, ...] | None = None,
+    ) -> Planned:
+        resource = self._stamped(type_, id_, standing.version + 1, content)
+        issues = tuple(issue for issue in self._validator.check(resource) if issue.severity in _REFUSED)
+        if issues:
+            raise InvalidResource(issues)
+        about = patients_of(resource) if patients is None else patients
+        return self._plan(type_, id_, standing, resource, operation, about)
+
+    def _stamped(self, type_: str, id_: str, version: int, content: Resource) -> Resource:
+        meta: dict[str, Any] = {**(content.get("meta") or {}), "versionId": str(version), "lastUpdated": self._text}
+        head: Resource = {"resourceType": type_, "id": id_, "meta": meta}
+        return head | {key: value for key, value in content.items() if key not in head}
+
+    def _plan(
+        self,
+        type_: str,
+        id_: str,
+        standing: Standing,
+        resource: Resource | None,
+        operation: Operation,
+        patients: tuple[str, ...],
+    ) -> Planned:
+        version = standing.version + 1
+        if version >> VERSION_BITS:
+            raise Conflict("the resource has as many versions as the store can hold")
+        # A version planned by this transaction has no commitment yet; the sealer links the two (`contract.Sealer`).
+        linked = standing.stored is not None and standing.planned is None
+        draft = Draft(
+            type=type_,
+            id=id_,
+            version=version,
+            operation=operation,
+            recorded=self._instant,
+            content=None if resource is None else codec.encode(resource),
+            patients=patients,
+            previous=standing.stored.commitment if linked and standing.stored is not None else None,
+        )
+        first = standing.stored.first_recorded if standing.stored is not None else self._instant
+        planned = Planned(draft, resource, standing.key, first)
+        if standing.planned is not None:
+            standing.planned.last = False
+        standing.planned = planned
+        self.planned.append(planned)
+        return planned
+
+
+def _check(change: Change, standing: Standing) -> None:
+    if change.method is Method.CREATE and standing.version:
+        raise Conflict("the id is in use")
+    if change.if_match is not None and change.if_match != (standing.version if standing.present else 0):
+        raise PreconditionFailed("the current version is not the one that the change was made for")
+    if change.method is Method.DELETE:
+        if not standing.version:
+            raise NotFound("there is no such resource")
+    elif change.resource is None:
+        raise InvalidRequest("a change without a resource has no content")
+    elif change.resource.get("resourceType", change.type) != change.type:
+        raise InvalidRequest(f"the resource is not a {change.type}")

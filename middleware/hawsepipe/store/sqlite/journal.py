@@ -1,0 +1,167 @@
+"""The journal's statements: accept, find, settle, replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from hawsepipe.fhir.dates import microseconds
+from hawsepipe.hooks import Acceptance, Refusal
+from hawsepipe.model import RawMessage
+from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState
+from hawsepipe.store.sqlite.instants import instant, optional_instant
+from hawsepipe.store.sqlite.pen import Pen
+
+_COLUMNS = "sequence, feed, key, digest, media_type, received_at, body, reply, state, cause, location, text, replay_of, label, settled_at"
+_LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value)
+
+
+def append(pen: Pen, entry: JournalEntry) -> Acceptance:
+    """Journal a message unless one with its identity is alive."""
+    message = entry.message
+    twin = _live(pen.connection, message.feed, entry.key, message.digest)
+    if twin is not None:
+        return Acceptance(twin[0], True, twin[1])
+    refusal = entry.refusal
+    state = JournalState.RECEIVED if refusal is None else JournalState.DEAD
+    received = microseconds(message.received_at)
+    sequence = _insert(
+        pen,
+        message,
+        received,
+        entry.key,
+        entry.reply,
+        state,
+        refusal,
+        entry.replay_of,
+        "",
+        None if refusal is None else received,
+    )
+    return Acceptance(sequence, False, entry.reply)
+
+
+def settle(pen: Pen, sequence: int, label: str, refusal: Refusal | None, micros: int) -> bool:
+    """Take a message out of state RECEIVED; False when it is not in it."""
+    state = JournalState.APPLIED if refusal is None else JournalState.DEAD
+    found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
+    pen.connection.execute(
+        "UPDATE journal SET state = ?, label = ?, cause = ?, location = ?, text = ?, settled_at = ?"
+        " WHERE sequence = ? AND state = 'received'",
+        (state.value, label, *found, micros, sequence),
+    )
+    if pen.connection.changes() != 1:
+        return False
+    pen.count(backlog=pen.state.backlog - 1)
+    return True
+
+
+def is_received(connection: apsw.Connection, sequence: int) -> bool:
+    """Say whether a message waits to be applied."""
+    found = connection.execute("SELECT state FROM journal WHERE sequence = ?", (sequence,)).get
+    return bool(found == JournalState.RECEIVED.value)
+
+
+def discard(pen: Pen, sequence: int, micros: int) -> bool:
+    """Settle a dead letter as discarded; False when it is not one."""
+    pen.connection.execute(
+        "UPDATE journal SET state = 'discarded', settled_at = ? WHERE sequence = ? AND state = 'dead'",
+        (micros, sequence),
+    )
+    return pen.connection.changes() == 1
+
+
+def replay(pen: Pen, sequence: int, micros: int) -> JournalRecord | None:
+    """Journal a dead letter anew; the entry that its sender has had accepted since, if there is one, takes its place."""
+    letter = record(pen.connection, sequence)
+    if letter is None or not discard(pen, sequence, micros):
+        return None
+    message = letter.message
+    twin = _live(pen.connection, message.feed, letter.key, message.digest)
+    if twin is not None:
+        return record(pen.connection, twin[0])
+    made = _insert(
+        pen,
+        message,
+        microseconds(message.received_at),
+        letter.key,
+        letter.reply,
+        JournalState.RECEIVED,
+        None,
+        sequence,
+        letter.label,
+        None,
+    )
+    return record(pen.connection, made)
+
+
+def record(connection: apsw.Connection, sequence: int) -> JournalRecord | None:
+    """Return one entry."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE sequence = ?", (sequence,)).fetchone()  # noqa: S608  our own columns
+    return None if row is None else _record(row)
+
+
+def records(connection: apsw.Connection, state: JournalState, after: int, limit: int) -> tuple[JournalRecord, ...]:
+    """Return entries in a state (RECEIVED or DEAD) above a sequence, in order."""
+    # The state is part of the text so that the partial index of that state is used.
+    sql = f"SELECT {_COLUMNS} FROM journal WHERE state = '{state.value}' AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  an enum of ours
+    return tuple(_record(row) for row in connection.execute(sql, (after, max(limit, 0))))
+
+
+def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tuple[int, bytes] | None:
+    row = connection.execute(
+        "SELECT sequence, reply FROM journal WHERE feed = ? AND key = ? AND digest = ? AND state IN (?, ?) LIMIT 1",
+        (feed, key, digest, *_LIVE),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def _insert(
+    pen: Pen,
+    message: RawMessage,
+    received: int,
+    key: str,
+    reply: bytes,
+    state: JournalState,
+    refusal: Refusal | None,
+    replay_of: int | None,
+    label: str,
+    settled: int | None,
+) -> int:
+    found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
+    pen.connection.execute(
+        "INSERT INTO journal (feed, key, digest, media_type, received_at, body, reply, state, cause, location, text,"
+        " replay_of, label, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.feed,
+            key,
+            message.digest,
+            message.media_type,
+            received,
+            message.body,
+            reply,
+            state.value,
+            *found,
+            replay_of,
+            label,
+            settled,
+        ),
+    )
+    if state is JournalState.RECEIVED:
+        pen.count(backlog=pen.state.backlog + 1)
+    return pen.connection.last_insert_rowid()
+
+
+def _record(row: tuple[Any, ...]) -> JournalRecord:
+    sequence, feed, key, _, media, received, body, reply, state, cause, location, text, original, label, settled = row
+    return JournalRecord(
+        sequence,
+        RawMessage(feed, instant(received), media, body),
+        key,
+        reply,
+        JournalState(state),
+        None if cause is None else Refusal(cause, location, text),
+        original,
+        label,
+        optional_instant(settled),
+    )

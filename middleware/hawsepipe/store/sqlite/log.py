@@ -1,0 +1,136 @@
+"""The outbox and the log. A commitment's place in the outbox is its place in the log, so entering the log moves no row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Final
+
+import apsw
+
+from hawsepipe.errors import Conflict
+from hawsepipe.model import Anchor, Checkpoint, Receipt
+from hawsepipe.store.contract import Sequenced
+from hawsepipe.store.sqlite.pen import Pen
+
+_LEVEL_BITS: Final = 56
+_LEAF = b"\x00"
+
+
+def enqueue(pen: Pen, commitments: Sequence[bytes]) -> None:
+    """Put commitments into the outbox, in this order."""
+    first = pen.state.leaves + 1
+    pen.connection.executemany("INSERT INTO leaf (sequence, commitment) VALUES (?, ?)", enumerate(commitments, first))
+    pen.count(leaves=pen.state.leaves + len(commitments))
+
+
+def outbox(connection: apsw.Connection, limit: int) -> tuple[Anchor, ...]:
+    """Return the oldest commitments that are not in the log."""
+    rows = connection.execute(
+        "SELECT sequence, commitment FROM leaf WHERE sequence > (SELECT log_size FROM state) ORDER BY sequence LIMIT ?",
+        (max(limit, 0),),
+    )
+    return tuple(Anchor(sequence, commitment) for sequence, commitment in rows)
+
+
+def sequence(pen: Pen, batch: Sequenced) -> None:
+    """Write a batch to the log. Raises Conflict unless it continues the log with the oldest commitments of the outbox."""
+    size = pen.state.log_size
+    if batch.start != size:
+        raise Conflict(f"the batch starts at {batch.start}, the log has {size} leaves")
+    after = size + len(batch.anchors)
+    rows = pen.connection.execute(
+        "SELECT sequence, commitment FROM leaf WHERE sequence > ? AND sequence <= ? ORDER BY sequence", (size, after)
+    )
+    if [(anchor.sequence, anchor.digest) for anchor in batch.anchors] != rows.fetchall():
+        raise Conflict("the batch does not hold the oldest commitments of the outbox")
+    if batch.checkpoint.size != after:
+        raise Conflict(f"the checkpoint says {batch.checkpoint.size} leaves, the log would have {after}")
+    pen.connection.executemany(
+        "INSERT INTO node (key, hash) VALUES (?, ?)",
+        [((level << _LEVEL_BITS) | index, digest) for (level, index), digest in batch.nodes],
+    )
+    head = batch.checkpoint
+    pen.connection.execute(
+        "INSERT OR REPLACE INTO checkpoint (channel, size, root, note) VALUES (?, ?, ?, ?)",
+        (head.channel, head.size, head.root, head.note),
+    )
+    pen.count(log_size=after)
+
+
+def checkpoint(connection: apsw.Connection, channel: str) -> Checkpoint | None:
+    """Return the newest checkpoint."""
+    row = connection.execute(
+        "SELECT size, root, note FROM checkpoint WHERE channel = ? ORDER BY size DESC LIMIT 1", (channel,)
+    ).fetchone()
+    return None if row is None else Checkpoint(channel, *row)
+
+
+def checkpoint_covering(
+    connection: apsw.Connection, channel: str, index: int, backend: str | None
+) -> Checkpoint | None:
+    """Return the smallest checkpoint above leaf `index`, one that `backend` has receipted if that is given."""
+    receipted = (
+        " AND EXISTS (SELECT 1 FROM receipt WHERE channel = c.channel AND size = c.size AND backend = ?)"
+        if backend is not None
+        else ""
+    )
+    row = connection.execute(
+        f"SELECT size, root, note FROM checkpoint c WHERE channel = ? AND size > ?{receipted} ORDER BY size LIMIT 1",  # noqa: S608  two constants
+        (channel, index) if backend is None else (channel, index, backend),
+    ).fetchone()
+    return None if row is None else Checkpoint(channel, *row)
+
+
+def nodes(connection: apsw.Connection, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+    """Return hashes by (level, index); what is not in the log yet is left out."""
+    size = connection.execute("SELECT log_size FROM state").get
+    found: dict[tuple[int, int], bytes] = {}
+    for level, index in coordinates:
+        if level == 0:
+            if 0 <= index < size:
+                leaf = connection.execute("SELECT commitment FROM leaf WHERE sequence = ?", (index + 1,)).get
+                found[level, index] = sha256(_LEAF + leaf).digest()
+        else:
+            key = (level << _LEVEL_BITS) | index
+            digest = connection.execute("SELECT hash FROM node WHERE key = ?", (key,)).get
+            if digest is not None:
+                found[level, index] = digest
+    return found
+
+
+def leaf_index(connection: apsw.Connection, commitment: bytes) -> int | None:
+    """Return where a commitment is in the log."""
+    place = connection.execute(
+        "SELECT min(sequence) FROM leaf WHERE substr(commitment, 1, 8) = substr(?1, 1, 8) AND commitment = ?1"
+        " AND sequence <= (SELECT log_size FROM state)",
+        (commitment,),
+    ).get
+    return None if place is None else int(place) - 1
+
+
+def put_receipt(pen: Pen, receipt: Receipt) -> None:
+    """Keep a receipt; a later one of the same backend for the same checkpoint takes the place of the earlier."""
+    pen.connection.execute(
+        "INSERT OR REPLACE INTO receipt (channel, size, backend, root, position, proof) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            receipt.channel,
+            receipt.size,
+            receipt.backend,
+            receipt.root,
+            receipt.position,
+            json.dumps(receipt.proof, ensure_ascii=False),
+        ),
+    )
+
+
+def receipts(connection: apsw.Connection, channel: str, size: int) -> tuple[Receipt, ...]:
+    """Return every backend's receipt for a checkpoint."""
+    rows = connection.execute(
+        "SELECT backend, root, position, proof FROM receipt WHERE channel = ? AND size = ? ORDER BY backend",
+        (channel, size),
+    )
+    return tuple(
+        Receipt(backend, channel, size, root, position, json.loads(proof)) for backend, root, position, proof in rows
+    )

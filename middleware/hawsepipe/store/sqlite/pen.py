@@ -1,0 +1,147 @@
+"""What a writing job works with: the connection, the interned texts and the counters, which roll back together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import apsw
+
+_KEPT: Final = 200_000
+"""Interned texts that are remembered between transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The counters of a store as of a commit. `leaves` counts the outbox and the log together."""
+
+    instant: int
+    epoch: int
+    log_size: int
+    leaves: int
+    backlog: int
+
+
+class Interned:
+    """Small integers for texts, from one table. What was added since `mark` can be forgotten after a rollback."""
+
+    def __init__(self, connection: apsw.Connection, table: str, column: str) -> None:
+        self._connection = connection
+        self._select = f"SELECT key FROM {table} WHERE {column} = ?"  # noqa: S608  our own two names
+        self._insert = f"INSERT INTO {table} ({column}) VALUES (?)"  # noqa: S608  our own two names
+        self._keys: dict[str, int] = {}
+        self._added: list[str] = []
+
+    def key(self, text: str) -> int:
+        """Return the text's number, giving it one if it has none."""
+        known = self._keys.get(text)
+        if known is not None:
+            return known
+        found = self._connection.execute(self._select, (text,)).get
+        if found is None:
+            self._connection.execute(self._insert, (text,))
+            found = self._connection.last_insert_rowid()
+            self._added.append(text)
+        key = int(found)
+        self._keys[text] = key
+        return key
+
+    def mark(self) -> int:
+        """Return a point to forget back to."""
+        return len(self._added)
+
+    def forget(self, mark: int) -> None:
+        """Forget what was added since the mark: the rollback took its rows."""
+        for text in self._added[mark:]:
+            self._keys.pop(text, None)
+        del self._added[mark:]
+
+    def settle(self) -> None:
+        """Take note that everything added is committed."""
+        self._added.clear()
+        if len(self._keys) > _KEPT:
+            self._keys.clear()
+
+
+Mark = tuple[State, int, int, int]
+
+
+@dataclass(slots=True)
+class Pen:
+    """See the module. `state` is replaced, never changed; `stored` collects the types of new versions for the meters."""
+
+    connection: apsw.Connection
+    symbols: Interned
+    people: Interned
+    state: State
+    stored: list[str] = field(default_factory=list)
+    _saved: State | None = None
+
+    @classmethod
+    def over(cls, connection: apsw.Connection) -> Pen:
+        """Return a pen with the counters that the file has."""
+        instant, epoch, log_size = connection.execute("SELECT instant, epoch, log_size FROM state").get
+        leaves = connection.execute("SELECT coalesce(max(sequence), 0) FROM leaf").get
+        backlog = connection.execute("SELECT count(*) FROM journal WHERE state = 'received'").get
+        state = State(instant, epoch, log_size, leaves, backlog)
+        return cls(
+            connection,
+            Interned(connection, "symbol", "text"),
+            Interned(connection, "person", "id"),
+            state,
+            _saved=state,
+        )
+
+    def count(self, **changes: int) -> None:
+        """Give counters new values."""
+        self.state = replace(self.state, **changes)
+
+    def mark(self) -> Mark:
+        """Return a point to go back to."""
+        return self.state, self.symbols.mark(), self.people.mark(), len(self.stored)
+
+    def back(self, mark: Mark) -> None:
+        """Take the memory back to the mark, after the database was rolled back."""
+        self.state = mark[0]
+        self.symbols.forget(mark[1])
+        self.people.forget(mark[2])
+        del self.stored[mark[3] :]
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo everything that the block wrote if it raises; nests."""
+        mark = self.mark()
+        execute = self.connection.execute
+        execute("SAVEPOINT job")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                execute("ROLLBACK TO job")
+                execute("RELEASE job")
+            self.back(mark)
+            raise
+        execute("RELEASE job")
+
+    def save(self) -> None:
+        """Write the counters that changed, as the last statement of a transaction."""
+        state, saved = self.state, self._saved
+        if saved is None or (state.instant, state.epoch, state.log_size) != (
+            saved.instant,
+            saved.epoch,
+            saved.log_size,
+        ):
+            self.connection.execute(
+                "UPDATE state SET instant = ?, epoch = ?, log_size = ?",
+                (state.instant, state.epoch, state.log_size),
+            )
+
+    def settle(self) -> list[str]:
+        """Take note that the transaction is committed; return the types of the versions that it stored."""
+        self._saved = self.state
+        self.symbols.settle()
+        self.people.settle()
+        stored, self.stored = self.stored, []
+        return stored

@@ -1,0 +1,121 @@
+"""Runs a search: one type, clauses joined by AND, visibility in the same WHERE, pages by key.
+
+The plan is ours, not SQLite's: a clause that few resources meet gives the candidates (how many is counted, up to a bound, when the search
+runs, so no statistics can be stale); otherwise an equality whose index is in key order is followed, or the resources of the type are, both
+only as far as the page needs. All other clauses are checked on each candidate through the tables' clustering by resource.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import apsw
+
+from hawsepipe.fhir.query import Cursor, Page, Query, Total
+from hawsepipe.store.sqlite import sorting, versions
+from hawsepipe.store.sqlite.binding import Bindings, joined
+from hawsepipe.store.sqlite.clauses import Predicate, predicate
+from hawsepipe.store.sqlite.formulas import visibility_condition
+from hawsepipe.store.visibility import Visibility
+
+FEW: Final = 2000
+"""Candidates that are cheaper to collect than to look for in order."""
+
+_EMPTY: Final = Page((), None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The FROM of a search, with `r` in it, and the column whose order is that of the keys."""
+
+    tables: str
+    key: str
+    distinct: bool = False
+
+
+def search(connection: apsw.Connection, query: Query, visibility: Visibility, now: int) -> Page:
+    """Run a search inside a read transaction; `now` in microseconds. Raises InvalidRequest for what cannot be searched by."""
+    bindings = Bindings()
+    predicates = [predicate(clause, query.type, bindings, now) for clause in query.clauses]
+    keys = sorting.keys(query.sort, query.type, bindings)
+    seen = visibility_condition(visibility, query.type, bindings)
+    counting = query.total is Total.ACCURATE
+    if seen is False:
+        return Page((), None, 0) if counting else _EMPTY
+    source = _source(connection, query, predicates, bindings)
+    conditions = [
+        f"+r.type = {bindings.symbol(query.type)}",
+        "r.deleted = 0",
+        *(f"({entry.condition})" for entry in predicates),
+        *([seen] if isinstance(seen, str) else []),
+    ]
+    where = " AND ".join(conditions) if len(conditions) < 100 else joined("AND", conditions)
+    total = _total(connection, source, where, bindings) if counting else None
+    if query.count <= 0:
+        return Page((), None, total)
+    rows = _page(connection, query, source, where, keys, bindings)
+    more = len(rows) > query.count
+    del rows[query.count :]
+    found = tuple(versions.current_by_key(connection, query.type, row[0]) for row in rows)
+    return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0]) if more else None, total)
+
+
+def _source(connection: apsw.Connection, query: Query, predicates: list[Predicate], bindings: Bindings) -> _Source:
+    usable = [entry for entry in predicates if entry.drivers]
+    ordered = [entry for entry in usable if entry.ordered]
+    if len(usable) == 1 and ordered and not query.sort:
+        return _streamed(ordered[0])
+    counts = [(_count(connection, entry, bindings), place) for place, entry in enumerate(usable)]
+    fewest = min(counts, default=(FEW, 0))
+    if fewest[0] < FEW:
+        # UNION makes each key come once.
+        union = " UNION ".join(usable[fewest[1]].drivers)
+        return _Source(
+            f"(SELECT DISTINCT resource FROM ({union})) d CROSS JOIN resource r ON r.key = d.resource", "r.key"
+        )
+    if ordered:
+        return _streamed(ordered[0])
+    if query.sort and query.sort[0].parameter == "_lastUpdated":
+        return _Source("resource r INDEXED BY resource_updated", "r.key")
+    return _Source("resource r INDEXED BY resource_present", "r.key")
+
+
+def _streamed(entry: Predicate) -> _Source:
+    return _Source(f"({entry.drivers[0]}) d CROSS JOIN resource r ON r.key = d.resource", "d.resource", True)
+
+
+def _count(connection: apsw.Connection, entry: Predicate, bindings: Bindings) -> int:
+    union = " UNION ALL ".join(entry.drivers)
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM ({union}) LIMIT {FEW})"  # noqa: S608  bound values only
+    return int(connection.execute(sql, bindings.values).get)
+
+
+def _total(connection: apsw.Connection, source: _Source, where: str, bindings: Bindings) -> int:
+    counted = "DISTINCT r.key" if source.distinct else "*"
+    sql = f"SELECT count({counted}) FROM {source.tables} WHERE {where}"  # noqa: S608  bound values only
+    return int(connection.execute(sql, bindings.values).get)
+
+
+def _page(
+    connection: apsw.Connection,
+    query: Query,
+    source: _Source,
+    where: str,
+    keys: tuple[sorting.Key, ...],
+    bindings: Bindings,
+) -> list[tuple[Any, ...]]:
+    """Return one row more than a page: key, then the values of the sort keys."""
+    limit = bindings.bind(query.count + 1)
+    distinct = "DISTINCT " if source.distinct else ""
+    if not keys:
+        if query.cursor is not None:
+            where += f" AND {source.key} > {bindings.bind(query.cursor.key)}"
+        sql = f"SELECT {distinct}{source.key} FROM {source.tables} WHERE {where} ORDER BY {source.key} LIMIT {limit}"  # noqa: S608  bound values only
+        return connection.execute(sql, bindings.values).fetchall()
+    columns = ", ".join([f"{source.key} AS key", *(f"{key.expression} AS {key.name}" for key in keys)])
+    sql = f"SELECT {distinct}{columns} FROM {source.tables} WHERE {where}"  # noqa: S608  bound values only
+    names = ", ".join(["key", *(key.name for key in keys)])
+    after = f" WHERE {sorting.beyond(keys, query.cursor, bindings)}" if query.cursor is not None else ""
+    sql = f"SELECT {names} FROM ({sql}){after} ORDER BY {sorting.order(keys)} LIMIT {limit}"  # noqa: S608  bound values only
+    return connection.execute(sql, bindings.values).fetchall()

@@ -1,0 +1,239 @@
+"""The store over one directory: `open_store`, and the Protocol's methods as jobs for the writer and the readers."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from hawsepipe.clock import Clock
+from hawsepipe.errors import HawsepipeError, StoreError
+from hawsepipe.fhir.dates import microseconds
+from hawsepipe.fhir.query import Page, Query
+from hawsepipe.hooks import Acceptance
+from hawsepipe.meters import Meters
+from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
+from hawsepipe.store.contract import (
+    Application,
+    Extractor,
+    JournalEntry,
+    JournalRecord,
+    JournalState,
+    Labeller,
+    Sealer,
+    Sequenced,
+    Store,
+    Validator,
+)
+from hawsepipe.store.sqlite import accesses as access_record
+from hawsepipe.store.sqlite import journal, log, schema, search, versions
+from hawsepipe.store.sqlite.commits import Commits
+from hawsepipe.store.sqlite.connection import open_writer, translated
+from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sqlite.readers import Readers
+from hawsepipe.store.sqlite.writer import Writer
+from hawsepipe.store.visibility import Visibility
+
+FILE: Final = "store.db"
+LOCK: Final = "store.lock"
+READERS: Final = 4
+
+
+@asynccontextmanager
+async def open_store(
+    path: Path,
+    *,
+    sealer: Sealer,
+    labeller: Labeller,
+    extractor: Extractor,
+    validator: Validator,
+    clock: Clock,
+    meters: Meters,
+    readers: int = READERS,
+    vfs: str | None = None,
+) -> AsyncIterator[Store]:
+    """Open the store in the directory `path`, making both if they are not there; leaving finishes what waits and closes it.
+
+    `readers` is the number of threads that read; `vfs` names a SQLite VFS other than the default. Raises StoreError when another process has
+    it open, when it is of a newer version, or when the disk does not do.
+    """
+    commits = Commits(sealer, labeller, extractor, validator)
+    with _locked(path):
+        writer = await asyncio.to_thread(_opened, path / FILE, vfs)
+        pool: Readers | None = None
+        running: Writer | None = None
+        try:
+            running = Writer(await asyncio.to_thread(Pen.over, writer), meters)
+            pool = Readers(path / FILE, readers, vfs)
+            yield SqliteStore(running, pool, commits, clock)
+        finally:
+            if running is not None:
+                await asyncio.to_thread(running.close)
+            if pool is not None:
+                await asyncio.to_thread(pool.close)
+            await asyncio.to_thread(_closed, writer)
+
+
+class SqliteStore:
+    """Implements `store.contract.Store`, which documents each method."""
+
+    def __init__(self, writer: Writer, readers: Readers, commits: Commits, clock: Clock) -> None:
+        self._write = writer.run
+        self._writer = writer
+        self._read = readers.run
+        self._commits = commits
+        self._clock = clock
+
+    # journal
+
+    async def append(self, entry: JournalEntry) -> Acceptance:
+        return await self._write(partial(journal.append, entry=entry))
+
+    async def received(self, after: int, limit: int) -> Sequence[JournalRecord]:
+        return await self._read(partial(journal.records, state=JournalState.RECEIVED, after=after, limit=limit))
+
+    async def backlog(self) -> int:
+        return self._writer.state.backlog
+
+    async def journal(self, sequence: int) -> JournalRecord | None:
+        return await self._read(partial(journal.record, sequence=sequence))
+
+    async def dead_letters(self, after: int, limit: int) -> Sequence[JournalRecord]:
+        return await self._read(partial(journal.records, state=JournalState.DEAD, after=after, limit=limit))
+
+    async def discard(self, sequence: int, instant: datetime) -> bool:
+        return await self._write(partial(journal.discard, sequence=sequence, micros=microseconds(instant)))
+
+    async def replay(self, sequence: int, instant: datetime) -> JournalRecord | None:
+        return await self._write(partial(journal.replay, sequence=sequence, micros=microseconds(instant)))
+
+    # resources
+
+    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
+        micros = microseconds(self._clock())
+        return await self._write(partial(self._commits.apply, applications=applications, micros=micros))
+
+    async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
+        return await self._write(partial(self._commits.commit, transaction=transaction))
+
+    async def read(self, type: str, id: str) -> Version | None:  # noqa: A002  FHIR's own names
+        return await self._read(partial(versions.read, type_=type, id_=id))
+
+    async def vread(self, type: str, id: str, version: int) -> Version | None:  # noqa: A002  FHIR's own names
+        return await self._read(partial(versions.vread, type_=type, id_=id, version=version))
+
+    async def history(
+        self,
+        type: str,  # noqa: A002  FHIR's own name
+        id: str,  # noqa: A002  FHIR's own name
+        before: int | None,
+        count: int,
+    ) -> Sequence[Version]:
+        return await self._read(partial(versions.history, type_=type, id_=id, before=before, count=count))
+
+    async def search(self, query: Query, visibility: Visibility) -> Page:
+        now = microseconds(self._clock())
+        return await self._read(partial(search.search, query=query, visibility=visibility, now=now))
+
+    async def consents(self) -> Sequence[Version]:
+        return await self._read(partial(versions.present, type_="Consent"))
+
+    async def consent_epoch(self) -> int:
+        return self._writer.state.epoch
+
+    # access record
+
+    async def record(self, accesses: Sequence[Access]) -> None:
+        await self._write(partial(access_record.record, accesses=accesses))
+
+    async def accesses(self, after: int, limit: int) -> Sequence[tuple[int, Access]]:
+        return await self._read(partial(access_record.accesses, after=after, limit=limit))
+
+    # log
+
+    async def outbox(self, limit: int) -> Sequence[Anchor]:
+        return await self._read(partial(log.outbox, limit=limit))
+
+    async def outbox_depth(self) -> int:
+        state = self._writer.state
+        return state.leaves - state.log_size
+
+    async def sequence(self, batch: Sequenced) -> None:
+        await self._write(partial(log.sequence, batch=batch))
+
+    async def checkpoint(self, channel: str) -> Checkpoint | None:
+        return await self._read(partial(log.checkpoint, channel=channel))
+
+    async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:
+        return await self._read(partial(log.checkpoint_covering, channel=channel, index=index, backend=backend))
+
+    async def nodes(self, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        return await self._read(partial(log.nodes, coordinates=coordinates))
+
+    async def leaf_index(self, commitment: bytes) -> int | None:
+        return await self._read(partial(log.leaf_index, commitment=commitment))
+
+    async def put_receipt(self, receipt: Receipt) -> None:
+        await self._write(partial(log.put_receipt, receipt=receipt))
+
+    async def receipts(self, channel: str, size: int) -> Sequence[Receipt]:
+        return await self._read(partial(log.receipts, channel=channel, size=size))
+
+    # the service
+
+    async def check(self) -> None:
+        await self._write(_tick)
+
+
+def _tick(pen: Pen) -> None:
+    pen.connection.execute("UPDATE state SET tick = tick + 1")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the directory's lock, which the system lets go of when the process ends, however it ends."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError("the store's directory cannot be written") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreError("the store is open in another process") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(file: Path, vfs: str | None) -> apsw.Connection:
+    try:
+        # Made first, so that nobody else on the machine can read it or its write-ahead log for a moment.
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+        connection = open_writer(file, vfs)
+        try:
+            schema.prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except apsw.Error as error:
+        raise translated(error) from error
+    except OSError as error:
+        raise StoreError("the store's directory cannot be written") from error
+
+
+def _closed(connection: apsw.Connection) -> None:
+    try:
+        connection.close()
+    except apsw.Error as error:
+        raise translated(error) from error

@@ -1,0 +1,91 @@
+"""Reading versions. The ids of a version's patients are kept as text, separated by spaces, which ids cannot hold."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import apsw
+
+from hawsepipe.model import Operation, Version
+from hawsepipe.store.sqlite.instants import instant
+from hawsepipe.store.sqlite.schema import VERSION_BITS
+
+_MASK: Final = (1 << VERSION_BITS) - 1
+_COLUMNS = "v.key, v.recorded, r.first_recorded, v.operation, v.content, v.patients, v.commitment, v.opening, v.salt"
+_CURRENT = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
+_ANY = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key > (r.key << {VERSION_BITS})"  # noqa: S608  constants
+_OF = " WHERE r.type = (SELECT key FROM symbol WHERE text = ?1) AND r.id = ?2"
+
+
+def row_key(resource: int, version: int) -> int:
+    """Return the row key of a version."""
+    return (resource << VERSION_BITS) | version
+
+
+def read(connection: apsw.Connection, type_: str, id_: str) -> Version | None:
+    """Return the current version, a tombstone included."""
+    row = connection.execute(_CURRENT + _OF, (type_, id_)).fetchone()
+    return None if row is None else version_of(type_, id_, row)
+
+
+def read_with_key(connection: apsw.Connection, type_: str, id_: str) -> tuple[int, Version] | None:
+    """Return the resource's key and its current version."""
+    row = connection.execute(_CURRENT + _OF, (type_, id_)).fetchone()
+    return None if row is None else (row[0] >> VERSION_BITS, version_of(type_, id_, row))
+
+
+def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Version | None:
+    """Return one version."""
+    if not 0 < version <= _MASK:
+        return None
+    sql = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | ?3)"  # noqa: S608  constants
+    row = connection.execute(sql + _OF, (type_, id_, version)).fetchone()
+    return None if row is None else version_of(type_, id_, row)
+
+
+def history(connection: apsw.Connection, type_: str, id_: str, before: int | None, count: int) -> tuple[Version, ...]:
+    """Return versions below `before`, newest first."""
+    limit = _MASK + 1 if before is None else max(min(before, _MASK + 1), 0)
+    rows = connection.execute(
+        f"{_ANY} AND v.key < (r.key << {VERSION_BITS}) + ?3 {_OF} ORDER BY v.key DESC LIMIT ?4",
+        (type_, id_, limit, max(count, 0)),
+    )
+    return tuple(version_of(type_, id_, row) for row in rows)
+
+
+def current_by_key(connection: apsw.Connection, type_: str, key: int) -> Version:
+    """Return the current version of a resource that is known to exist, by its key."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS}, r.id FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
+        " WHERE r.key = ?",
+        (key,),
+    ).fetchone()
+    assert row is not None
+    return version_of(type_, row[9], row)
+
+
+def present(connection: apsw.Connection, type_: str) -> tuple[Version, ...]:
+    """Return the current version of every resource of a type that is not deleted."""
+    keys = connection.execute(
+        "SELECT key FROM resource WHERE type = (SELECT key FROM symbol WHERE text = ?) AND deleted = 0 ORDER BY key",
+        (type_,),
+    ).fetchall()
+    return tuple(current_by_key(connection, type_, row[0]) for row in keys)
+
+
+def version_of(type_: str, id_: str, row: Any) -> Version:
+    """Return a row of this module's columns as a value."""
+    key, recorded, first, operation, content, patients, commitment, opening, salt = row[:9]
+    return Version(
+        type=type_,
+        id=id_,
+        version=key & _MASK,
+        last_updated=instant(recorded),
+        first_recorded=instant(first),
+        operation=Operation(operation),
+        content=content,
+        patients=tuple(patients.split()),
+        commitment=commitment,
+        opening=opening,
+        salt=salt,
+    )

@@ -1,0 +1,189 @@
+"""The one thread that writes. All jobs that wait share a transaction and its fsync; each fails alone.
+
+A failed commit may have left a whole, valid transaction in the write-ahead log, which a crash would bring back. So the next thing
+written after a failure is a tick, which overwrites it: what was answered with an error stays undone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple, TypeVar
+
+import apsw
+
+from hawsepipe.errors import HawsepipeError, StoreError
+from hawsepipe.meters import Meters
+from hawsepipe.store.sqlite.connection import CHECKPOINT_PAGES, FATAL, translated
+from hawsepipe.store.sqlite.pen import Pen, State
+
+T = TypeVar("T")
+
+GROUP: Final = 512
+"""Jobs that share one commit at most."""
+
+
+class _Job(NamedTuple):
+    work: Callable[[Pen], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class _Outcome(NamedTuple):
+    job: _Job
+    result: Any
+    error: Exception | None
+
+
+class Writer:
+    """Runs jobs in its thread over a pen; `state` is that of the newest commit."""
+
+    def __init__(self, pen: Pen, meters: Meters) -> None:
+        self._pen = pen
+        self._meters = meters
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        self._pages = 0
+        self._due = CHECKPOINT_PAGES
+        self.state: State = pen.state
+        pen.connection.set_wal_hook(self._committed)
+        self._thread = threading.Thread(target=self._run, name="hawsepipe-store-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[Pen], T]) -> T:
+        """Run a job; when this returns, what it wrote is on the disk. A cancelled call may or may not have taken effect."""
+        if self._closed:
+            raise StoreError("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Job(work, future, loop))
+        return await future
+
+    def close(self) -> None:
+        """Finish what waits, stop the thread. Blocks."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        self._thread.join()
+
+    # in the thread
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group: list[_Job] = []
+            job = self._queue.get()
+            while True:
+                if job is None:
+                    going = False
+                    break
+                group.append(job)
+                if len(group) == GROUP:
+                    break
+                try:
+                    job = self._queue.get_nowait()
+                except Empty:
+                    break
+            if group:
+                _wake(self._commit(group))
+                self._checkpoint()
+
+    def _commit(self, group: list[_Job]) -> list[_Outcome]:
+        pen = self._pen
+        before = pen.mark()
+        outcomes: list[_Outcome] = []
+        try:
+            pen.connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                if not job.future.cancelled():
+                    outcomes.append(self._do(job))
+            pen.save()
+            pen.connection.execute("COMMIT")
+        except apsw.Error as error:
+            self._undo()
+            pen.back(before)
+            refused = {id(outcome.job): outcome for outcome in outcomes if outcome.error is not None}
+            return [refused.get(id(job)) or _Outcome(job, None, _caused(error)) for job in group]
+        for type_ in pen.settle():
+            self._meters.versions.labels(type_).inc()
+        self.state = pen.state
+        return outcomes
+
+    def _do(self, job: _Job) -> _Outcome:
+        try:
+            with self._pen.savepoint():
+                return _Outcome(job, job.work(self._pen), None)
+        except HawsepipeError as error:
+            return _Outcome(job, None, error)
+        except FATAL:
+            raise
+        except Exception as error:
+            if not self._pen.connection.in_transaction:
+                raise apsw.IOError from error
+            return _Outcome(job, None, unexpected(error))
+
+    def _undo(self) -> None:
+        connection = self._pen.connection
+        with contextlib.suppress(apsw.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        with contextlib.suppress(apsw.Error):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("UPDATE state SET tick = tick + 1")
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._pages:  # the log began anew
+            self._due = CHECKPOINT_PAGES
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Copy the write-ahead log into the file between two groups, so that no caller waits for it."""
+        if self._pages < self._due:
+            return
+        self._due = self._pages + CHECKPOINT_PAGES
+        # It only saves room and is tried again later; what is committed is safe without it.
+        with contextlib.suppress(apsw.Error):
+            self._pen.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+
+def unexpected(error: Exception) -> HawsepipeError:
+    """Return our error for one that nobody foresaw: trying again will not help."""
+    failure = HawsepipeError(f"the change cannot be stored ({type(error).__name__})")
+    failure.__cause__ = error
+    return failure
+
+
+def _caused(error: apsw.Error) -> StoreError:
+    failure = translated(error)
+    failure.__cause__ = error
+    return failure
+
+
+def _wake(outcomes: list[_Outcome]) -> None:
+    """Hand the results over, one call into each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Outcome]] = {}
+    for outcome in outcomes:
+        loops.setdefault(outcome.job.loop, []).append(outcome)
+    for loop, entries in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, entries)
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for outcome in outcomes:
+        future = outcome.job.future
+        if future.done():
+            continue
+        if outcome.error is None:
+            future.set_result(outcome.result)
+        else:
+            future.set_exception(outcome.error)

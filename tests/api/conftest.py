@@ -1,0 +1,197 @@
+"""The API as a client meets it: a real server on loopback over a real store, a real gate and real tokens."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientSession, web
+from yarl import URL
+
+from hawsepipe.api import server
+from hawsepipe.api.application import Application
+from hawsepipe.auth.authorization import smart_configuration
+from hawsepipe.auth.issuer import Issuer, make_key
+from hawsepipe.auth.tokens import TokenVerifier
+from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.policy import ALL_NORMAL, PolicySettings
+from hawsepipe.consent.view import Gate
+from hawsepipe.errors import LedgerUnavailable
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.ledger.commitment import Commitments
+from hawsepipe.meters import Meters
+from hawsepipe.model import Change, Method, Resource, Transaction, Version
+from hawsepipe.store.contract import Store
+from hawsepipe.store.sqlite import open_store
+
+BASE = "https://fhir.example.org/fhir"
+FHIR = "application/fhir+json; charset=utf-8"
+
+
+class Ticking:
+    """A clock that moves by a millisecond at each look."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+@dataclass
+class Ledger:
+    """Evidence that is there or not yet, as a test says; the ledger room has its own tests."""
+
+    anchored: bool = True
+
+    async def evidence(self, version: Version) -> dict[str, Any]:
+        if not self.anchored:
+            raise LedgerUnavailable("not anchored yet")
+        return {"commitment": version.commitment.hex(), "version": version.version}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, with the body as bytes."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def told(self) -> list[str]:
+        """Return the diagnostics of an OperationOutcome."""
+        assert self.json["resourceType"] == "OperationOutcome"
+        return [issue["diagnostics"] for issue in self.json["issue"]]
+
+
+@dataclass
+class Service:
+    """The running server and what a test may turn."""
+
+    address: str
+    session: ClientSession
+    issuer: Issuer
+    clock: Ticking
+    store: Store
+    ledger: Ledger
+    meters: Meters
+    ids: Any = field(default_factory=lambda: itertools.count(1))
+
+    def token(self, **who: Any) -> str:
+        whole = {
+            "subject": "Practitioner/1",
+            "client": "app",
+            "scopes": ("user/*.cruds",),
+            "roles": ("physician",),
+            "purpose": "TREAT",
+            "tenant": "main",
+            "now": self.clock.now,
+            "token_id": f"t-{next(self.ids)}",
+            **who,
+        }
+        return self.issuer.issue(**whole)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Resource | bytes | None = None,
+        *,
+        token: str | None = "",
+        **headers: str,
+    ) -> Answer:
+        """Send a request below the base. `token` empty: a physician's; None: no token at all."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token or self.token()}")
+        data = msgspec.json.encode(body) if isinstance(body, dict) else body
+        if isinstance(body, dict):
+            sent.setdefault("Content-Type", "application/fhir+json")
+        path = path.removeprefix(BASE).removeprefix("/")
+        url = URL(f"{self.address}/{path}" if path else self.address, encoded=True)
+        async with self.session.request(
+            method, url, data=data, headers=sent, skip_auto_headers=["Content-Type"]
+        ) as answer:
+            return Answer(answer.status, dict(answer.headers), await answer.read())
+
+    async def put(self, *resources: Resource) -> None:
+        """Store resources as a feed would."""
+        changes = tuple(Change(Method.PUT, it["resourceType"], it["id"], it) for it in resources)
+        await self.store.commit(Transaction(changes, None, "feed:test", self.clock()))
+
+    async def delete(self, type_name: str, identity: str) -> None:
+        changes = (Change(Method.DELETE, type_name, identity, None),)
+        await self.store.commit(Transaction(changes, None, "feed:test", self.clock()))
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    clock, meters, ledger = Ticking(), Meters(), Ledger()
+    known = definitions.load()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(
+            open_store(
+                tmp_path / "store",
+                sealer=Commitments("test/channel", os.urandom),
+                labeller=Labels(base_url=BASE),
+                extractor=Extractor(known, BASE),
+                validator=Validator(known),
+                clock=clock,
+                meters=meters,
+            )
+        )
+        make_key(tmp_path / "issuer.jwk", os.urandom)
+        issuer = Issuer.read(tmp_path / "issuer.jwk", "https://fhir.example.org/auth", BASE)
+        application = Application(
+            gate=Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters),
+            verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
+            parameters=Parameters(known, BASE),
+            evidence=ledger.evidence,
+            base_url=BASE,
+            clock=clock,
+            meters=meters,
+            cursor_key=bytes(range(32)),
+            version="0.1.0",
+            smart_configuration=smart_configuration(
+                issuer=issuer.url, jwks_url=f"{BASE}/../auth/jwks", token_url="https://fhir.example.org/auth/token"
+            ),
+            max_body=100_000,
+        )
+        app = web.Application()
+        app.add_routes(server.routes(application, "/fhir"))
+        runner = web.AppRunner(app, **server.LIMITS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        session = await stack.enter_async_context(ClientSession(auto_decompress=False))
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
+        yield Service(address, session, issuer, clock, store, ledger, meters)
+
+
+@pytest.fixture
+def ann() -> Resource:
+    return {
+        "resourceType": "Patient",
+        "id": "ann",
+        "identifier": [{"system": "urn:oid:1.2.3", "value": "4711"}],
+        "name": [{"family": "Lindqvist", "given": ["Ann"]}],
+        "gender": "female",
+        "birthDate": "1970-01-01",
+    }

@@ -1,0 +1,120 @@
+"""merge: what a change makes of the stored resource."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hawsepipe.errors import InvalidRequest
+from hawsepipe.fhir.codec import decode, encode
+from hawsepipe.fhir.merge import merged
+from hawsepipe.model import Change, Method, Resource
+
+STORED: Resource = {
+    "resourceType": "Patient",
+    "id": "1",
+    "active": True,
+    "identifier": [
+        {"system": "urn:a", "value": "1", "type": {"text": "MR"}},
+        {"system": "urn:b", "value": "2"},
+    ],
+    "birthDate": "1970-01-01",
+    "_birthDate": {"id": "b"},
+    "name": [{"family": "A"}],
+}
+
+
+def merge(resource: Resource, remove: set[str] | None = None, union: set[str] | None = None) -> Change:
+    return Change(Method.MERGE, "Patient", "1", resource, remove=frozenset(remove or ()), union=frozenset(union or ()))
+
+
+def test_put_and_create_take_the_resource_as_it_is_with_the_id_of_the_change() -> None:
+    for method in (Method.PUT, Method.CREATE):
+        content = merged(
+            STORED, Change(method, "Patient", "9", {"resourceType": "Patient", "id": "x", "active": False})
+        )
+        assert content == {"resourceType": "Patient", "id": "9", "active": False}
+
+
+def test_delete_has_no_content() -> None:
+    with pytest.raises(InvalidRequest):
+        merged(STORED, Change(Method.DELETE, "Patient", "1", None))
+
+
+def test_merge_replaces_what_is_named_and_keeps_the_rest() -> None:
+    content = merged(STORED, merge({"resourceType": "Patient", "name": [{"family": "B"}]}))
+    assert content == STORED | {"name": [{"family": "B"}]}
+
+
+def test_merge_onto_nothing_is_the_resource() -> None:
+    content = merged(None, merge({"resourceType": "Patient", "active": True}, union={"identifier"}))
+    assert content == {"resourceType": "Patient", "id": "1", "active": True}
+
+
+def test_merge_removes_elements_with_their_twins_but_never_the_identity() -> None:
+    content = merged(STORED, merge({"resourceType": "Patient"}, remove={"birthDate", "id", "resourceType"}))
+    assert content == {k: v for k, v in STORED.items() if k not in ("birthDate", "_birthDate")}
+
+
+def test_a_new_value_does_not_keep_the_extensions_of_the_old_one() -> None:
+    assert "_birthDate" not in merged(STORED, merge({"birthDate": "1971"}))
+    assert "birthDate" not in merged(
+        STORED, merge({"_birthDate": {"extension": [{"url": "u", "valueCode": "unknown"}]}})
+    )
+
+
+def test_union_joins_identifiers_by_system_and_value() -> None:
+    change = merge(
+        {"identifier": [{"system": "urn:a", "value": "1", "use": "old"}, {"system": "urn:c", "value": "1"}]},
+        union={"identifier"},
+    )
+    assert merged(STORED, change)["identifier"] == [
+        {"system": "urn:a", "value": "1", "type": {"text": "MR"}, "use": "old"},
+        {"system": "urn:b", "value": "2"},
+        {"system": "urn:c", "value": "1"},
+    ]
+
+
+def test_union_joins_links_by_target() -> None:
+    stored = STORED | {"link": [{"other": {"reference": "Patient/2"}, "type": "seealso"}]}
+    given_link = {"other": {"reference": "Patient/2"}, "type": "replaces"}
+    assert merged(stored, merge({"link": [given_link]}, union={"link"}))["link"] == [given_link]
+
+
+def test_union_joins_anything_else_by_its_exact_json() -> None:
+    stored = decode(b'{"resourceType":"Patient","id":"1","extension":[{"valueDecimal":1.0}]}')
+    change = merge(decode(b'{"extension":[{"valueDecimal":1.0},{"valueDecimal":1.00}]}'), union={"extension"})
+    assert encode(merged(stored, change)).endswith(b'"extension":[{"valueDecimal":1.0},{"valueDecimal":1.00}]}')
+
+
+ITEMS = st.fixed_dictionaries(
+    {"system": st.sampled_from("ab")},
+    optional={"value": st.sampled_from("12"), "use": st.sampled_from(["old", "usual"])},
+)
+PATIENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "identifier": st.lists(ITEMS, min_size=1, max_size=4),
+        "name": st.lists(st.fixed_dictionaries({"family": st.sampled_from("AB")}), min_size=1, max_size=2),
+        "birthDate": st.sampled_from(["1970", "1971"]),
+        "_birthDate": st.just({"id": "x"}),
+        "active": st.booleans(),
+        "deceasedBoolean": st.booleans(),
+    },
+)
+NAMES = st.frozensets(st.sampled_from(["identifier", "name", "birthDate", "_birthDate", "active"]))
+
+
+@given(PATIENTS | st.none(), PATIENTS, NAMES, NAMES)
+def test_merging_twice_is_merging_once(
+    stored: Any, resource: Any, remove: frozenset[str], union: frozenset[str]
+) -> None:
+    before = copy.deepcopy((stored, resource))
+    change = Change(Method.MERGE, "Patient", "1", resource, remove=remove, union=union)
+    once = merged(stored, change)
+    assert merged(once, change) == once
+    assert (stored, resource) == before

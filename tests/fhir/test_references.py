@@ -1,0 +1,51 @@
+"""references: parse and walk."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawsepipe.fhir.query import ReferenceValue
+from hawsepipe.fhir.references import parse, walk
+
+BASE = "https://hawsepipe.example/fhir"
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("Patient/1", ReferenceValue("Patient", "1", None)),
+        ("Patient/a-b.c/_history/2", ReferenceValue("Patient", "a-b.c", None)),
+        (f"{BASE}/Patient/1", ReferenceValue("Patient", "1", None)),
+        (f"{BASE}/Patient/1/_history/3", ReferenceValue("Patient", "1", None)),
+        ("Patient/1#part", ReferenceValue("Patient", "1", None)),
+        (f"{BASE}x/Patient/1", ReferenceValue(None, None, f"{BASE}x/Patient/1")),
+        ("https://elsewhere/Patient/1/_history/3", ReferenceValue(None, None, "https://elsewhere/Patient/1")),
+        ("urn:uuid:6a7b", ReferenceValue(None, None, "urn:uuid:6a7b")),
+        ("#p", ReferenceValue(None, None, "#p")),
+        ("patient/1", ReferenceValue(None, None, "patient/1")),
+        ("Patient/", ReferenceValue(None, None, "Patient/")),
+    ],
+)
+def test_a_reference_is_local_or_a_url(reference: str, expected: ReferenceValue) -> None:
+    assert parse(reference, BASE) == expected
+
+
+def test_without_a_base_only_relative_references_are_local() -> None:
+    assert parse("/Patient/1", "") == ReferenceValue(None, None, "/Patient/1")
+    assert parse("Patient/1", "") == ReferenceValue("Patient", "1", None)
+
+
+def test_walk_finds_every_reference_with_its_path() -> None:
+    resource = {
+        "resourceType": "Observation",
+        "contained": [{"resourceType": "Specimen", "subject": {"reference": "Patient/2"}}],
+        "extension": [{"url": "u", "valueReference": {"reference": "#s"}}],
+        "subject": {"reference": "Patient/1", "display": "x"},
+        "performer": [{"display": "nobody"}, {"reference": "Practitioner/1"}],
+    }
+    assert list(walk(resource)) == [
+        ("Observation.contained[0].subject", "Patient/2"),
+        ("Observation.extension[0].valueReference", "#s"),
+        ("Observation.subject", "Patient/1"),
+        ("Observation.performer[1]", "Practitioner/1"),
+    ]

@@ -1,0 +1,155 @@
+"""A real `hawsepipe serve` in a process of its own, which tests may stop, kill and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+from hawsepipe.cli import TEMPLATE
+from hawsepipe.config import Config, read
+from hawsepipe.service import issued_token, make_keys
+
+END = b"\x1c\r"
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Installation:
+    """A directory with a configuration and keys, and the process that serves it."""
+
+    config: Config
+    mllp_port: int
+    process: asyncio.subprocess.Process | None = None
+    log: list[str] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Start and wait until it is ready."""
+        assert self.process is None
+        errors = (self.config.path.parent / "stderr.log").open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hawsepipe", "serve", "-c", str(self.config.path), stderr=errors
+        )
+        errors.close()
+        url = f"http://{self.config.host}:{self.config.port}/health/ready"
+        async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+            while True:
+                assert self.process.returncode is None, self.stderr()
+                try:
+                    async with session.get(url) as response:
+                        if response.status == 200 and await self._listening():
+                            return
+                except aiohttp.ClientConnectionError:
+                    pass
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; return the exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        process, self.process = self.process, None
+        os.kill(process.pid, number)
+        async with asyncio.timeout(30):
+            return await process.wait()
+
+    async def _listening(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.mllp_port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    def stderr(self) -> str:
+        """Return everything that was logged."""
+        return (self.config.path.parent / "stderr.log").read_text(encoding="utf-8")
+
+    def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        """Look into the store's file from outside, reading only."""
+        path = next((self.config.data / "store").glob("*.sqlite"))
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return database.execute(statement, values).fetchall()
+        finally:
+            database.close()
+
+    async def settled(self) -> None:
+        """Wait until every journalled message is applied or set aside."""
+        async with asyncio.timeout(10):
+            while self.rows("SELECT count(*) FROM journal WHERE state = 'received'") != [(0,)]:
+                await asyncio.sleep(0.02)
+
+    def token(self, subject: str = "Practitioner/1", scope: str = "user/*.cruds", role: str = "physician") -> str:
+        """Return an access token."""
+        return issued_token(self.config, subject=subject, scope=scope, purpose="TREAT", roles=(role,), patient=None)
+
+
+@pytest.fixture
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
+    """An installation with the shipped template's settings on free ports; not started."""
+    mllp_port = free_port()
+    text = TEMPLATE.read_text(encoding="utf-8")
+    text = text.replace("port = 8080", f"port = {free_port()}").replace("port = 2575", f"port = {mllp_port}")
+    path = tmp_path / "hawsepipe.toml"
+    path.write_text(text, encoding="utf-8")
+    config = read(path)
+    make_keys(config)
+    made = Installation(config, mllp_port)
+    yield made
+    if made.process is not None:
+        await made.kill()
+
+
+def message(control_id: str, mrn: str, family: str = "LINDQVIST") -> bytes:
+    """Return an admission with its own control id, patient and visit."""
+    return (
+        f"MSH|^~\\&|ADT1|HARBOUR|HP|HUB|20261102083015+0100||ADT^A01^ADT_A01|{control_id}|P|2.5.1\r"
+        f"EVN|A01|20261102083000+0100\r"
+        f"PID|1||{mrn}^^^HARBOUR^MR||{family}^Maria||19760314|F\r"
+        f"PV1|1|I|3N^312^A||||||||||||||||V{mrn}^^^HARBOUR^VN\r"
+    ).encode()
+
+
+async def send(port: int, bodies: list[bytes], window: int = 1) -> list[bytes]:
+    """Send over one connection, `window` messages ahead of the acknowledgements; return those that came.
+
+    Ends quietly when the receiver dies: what was acknowledged until then is what counts.
+    """
+    replies: list[bytes] = []
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return replies
+    try:
+        for start in range(0, len(bodies), window):
+            batch = bodies[start : start + window]
+            for body in batch:
+                writer.write(b"\x0b" + body + END)
+            await writer.drain()
+            for _ in batch:
+                replies.append(await reader.readuntil(END))
+    except (OSError, EOFError):
+        pass
+    finally:
+        writer.close()
+    return replies

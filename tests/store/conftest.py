@@ -1,0 +1,131 @@
+"""Opens stores with a deterministic sealer and labeller of our own Protocols; what resources are found by comes from the test's `book`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from hawsepipe.fhir.index import Row, TokenRow
+from hawsepipe.meters import Meters
+from hawsepipe.model import Draft, Issue, Resource, Seal, Severity
+from hawsepipe.store.contract import Store
+from hawsepipe.store.sqlite import open_store
+from hawsepipe.store.visibility import Facets
+
+START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+
+Book = dict[str, tuple[Sequence[Row], Facets]]
+Opener = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+class CountingSealer:
+    """Seals with salts made by counting; the opening names the source so that tests can see it arrive."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def seal(
+        self, drafts: Sequence[Draft], provenance: Draft | None, source: bytes | None, rules: bytes | None
+    ) -> tuple[tuple[Seal, ...], Seal | None]:
+        whole = None if provenance is None else self._seal(provenance, source, rules)
+        return tuple(self._seal(draft, source, rules) for draft in drafts), whole
+
+    def _seal(self, draft: Draft, source: bytes | None, rules: bytes | None) -> Seal:
+        self._count += 1
+        salt = sha256(b"salt %d" % self._count).digest()
+        opening = json.dumps(
+            {
+                "type": draft.type,
+                "id": draft.id,
+                "version": draft.version,
+                "previous": draft.previous.hex() if draft.previous else None,
+                "source": source.hex() if source else None,
+                "rules": rules.hex() if rules else None,
+            }
+        ).encode()
+        return Seal(sha256(salt + opening).digest(), opening, salt)
+
+
+class BookLabeller:
+    """Adds one label that is never lowered; facets come from the book."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def label(self, resource: Resource, before: Resource | None) -> Resource:
+        if not resource.get("restricted") and not (before or {}).get("meta", {}).get("security"):
+            return resource
+        return {**resource, "meta": {**resource.get("meta", {}), "security": [{"code": "R"}]}}
+
+    def facets(self, resource: Resource) -> Facets:
+        return self._book[resource["id"]][1] if resource["id"] in self._book else Facets()
+
+
+class BookExtractor:
+    """Rows come from the book; what is not in it can be found by its identifiers."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+
+    def rows(self, resource: Resource) -> Sequence[Row]:
+        if resource["id"] in self._book:
+            return self._book[resource["id"]][0]
+        return [
+            TokenRow("identifier", item.get("system", ""), item["value"]) for item in resource.get("identifier", [])
+        ]
+
+
+class KeyValidator:
+    """Finds fault with resources that have an element called `fault`, and warns of one called `odd`."""
+
+    def check(self, resource: Resource) -> Sequence[Issue]:
+        found = {"fault": Severity.ERROR, "odd": Severity.WARNING}
+        return [
+            Issue(severity, "structure", f"{resource['resourceType']}.{name}", "not an element")
+            for name, severity in found.items()
+            if name in resource
+        ]
+
+
+@pytest.fixture
+def book() -> Book:
+    """What resources are found by, by id; filled by the test."""
+    return {}
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    """A clock that goes on by a millisecond at each look."""
+    ticks: Iterator[datetime] = (START + timedelta(milliseconds=number) for number in range(10**9))
+    return lambda: next(ticks)
+
+
+@pytest.fixture
+def meters() -> Meters:
+    return Meters()
+
+
+@pytest.fixture
+def open_at(book: Book, clock: Callable[[], datetime], meters: Meters) -> Opener:
+    """Opens a store in a directory; the same directory again is the same store."""
+    sealer = CountingSealer()
+
+    def opened(path: Path, **options: object) -> AbstractAsyncContextManager[Store]:
+        return open_store(
+            path,
+            sealer=sealer,
+            labeller=BookLabeller(book),
+            extractor=BookExtractor(book),
+            validator=KeyValidator(),
+            clock=clock,
+            meters=meters,
+            **options,  # type: ignore[arg-type]  # readers and vfs, as open_store types them
+        )
+
+    return opened

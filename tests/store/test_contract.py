@@ -1,0 +1,556 @@
+"""The private suite of `store.contract.Store`. Every implementation goes through it: add an opener to `OPENERS`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawsepipe.errors import (
+    Conflict,
+    HawsepipeError,
+    InvalidRequest,
+    InvalidResource,
+    NotFound,
+    PreconditionFailed,
+)
+from hawsepipe.fhir import codec, provenance
+from hawsepipe.hooks import Refusal
+from hawsepipe.meters import Meters
+from hawsepipe.model import (
+    Access,
+    Change,
+    Checkpoint,
+    Method,
+    Operation,
+    RawMessage,
+    Receipt,
+    Resource,
+    Trail,
+    Transaction,
+    Version,
+)
+from hawsepipe.store.contract import Application, JournalEntry, JournalState, Sequenced, Store
+
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+REFUSAL = Refusal("structure", "PID-3", "no identifier")
+OPENERS = ["open_at"]
+Opener = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+def message(body: bytes = b"MSH|1", feed: str = "adt") -> RawMessage:
+    return RawMessage(feed, NOW, "application/hl7-v2", body)
+
+
+def entry(body: bytes = b"MSH|1", key: str = "1", refusal: Refusal | None = None) -> JournalEntry:
+    return JournalEntry(message(body), key, b"AA " + body, refusal)
+
+
+def change(
+    type_: str, id_: str, method: Method = Method.PUT, if_match: int | None = None, **elements: Any
+) -> Change:
+    resource: Resource | None = {"resourceType": type_, **elements}
+    return Change(method, type_, id_, None if method is Method.DELETE else resource, if_match)
+
+
+def transaction(*changes: Change, draft: Resource | None = None, instant: datetime = NOW, **more: Any) -> Transaction:
+    return Transaction(changes, draft, "feed:adt", instant, **more)
+
+
+def draft(id_: str = "p1") -> Resource:
+    return provenance.draft("feed:adt", id=id_, source=sha256(b"source").digest(), label="ADT^A01")
+
+
+def content(version: Version) -> Resource:
+    assert version.content is not None
+    return codec.decode(version.content)
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    found: Opener = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
+    async with opener(tmp_path / "store") as opened:
+        yield opened
+
+
+class TestJournal:
+    async def test_a_message_comes_back_byte_for_byte_and_waits_to_be_applied(self, store: Store) -> None:
+        accepted = await store.append(entry(b"MSH|\xff\x00"))
+        (record,) = await store.received(0, 10)
+        assert (accepted.sequence, accepted.duplicate, accepted.reply) == (record.sequence, False, b"AA MSH|\xff\x00")
+        assert record.message == message(b"MSH|\xff\x00")
+        assert (record.state, record.key, record.reply) == (JournalState.RECEIVED, "1", b"AA MSH|\xff\x00")
+        assert await store.backlog() == 1
+        assert await store.received(record.sequence, 10) == ()
+
+    async def test_a_duplicate_is_answered_with_the_first_reply_and_writes_nothing(self, store: Store) -> None:
+        first = await store.append(entry())
+        again = await store.append(replace(entry(), reply=b"another reply"))
+        assert (again.sequence, again.duplicate, again.reply) == (first.sequence, True, first.reply)
+        assert await store.backlog() == 1
+
+    async def test_two_equal_messages_at_the_same_moment_are_journalled_once(self, store: Store) -> None:
+        answers = await asyncio.gather(*(store.append(entry()) for _ in range(20)))
+        assert {answer.sequence for answer in answers} == {answers[0].sequence}
+        assert sum(not answer.duplicate for answer in answers) == 1
+
+    async def test_the_same_key_with_other_bytes_or_from_another_feed_is_another_message(self, store: Store) -> None:
+        await store.append(entry(b"one"))
+        assert not (await store.append(entry(b"two"))).duplicate
+        assert not (await store.append(JournalEntry(message(b"one", "lab"), "1", b""))).duplicate
+        assert not (await store.append(entry(b"one", "2"))).duplicate
+
+    async def test_a_refused_message_is_a_dead_letter_at_once_and_its_repeat_is_accepted_anew(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        (letter,) = await store.dead_letters(0, 10)
+        assert (letter.sequence, letter.refusal, letter.state) == (dead.sequence, REFUSAL, JournalState.DEAD)
+        assert await store.backlog() == 0
+        again = await store.append(entry())
+        assert not again.duplicate
+        assert again.sequence > dead.sequence
+
+    async def test_a_discarded_letter_keeps_its_bytes_and_is_discarded_once(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        assert await store.discard(dead.sequence, NOW)
+        assert not await store.discard(dead.sequence, NOW)
+        record = await store.journal(dead.sequence)
+        assert record is not None
+        assert (record.state, record.settled_at, record.message) == (JournalState.DISCARDED, NOW, message())
+        assert await store.dead_letters(0, 10) == ()
+        assert not (await store.append(entry())).duplicate
+
+    async def test_a_replay_links_to_its_original_and_two_replays_have_one_effect(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        first, second = await asyncio.gather(store.replay(dead.sequence, NOW), store.replay(dead.sequence, NOW))
+        made = first or second
+        assert made is not None
+        assert first is None or second is None
+        assert (made.replay_of, made.state, made.refusal) == (dead.sequence, JournalState.RECEIVED, None)
+        assert await store.backlog() == 1
+        assert (await store.append(entry())).duplicate
+
+    async def test_a_replay_gives_way_to_the_same_message_accepted_since(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        resent = await store.append(entry())
+        record = await store.replay(dead.sequence, NOW)
+        assert record is not None
+        assert record.sequence == resent.sequence
+        assert await store.backlog() == 1
+        assert await store.dead_letters(0, 10) == ()
+
+    async def test_what_is_not_there_is_none(self, store: Store) -> None:
+        assert await store.journal(7) is None
+        assert await store.replay(7, NOW) is None
+        assert not await store.discard(7, NOW)
+
+
+class TestApply:
+    async def test_effect_provenance_outbox_and_journal_state_come_together(self, store: Store) -> None:
+        accepted = await store.append(entry())
+        effect = transaction(
+            change("Patient", "1", active=True),
+            draft=draft(),
+            source=message().digest,
+            trail=(Trail("Patient/1", "active", "PID-30"),),
+        )
+        ((patient, proof),) = await self._applied(store, Application(accepted.sequence, "ADT^A01 1", effect))
+        assert (patient.reference, proof.reference) == ("Patient/1", "Provenance/p1")
+        record = await store.journal(accepted.sequence)
+        assert record is not None
+        assert (record.state, record.label) == (JournalState.APPLIED, "ADT^A01 1")
+        assert record.settled_at is not None
+        assert [anchor.digest for anchor in await store.outbox(10)] == [proof.commitment, patient.commitment]
+        assert await store.backlog() == 0
+        assert (await store.append(entry())).duplicate
+
+    async def test_one_that_fails_stays_received_and_the_others_are_committed(self, store: Store) -> None:
+        sequences = [(await store.append(entry(b"%d" % number, str(number)))).sequence for number in range(3)]
+        good, bad, last = await store.apply(
+            [
+                Application(sequences[0], "a", transaction(change("Patient", "1", active=True), draft=draft("p0"))),
+                Application(
+                    sequences[1],
+                    "b",
+                    transaction(change("Patient", "2"), change("Patient", "3", fault=1), draft=draft("p1")),
+                ),
+                Application(sequences[2], "c", transaction(change("Patient", "1", active=False), draft=draft("p2"))),
+            ]
+        )
+        assert isinstance(bad, InvalidResource)
+        assert isinstance(good, tuple)
+        assert isinstance(last, tuple)
+        assert [version.version for version in (good[0], last[0])] == [1, 2]
+        assert await store.read("Patient", "2") is None
+        assert [record.sequence for record in await store.received(0, 10)] == [sequences[1]]
+        assert await store.outbox_depth() == 4
+
+    async def test_a_message_is_applied_once(self, store: Store) -> None:
+        accepted = await store.append(entry())
+        application = Application(accepted.sequence, "a", transaction(change("Patient", "1", active=True)))
+        first, second = await store.apply([application, application])
+        assert isinstance(first, tuple)
+        assert len(first) == 1
+        assert second == ()
+        assert await store.apply([application]) == [()]
+        assert await store.apply([replace(application, sequence=99)]) == [()]
+
+    async def test_no_effect_settles_and_a_refusal_makes_a_dead_letter(self, store: Store) -> None:
+        one = await store.append(entry(b"1", "1"))
+        two = await store.append(entry(b"2", "2"))
+        answers = await store.apply(
+            [Application(one.sequence, "a", None), Application(two.sequence, "b", None, REFUSAL)]
+        )
+        assert answers == [(), ()]
+        states = [await store.journal(sequence) for sequence in (one.sequence, two.sequence)]
+        assert [record.state for record in states if record] == [JournalState.APPLIED, JournalState.DEAD]
+        (letter,) = await store.dead_letters(0, 10)
+        assert (letter.refusal, letter.label) == (REFUSAL, "b")
+
+    async def _applied(self, store: Store, *applications: Application) -> list[tuple[Version, ...]]:
+        answers = await store.apply(applications)
+        for answer in answers:
+            assert not isinstance(answer, HawsepipeError), answer
+        return [answer for answer in answers if isinstance(answer, tuple)]
+
+
+class TestCommit:
+    async def test_content_is_served_byte_for_byte_with_decimals_as_sent(self, store: Store) -> None:
+        resource = codec.decode(b'{"resourceType":"Observation","valueQuantity":{"value":1.00,"x":1e2}}')
+        (made,) = await store.commit(transaction(Change(Method.PUT, "Observation", "1", resource)))
+        assert made.content is not None
+        assert b'"value":1.00,"x":1e2' in made.content
+        assert await store.read("Observation", "1") == made
+
+    async def test_the_store_stamps_id_version_and_instant(self, store: Store) -> None:
+        (made,) = await store.commit(transaction(change("Patient", "a-1", id="other", meta={"profile": ["urn:p"]})))
+        resource = content(made)
+        assert list(resource)[:3] == ["resourceType", "id", "meta"]
+        assert resource["id"] == "a-1"
+        assert resource["meta"] == {
+            "profile": ["urn:p"],
+            "versionId": "1",
+            "lastUpdated": "2026-03-01T09:00:00.000000Z",
+        }
+        assert (made.last_updated, made.first_recorded, made.operation) == (NOW, NOW, Operation.CREATE)
+
+    async def test_versions_have_numbers_without_a_gap_and_instants_that_only_grow(self, store: Store) -> None:
+        for number in range(5):
+            back = NOW - timedelta(seconds=number)
+            await store.commit(transaction(change("Patient", "1", count=number), instant=back))
+        found = await store.history("Patient", "1", None, 10)
+        assert [version.version for version in found] == [5, 4, 3, 2, 1]
+        assert [version.last_updated for version in reversed(found)] == [
+            NOW + timedelta(microseconds=number) for number in range(5)
+        ]
+        assert {version.first_recorded for version in found} == {NOW}
+        assert [version.version for version in await store.history("Patient", "1", 4, 2)] == [3, 2]
+        third = await store.vread("Patient", "1", 3)
+        assert third == found[2]
+        assert content(found[2])["count"] == 2
+        assert await store.vread("Patient", "1", 6) is None
+        assert await store.vread("Patient", "1", 0) is None
+
+    async def test_history_of_one_resource_holds_no_version_of_its_neighbours(self, store: Store) -> None:
+        for id_ in ("a", "b", "c"):
+            await store.commit(transaction(change("Patient", id_, n=1), change("Patient", id_, n=2)))
+        assert [v.versioned_reference for v in await store.history("Patient", "b", None, 10)] == [
+            "Patient/b/_history/2",
+            "Patient/b/_history/1",
+        ]
+
+    async def test_equal_content_makes_no_version_and_no_provenance(self, store: Store) -> None:
+        first = await store.commit(transaction(change("Patient", "1", a=1, b=[1, 2]), draft=draft()))
+        again = await store.commit(transaction(change("Patient", "1", b=[1, 2], a=1), draft=draft("p2")))
+        assert again == (replace(first[0], changed=False),)
+        assert await store.read("Provenance", "p2") is None
+        assert await store.outbox_depth() == 2
+
+    @pytest.mark.parametrize("other", [b"1.0", b"1", b'"1.00"', b"true", b"1.000"])
+    async def test_another_spelling_of_a_number_is_another_content(self, store: Store, other: bytes) -> None:
+        def put(value: bytes) -> Transaction:
+            resource = codec.decode(b'{"resourceType":"Basic","v":%s}' % value)
+            return transaction(Change(Method.PUT, "Basic", "1", resource))
+
+        await store.commit(put(b"1.00"))
+        (made,) = await store.commit(put(other))
+        assert made.version == 2
+
+    async def test_if_match_holds_only_for_the_current_version(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", if_match=0, n=1)))
+        await store.commit(transaction(change("Patient", "1", if_match=1, n=2)))
+        for wrong in (0, 1, 3):
+            with pytest.raises(PreconditionFailed):
+                await store.commit(transaction(change("Patient", "1", if_match=wrong, n=3)))
+        with pytest.raises(PreconditionFailed):
+            await store.commit(transaction(change("Patient", "2", if_match=1)))
+
+    async def test_of_two_updates_from_the_same_version_one_wins(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", n=0)))
+        answers = await asyncio.gather(
+            *(store.commit(transaction(change("Patient", "1", if_match=1, n=number))) for number in range(1, 9)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(answer, PreconditionFailed) for answer in answers) == 7
+
+    async def test_create_refuses_an_id_that_is_or_was_in_use(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", Method.CREATE)))
+        with pytest.raises(Conflict):
+            await store.commit(transaction(change("Patient", "1", Method.CREATE)))
+        await store.commit(transaction(change("Patient", "1", Method.DELETE)))
+        with pytest.raises(Conflict):
+            await store.commit(transaction(change("Patient", "1", Method.CREATE)))
+
+    async def test_a_refused_transaction_leaves_nothing(self, store: Store) -> None:
+        with pytest.raises(InvalidResource) as caught:
+            await store.commit(transaction(change("Patient", "1"), change("Patient", "2", fault=1), draft=draft()))
+        assert [issue.location for issue in caught.value.issues] == ["Patient.fault"]
+        assert await store.read("Patient", "1") is None
+        assert await store.outbox_depth() == 0
+        (made,) = await store.commit(transaction(change("Patient", "1", odd=1)))
+        assert made.version == 1
+
+    async def test_a_change_of_another_type_or_without_content_is_refused(self, store: Store) -> None:
+        with pytest.raises(InvalidRequest):
+            await store.commit(transaction(Change(Method.PUT, "Patient", "1", {"resourceType": "Basic"})))
+        with pytest.raises(InvalidRequest):
+            await store.commit(transaction(Change(Method.MERGE, "Patient", "1", None)))
+
+    async def test_a_delete_leaves_a_tombstone_that_can_be_read_and_come_back_from(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", n=1)))
+        (gone,) = await store.commit(transaction(change("Patient", "1", Method.DELETE)))
+        assert (gone.version, gone.operation, gone.content, gone.patients) == (2, Operation.DELETE, None, ("1",))
+        assert await store.read("Patient", "1") == gone
+        (still,) = await store.commit(transaction(change("Patient", "1", Method.DELETE)))
+        assert still == replace(gone, changed=False)
+        with pytest.raises(PreconditionFailed):
+            await store.commit(transaction(change("Patient", "1", if_match=2)))
+        (back,) = await store.commit(transaction(change("Patient", "1", if_match=0, n=1)))
+        assert (back.version, back.operation, back.first_recorded) == (3, Operation.UPDATE, gone.first_recorded)
+        with pytest.raises(NotFound):
+            await store.commit(transaction(change("Patient", "2", Method.DELETE)))
+
+    async def test_several_changes_of_one_resource_are_successive_versions(self, store: Store) -> None:
+        made = await store.commit(
+            transaction(
+                change("Patient", "1", n=1),
+                change("Patient", "1", Method.MERGE, m=1),
+                change("Patient", "1", Method.MERGE, m=1),
+                change("Patient", "1", Method.DELETE),
+                change("Patient", "1", n=2),
+                draft=draft(),
+            )
+        )
+        assert [(version.version, version.changed) for version in made[:5]] == [
+            (1, True),
+            (2, True),
+            (2, False),
+            (3, True),
+            (4, True),
+        ]
+        assert content(made[1])["n"] == content(made[1])["m"] == 1
+        assert await store.read("Patient", "1") == made[4]
+        targets = [target["reference"] for target in content(made[5])["target"]]
+        assert targets == [f"Patient/1/_history/{number}" for number in (1, 2, 3, 4)]
+
+    async def test_provenance_names_its_targets_and_their_patients_and_comes_first_in_the_outbox(
+        self, store: Store
+    ) -> None:
+        made = await store.commit(
+            transaction(
+                change("Patient", "a"),
+                change("Observation", "o", subject={"reference": "Patient/b"}),
+                draft=draft(),
+                trail=(Trail("Patient/a", "id", "PID-3"),),
+            )
+        )
+        proof = made[-1]
+        assert proof.patients == ("a", "b")
+        assert [target["reference"] for target in content(proof)["target"]] == [
+            "Patient/a/_history/1",
+            "Observation/o/_history/1",
+        ]
+        anchors = await store.outbox(10)
+        assert [anchor.digest for anchor in anchors] == [proof.commitment, made[0].commitment, made[1].commitment]
+        assert [anchor.sequence for anchor in anchors] == sorted(anchor.sequence for anchor in anchors)
+
+    async def test_a_provenance_of_a_known_id_becomes_its_next_version(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", n=1), draft=draft()))
+        made = await store.commit(transaction(change("Patient", "1", n=2), draft=draft()))
+        assert made[-1].versioned_reference == "Provenance/p1/_history/2"
+
+    async def test_a_version_is_linked_to_the_commitment_before_and_keeps_what_opens_it(self, store: Store) -> None:
+        (one,) = await store.commit(transaction(change("Patient", "1", n=1), source=b"s" * 32, rules=b"r" * 32))
+        (two,) = await store.commit(transaction(change("Patient", "1", n=2)))
+        assert one.opening is not None
+        assert two.opening is not None
+        assert one.salt is not None
+        assert one.commitment == sha256(one.salt + one.opening).digest()
+        assert json.loads(one.opening)["source"] == (b"s" * 32).hex()
+        assert json.loads(two.opening)["previous"] == one.commitment.hex()
+
+    async def test_labels_come_from_the_labeller_and_see_what_was_there(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", restricted=True)))
+        (made,) = await store.commit(transaction(change("Patient", "1")))
+        assert content(made)["meta"]["security"] == [{"code": "R"}]
+
+    async def test_the_epoch_grows_with_consents_and_actors_only(self, store: Store) -> None:
+        epochs = [await store.consent_epoch()]
+        for type_ in ("Patient", "Observation", "Consent", "PractitionerRole"):
+            await store.commit(transaction(change(type_, "1")))
+            epochs.append(await store.consent_epoch())
+        await store.commit(transaction(change("Consent", "1")))
+        epochs.append(await store.consent_epoch())
+        assert [later - earlier for earlier, later in zip(epochs, epochs[1:], strict=False)] == [0, 0, 1, 1, 0]
+
+    async def test_consents_are_the_current_ones_that_are_not_deleted(self, store: Store) -> None:
+        for id_ in ("a", "b", "c"):
+            await store.commit(transaction(change("Consent", id_, n=1)))
+        await store.commit(transaction(change("Consent", "a", Method.DELETE), change("Consent", "b", n=2)))
+        assert [version.versioned_reference for version in await store.consents()] == [
+            "Consent/b/_history/2",
+            "Consent/c/_history/1",
+        ]
+
+    async def test_a_cancelled_call_harms_no_other(self, store: Store) -> None:
+        calls = [asyncio.ensure_future(store.commit(transaction(change("Patient", str(n))))) for n in range(20)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, tuple) for answer in answers[1::2])
+        assert [version.version for version in await store.commit(transaction(change("Patient", "x")))] == [1]
+
+    async def test_versions_are_counted_by_type(self, store: Store, meters: Meters) -> None:
+        await store.commit(transaction(change("Patient", "1"), draft=draft()))
+        with pytest.raises(InvalidResource):
+            await store.commit(transaction(change("Patient", "2"), change("Patient", "3", fault=1)))
+        read = meters.registry.get_sample_value
+        assert read("hawsepipe_store_versions_total", {"type": "Patient"}) == 1
+        assert read("hawsepipe_store_versions_total", {"type": "Provenance"}) == 1
+
+
+class TestLog:
+    CHANNEL = "example.org/log"
+
+    def head(self, size: int) -> Checkpoint:
+        return Checkpoint(self.CHANNEL, size, sha256(b"root %d" % size).digest(), b"note %d" % size)
+
+    async def logged(self, store: Store, patients: int, batch: int) -> None:
+        for number in range(patients):
+            await store.commit(transaction(change("Patient", str(number))))
+        start = 0
+        while anchors := tuple(await store.outbox(batch)):
+            nodes = (((1, start), sha256(b"node %d" % start).digest()),)
+            await store.sequence(Sequenced(start, anchors, nodes, self.head(start + len(anchors))))
+            start += len(anchors)
+
+    async def test_an_empty_log_has_no_checkpoint(self, store: Store) -> None:
+        assert await store.checkpoint(self.CHANNEL) is None
+        assert await store.checkpoint_covering(self.CHANNEL, 0, None) is None
+        assert await store.outbox(10) == ()
+        assert await store.nodes([(0, 0), (1, 0)]) == {}
+
+    async def test_leaves_get_the_places_of_their_commits(self, store: Store) -> None:
+        await self.logged(store, 5, 2)
+        assert await store.outbox_depth() == 0
+        for number in range(5):
+            version = await store.read("Patient", str(number))
+            assert version is not None
+            assert await store.leaf_index(version.commitment) == number
+            leaf = sha256(b"\x00" + version.commitment).digest()
+            assert await store.nodes([(0, number)]) == {(0, number): leaf}
+        assert await store.nodes([(1, 2), (1, 3)]) == {(1, 2): sha256(b"node 2").digest()}
+        assert await store.checkpoint(self.CHANNEL) == self.head(5)
+        assert await store.checkpoint("elsewhere") is None
+
+    async def test_a_commitment_outside_the_log_has_no_place(self, store: Store) -> None:
+        (made,) = await store.commit(transaction(change("Patient", "1")))
+        assert await store.leaf_index(made.commitment) is None
+        assert await store.leaf_index(b"x" * 32) is None
+        assert await store.outbox_depth() == 1
+
+    async def test_a_batch_that_does_not_continue_the_log_is_refused(self, store: Store) -> None:
+        for number in range(3):
+            await store.commit(transaction(change("Patient", str(number))))
+        anchors = tuple(await store.outbox(3))
+        forged = (replace(anchors[0], digest=b"x" * 32), *anchors[1:])
+        for batch in (
+            Sequenced(1, anchors, (), self.head(4)),
+            Sequenced(0, anchors[1:], (), self.head(2)),
+            Sequenced(0, anchors[::-1], (), self.head(3)),
+            Sequenced(0, forged, (), self.head(3)),
+            Sequenced(0, anchors, (), self.head(2)),
+        ):
+            with pytest.raises(Conflict):
+                await store.sequence(batch)
+        assert await store.checkpoint(self.CHANNEL) is None
+        answers = await asyncio.gather(
+            *(store.sequence(Sequenced(0, anchors, (), self.head(3))) for _ in range(2)), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [type(None), Conflict]
+
+    async def test_the_smallest_checkpoint_over_a_leaf_is_found_and_by_receipt(self, store: Store) -> None:
+        await self.logged(store, 6, 2)
+        receipt = Receipt("log", self.CHANNEL, 6, self.head(6).root, "at 3", {"a": [1, "é"]})
+        await store.put_receipt(receipt)
+        await store.put_receipt(receipt)
+        assert await store.checkpoint_covering(self.CHANNEL, 1, None) == self.head(2)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, None) == self.head(4)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, "log") == self.head(6)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, "other") is None
+        assert await store.checkpoint_covering(self.CHANNEL, 6, None) is None
+        assert await store.receipts(self.CHANNEL, 6) == (receipt,)
+        assert await store.receipts(self.CHANNEL, 4) == ()
+
+
+class TestAccessRecord:
+    async def test_entries_come_back_in_order_as_they_were(self, store: Store) -> None:
+        def access(number: int) -> Access:
+            return Access(
+                NOW + timedelta(microseconds=number),
+                "Practitioner/1",
+                "app",
+                None if number % 2 else "TREAT",
+                "read",
+                f"Patient/{number}",
+                ("1", "2"),
+                bool(number % 2),
+                ("reason",),
+                ("Consent/1/_history/1",),
+                "Observation?code",
+            )
+
+        await asyncio.gather(*(store.record([access(n), access(n + 1)]) for n in range(0, 10, 2)))
+        found = await store.accesses(0, 100)
+        assert [entry for _, entry in found] == [access(number) for number in range(10)]
+        assert await store.accesses(found[7][0], 100) == found[8:]
+        assert await store.accesses(0, 3) == found[:3]
+        await store.record([])
+
+
+class TestDurability:
+    async def test_everything_is_there_after_closing_and_opening(self, opener: Opener, tmp_path: Path) -> None:
+        async with opener(tmp_path / "s") as store:
+            await store.append(entry())
+            made = await store.commit(transaction(change("Consent", "1", n=1), draft=draft(), instant=NOW))
+            epoch = await store.consent_epoch()
+        async with opener(tmp_path / "s") as store:
+            assert await store.read("Consent", "1") == made[0]
+            assert (await store.backlog(), await store.outbox_depth(), await store.consent_epoch()) == (1, 2, epoch)
+            assert (await store.append(entry())).duplicate
+            (later,) = await store.commit(transaction(change("Consent", "1", n=2), instant=NOW - timedelta(days=1)))
+            assert later.last_updated > made[0].last_updated
+            await store.check()
