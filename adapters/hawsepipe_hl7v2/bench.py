@@ -11,7 +11,6 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from hawsepipe import Change, Issue, Method, Severity, Trail
-
 from hawsepipe_hl7v2.message import Message, Segment
 from hawsepipe_hl7v2.naming import Naming, resource_id
 from hawsepipe_hl7v2.paths import place
@@ -165,7 +164,9 @@ class Bench:
         """Note something that somebody should look at."""
         self.issue(Severity.WARNING, cause, location, text)
 
-    def draft(self, type_: str, key: str, method: Method = Method.MERGE, union: Iterable[str] = ("identifier",)) -> Draft:
+    def draft(
+        self, type_: str, key: str, method: Method = Method.MERGE, union: Iterable[str] = ("identifier",)
+    ) -> Draft:
         """Return the draft of a resource by its business key, made on the first call."""
         known = (type_, key)
         draft = self.drafts.get(known)

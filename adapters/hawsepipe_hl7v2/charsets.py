@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hawsepipe import MessageError
-
 from hawsepipe_hl7v2.header import BOM, Header
 
 _CODECS = {

@@ -11,7 +11,6 @@ from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.primitives import first, number
 
 _CODING_PARTS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
-_DIGITS = re.compile(r"[^0-9A-Za-z+]")
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
 _INTERNET = ("INTERNET", "X.400")
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
@@ -36,9 +35,12 @@ def concept(table: str = "") -> Convert:
             if code_at == 0 and table:
                 _mapped(bench, table, coding, where, codings, leaves)
             at = f".coding[{len(codings)}]"
-            for key, part in (("code", code_at), ("display", display_at), ("system", system_at), ("version", version_at)):
-                if key in coding and part < len(parts) and parts[part]:
-                    leaves.append((f"{at}.{key}", f"{where}.{part + 1}"))
+            places = {"code": code_at, "display": display_at, "system": system_at, "version": version_at}
+            leaves += [
+                (f"{at}.{key}", f"{where}.{place + 1}")
+                for key, place in places.items()
+                if key in coding and place < len(parts) and parts[place]
+            ]
             if coding not in codings:
                 codings.append(coding)
         value: dict[str, Any] = {"coding": codings} if codings else {}
@@ -46,9 +48,10 @@ def concept(table: str = "") -> Convert:
         if text:
             value["text"] = text
             leaves.append((".text", f"{where}.{text_at + 1}"))
-        for at, part in enumerate(parts):
-            if part and at > 12:
-                bench.inform(f"{where}.{at + 1}", "this component has no place in the target")
+        # Components 14 to 22 are OIDs and value sets of the same codings.
+        for beyond, part in enumerate(parts[22:], 23):
+            if part:
+                bench.inform(f"{where}.{beyond}", "this component has no place in the target")
         return (value, leaves) if value else None
 
     return convert
@@ -57,7 +60,7 @@ def concept(table: str = "") -> Convert:
 def _coding(bench: Bench, parts: list[str], at: tuple[int, int, int, int], source: str) -> dict[str, Any] | None:
     count = len(parts)
     code, display, system, version = (parts[index] if index < count else "" for index in at)
-    if not code or len(code.split()) != 1 and "  " in code:
+    if not code or (len(code.split()) != 1 and "  " in code):
         return None
     uri = bench.naming.coding_system(system) or source
     coding: dict[str, Any] = {}
@@ -77,7 +80,7 @@ def _mapped(
     entry = bench.site.codes[table]
     target = entry["codes"].get(coding["code"]) or entry["codes"].get(coding["code"].upper())
     if target is None:
-        if coding.get("system") == entry["source"]:
+        if coding.get("system") == entry["source"] and entry["codes"]:
             bench.warn("code", f"{where}.1", f"a code that table {table} does not map; kept as it is")
         return
     if coding.get("system") in (entry["source"], entry["system"]):
@@ -171,7 +174,7 @@ def contact_point(use: str = "") -> Convert:
             value["use"] = told
             if parts[1]:
                 leaves.append((".use", f"{where}.2"))
-        extensions = []
+        extensions: list[dict[str, Any]] = []
         for index, name in ((4, "country"), (5, "area"), (6, "local"), (7, "extension")):
             if parts[index]:
                 url = f"http://hl7.org/fhir/StructureDefinition/contactpoint-{name}"
@@ -188,11 +191,6 @@ def _telephone(parts: list[str]) -> str:
     country = f"+{parts[4].lstrip('+')}" if parts[4] else ""
     extension = f"X{parts[7]}" if parts[7] else ""
     return " ".join(part for part in (country, parts[5], parts[6], extension) if part)
-
-
-def phone_key(raw: str) -> str:
-    """Return what tells telephone numbers apart: their digits."""
-    return _DIGITS.sub("", raw)
 
 
 def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -272,7 +270,13 @@ def pointer(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def _mime(kind: str, subtype: str) -> str:
     """Return a MIME type of tables 0191 and 0291, empty when the parts make none."""
-    known = {"PDF": "application/pdf", "JPEG": "image/jpeg", "PNG": "image/png", "RTF": "application/rtf", "HTML": "text/html"}
+    known = {
+        "PDF": "application/pdf",
+        "JPEG": "image/jpeg",
+        "PNG": "image/png",
+        "RTF": "application/rtf",
+        "HTML": "text/html",
+    }
     if "/" in subtype and _MIME.fullmatch(subtype):
         return subtype
     if subtype.upper() in known:
@@ -282,6 +286,53 @@ def _mime(kind: str, subtype: str) -> str:
     return joined if kind and subtype and _MIME.fullmatch(joined) else ""
 
 
+def entity_identifier(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
+    """EI to Identifier: the number with the system of its authority, or of the sending facility."""
+    parts = [*bench.parts(raw), "", "", "", ""]
+    if not parts[0]:
+        return []
+    system = bench.naming.authority(parts[1], parts[2], parts[3])
+    target["system"] = system or bench.naming.facility(bench.sender)
+    target["value"] = parts[0]
+    told = 2 if parts[1] else 3
+    return [(".value", f"{where}.1"), *([(".system", f"{where}.{told}")] if system else [])]
+
+
+def coded_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE to Identifier: the code as value in its coding system."""
+    parts = [*bench.parts(raw), "", "", ""]
+    if not parts[0]:
+        return None
+    system = bench.naming.coding_system(parts[2]) or bench.naming.facility(bench.sender)
+    return {"system": system, "value": parts[0]}, [(".value", f"{where}.1")]
+
+
+def degree(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XCN.7 (table 0360) to Practitioner.qualification."""
+    text = first(bench, raw)
+    system = bench.site.codes["Degree"]["system"]
+    return (
+        ({"code": {"coding": [{"system": system, "code": text}]}}, [(".code.coding[0].code", where)]) if text else None
+    )
+
+
+def unit_text(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CQ.2 to the unit of a Quantity, as written."""
+    parts = [*bench.parts(raw), ""]
+    text = parts[1] or parts[0]
+    return (text, [("", where)]) if text else None
+
+
+def insurance_group(bench: Bench, raw: str, where: str) -> Converted | None:
+    """A group number to Coverage.class."""
+    text = first(bench, raw)
+    system = "http://terminology.hl7.org/CodeSystem/coverage-class"
+    kind = {"coding": [{"system": system, "code": "group"}]}
+    return ({"type": kind, "value": text}, [(".value", where)]) if text else None
+
+
+FILLS = {"EI": entity_identifier}
+"""Data types that fill an object in code, beside those of the tables."""
 DATATYPES: dict[str, Convert] = {
     "CodeableConcept": concept(),
     "authority": authority,
@@ -291,6 +342,10 @@ DATATYPES: dict[str, Convert] = {
     "QuantityUnit": quantity_unit,
     "Attachment": attachment,
     "AttachmentPointer": pointer,
+    "CodedIdentifier": coded_identifier,
+    "Degree": degree,
+    "unitText": unit_text,
+    "InsuranceGroup": insurance_group,
 }
 """Converters by the name that `via` uses."""
 PARAMETERS = {"CodeableConcept": concept, "Coding": coding, "typed": typed, "ContactPoint": contact_point}

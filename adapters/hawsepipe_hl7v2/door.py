@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from hawsepipe import MessageError, RawMessage, Refusal
-
 from hawsepipe_hl7v2.acknowledgement import Finding, Modes, modes
 from hawsepipe_hl7v2.header import Header, read_header
 from hawsepipe_hl7v2.message import Message, parse
@@ -63,12 +62,12 @@ def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Ar
     kind = header.word(9, 1)
     key = "|".join(_quoted(header.field(number)) for number in (3, 4, 10))
     if kind in ACKNOWLEDGEMENTS:
-        error = MessageError("structure", "MSH-9", "an acknowledgement that nobody waits for")
-        return Arrival(raw, header, key, Modes(False, "NE"), None, _refusal(error), answerable=False)
-    finding = _rejected(header, kind, door)
-    if finding is not None:
-        refusal = Refusal("structure", finding.location, finding.text)
-        return Arrival(raw, header, key, modes(header), finding, refusal)
+        stray = Refusal("structure", "MSH-9", "an acknowledgement that nobody waits for")
+        return Arrival(raw, header, key, Modes(False, "NE"), None, stray, answerable=False)
+    rejected = _rejected(header, kind, door)
+    if rejected is not None:
+        refusal = Refusal("structure", rejected.location, rejected.text)
+        return Arrival(raw, header, key, modes(header), rejected, refusal)
     try:
         if fault is not None:
             raise fault

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hawsepipe import Severity
-
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
@@ -127,7 +126,7 @@ def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
             value["use"] = {"coding": codings}
             leaves.append((".use.coding[0].code", f"{segment.label}-6"))
     rank = segment.text(15)
-    if rank.isascii() and rank.isdigit() and 0 < int(rank[:9]):
+    if rank.isascii() and rank.isdigit() and int(rank[:9]) > 0:
         value["rank"] = int(rank[:9])
         leaves.append((".rank", f"{segment.label}-15"))
     visit.put_converted("diagnosis[]", (value, leaves))

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 
 from hawsepipe import MessageError
-
 from hawsepipe_hl7v2.charsets import codec_of, decode
 from hawsepipe_hl7v2.escapes import Delimiters, unescape
 from hawsepipe_hl7v2.header import read_header
@@ -133,5 +132,5 @@ def parse(body: bytes, charset: str = "ascii") -> Message:
     header = read_header(body)
     codec = codec_of(header, charset)
     marks = header.encoding.decode("ascii")
-    delimiters = Delimiters(header.separator.decode("ascii"), *marks[:4], truncation=marks[4:])
+    delimiters = Delimiters(header.separator.decode("ascii"), marks[0], marks[1], marks[2], marks[3], marks[4:])
     return Message(decode(body, codec), delimiters, codec)

@@ -16,11 +16,10 @@ from time import perf_counter
 from typing import Any, cast
 
 from hawsepipe import Feed, HawsepipeError, Intake, Kind, MessageError, Meters, Opening, RawMessage
-
 from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, wanted
 from hawsepipe_hl7v2.door import Arrival, Door, arrive, patterns
-from hawsepipe_hl7v2.framing import Frame, Fragment, Framer, Junk, Oversize, framed
-from hawsepipe_hl7v2.settings import FEED_SCHEMA
+from hawsepipe_hl7v2.framing import Fragment, Frame, Framer, Junk, Oversize, framed
+from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled
 
 MEDIA_TYPE = "application/hl7-v2"
 _TLS_HELLO = b"\x16\x03"
@@ -194,7 +193,9 @@ class _Connection(asyncio.Protocol):
         except Exception as error:  # the sender must get an answer, whatever happens in the host
             code = code_of(arrival.mode, None, unavailable=True)
             if not isinstance(error, HawsepipeError):
-                self._loop.call_exception_handler({"message": f"mllp feed {site.name}: the intake failed", "exception": error})
+                self._loop.call_exception_handler(
+                    {"message": f"mllp feed {site.name}: the intake failed", "exception": error}
+                )
             if not arrival.answerable or silent or not wanted(arrival.mode, code):
                 return b""
             site.meters.acknowledged.labels(site.name, code).inc()
@@ -254,11 +255,13 @@ class MllpFeed:
     """An MLLP listener. It listens from `start` on until its context is left."""
 
     def __init__(self, opening: Opening) -> None:
+        settings = filled(FEED_SCHEMA, opening.settings)
         self._opening = opening
-        self._host: str = opening.settings["host"]
-        self._port: int = opening.settings["port"]
-        self._door = _door(opening.settings)
-        self._limits = _limits(opening.settings["limits"])
+        self._host: str = settings["host"]
+        self._port: int = settings["port"]
+        self._door = _door(settings)
+        self._limits = _limits(settings["limits"])
+        self._patience: float = settings["limits"]["stop_seconds"]
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
@@ -276,8 +279,8 @@ class MllpFeed:
         self._server = await loop.create_server(lambda: _Connection(site, self._connections), self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
-    async def stop(self, patience: float) -> None:
-        """Stop listening, answer what is on its way for at most `patience` seconds, then drop what is left."""
+    async def stop(self) -> None:
+        """Stop listening, answer what is on its way (for `limits.stop_seconds` at most), then drop what is left."""
         if self._server is None:
             return
         self._server.close()
@@ -285,7 +288,7 @@ class MllpFeed:
         for connection in open_now:
             connection.close()
         if open_now:
-            _, late = await asyncio.wait([connection.finished for connection in open_now], timeout=patience)
+            _, late = await asyncio.wait([connection.finished for connection in open_now], timeout=self._patience)
             if late:
                 for connection in open_now:
                     connection.abort()
@@ -300,7 +303,7 @@ async def open_mllp(opening: Opening) -> AsyncIterator[Feed]:
     try:
         yield feed
     finally:
-        await feed.stop(opening.settings["limits"]["stop_seconds"])
+        await feed.stop()
 
 
 def _door(settings: Mapping[str, Any]) -> Door:

@@ -119,7 +119,9 @@ def multiple_birth(bench: Bench, draft: Draft, segment: Segment) -> None:
     if order is not None:
         draft.put_converted("multipleBirthInteger", order)
     else:
-        draft.put_converted("multipleBirthBoolean", PRIMITIVES["boolean"](bench, segment.field(24), f"{segment.label}-24"))
+        draft.put_converted(
+            "multipleBirthBoolean", PRIMITIVES["boolean"](bench, segment.field(24), f"{segment.label}-24")
+        )
 
 
 def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -165,6 +167,25 @@ def allergy(bench: Bench, segment: Segment) -> str | None:
     return bench.distinct("AllergyIntolerance", f"{bench.subject()}|{substance.casefold()}") if substance else None
 
 
+def reactions(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """AL1-5: the reactions as manifestations of one reaction, with AL1-4 as its severity (a reaction needs a manifestation)."""
+    found = [(raw, index) for index, raw in enumerate(segment.repetitions(5)) if bench.text(raw)]
+    if not found:
+        return
+    severity = bench.site.codes["AllergySeverity"]["codes"].get(segment.text(4))
+    reaction: dict[str, Any] = {"manifestation": []}
+    leaves = []
+    for raw, index in found:
+        text = " ".join(part for part in bench.parts(raw) if part)
+        at = f".manifestation[{len(reaction['manifestation'])}].text"
+        leaves.append((at, f"{segment.label}-5" + (f"[{index + 1}]" if index else "")))
+        reaction["manifestation"].append({"text": text})
+    if severity:
+        reaction["severity"] = severity
+        leaves.append((".severity", f"{segment.label}-4"))
+    draft.put_converted("reaction[]", (reaction, leaves))
+
+
 def coverage(bench: Bench, segment: Segment) -> str | None:
     """IN1: by company, plan and policy of this patient."""
     parts = [segment.text(number) for number in (3, 2, 36)]
@@ -187,7 +208,9 @@ def coverage_payor(bench: Bench, draft: Draft, segment: Segment) -> None:
     for number_, path, via in ((5, "address[]", "XAD"),):
         for index, raw in enumerate(segment.repetitions(number_)):
             value: dict[str, Any] = {}
-            leaves = bench.site.converts[via](bench, raw, f"{where}-{number_}" + (f"[{index + 1}]" if index else ""), value)
+            leaves = bench.site.converts[via](
+                bench, raw, f"{where}-{number_}" + (f"[{index + 1}]" if index else ""), value
+            )
             if value:
                 organization.put_converted(path, (value, leaves))
     draft.put("payor[]", organization.reference | ({"display": name} if name else {}), f"{where}-4")
@@ -224,6 +247,7 @@ DECISIONS = {
     "deceased": deceased,
     "multiple-birth": multiple_birth,
     "merge": merge,
+    "reactions": reactions,
     "coverage-payor": coverage_payor,
 }
 PREDICATES = {"has-account": has_account, "is-merge": is_merge, "visit-told": visit_told}

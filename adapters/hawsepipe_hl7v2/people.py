@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hawsepipe import Method
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
+from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.primitives import first
 
 _PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
@@ -25,7 +27,11 @@ def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
     cached = bench.cache.get(("practitioner", raw))
     if cached is None:
         if parts[0]:
-            hd = [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[8])), "", "", ""] if parts[8] else []
+            hd = (
+                [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[8])), "", "", ""]
+                if parts[8]
+                else []
+            )
             system = bench.naming.authority(*hd[:3]) if hd else bench.naming.facility(bench.sender)
             key = f"{system}|{parts[0]}"
         else:
@@ -109,7 +115,10 @@ def participant(code: str) -> Convert:
         made = practitioner(bench, raw, where)
         if made is None:
             return None
-        value: dict[str, Any] = {"type": [{"coding": [{"system": _PARTICIPATION, "code": code}]}], "individual": made[0]}
+        value: dict[str, Any] = {
+            "type": [{"coding": [{"system": _PARTICIPATION, "code": code}]}],
+            "individual": made[0],
+        }
         return value, [(".individual" + below, source) for below, source in made[1]]
 
     return convert
@@ -145,6 +154,38 @@ def stay(status: str) -> Convert:
     return convert
 
 
+def interpreter(bench: Bench, raw: str, where: str) -> Converted | None:
+    """NDL to a Practitioner: NDL.1 is a CNN, which begins like an XCN."""
+    part = raw.split(bench.message.delimiters.component)[0]
+    return practitioner(bench, bench.sub(part), f"{where}.1")
+
+
+def device(bench: Bench, raw: str, where: str) -> Converted | None:
+    """EI to a Device known by its identifier."""
+    value: dict[str, Any] = {}
+    leaves = bench.site.converts["EI"](bench, raw, where, value)
+    if not value:
+        return None
+    draft = bench.draft("Device", f"{value['system']}|{value['value']}")
+    draft.put_converted("identifier[]", (value, leaves))
+    return draft.reference, [(".reference", where)]
+
+
+def relevant_information(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE to an Observation of relevant information (OBR-13) about the patient."""
+    converted = concept()(bench, raw, where)
+    patient = bench.group.role("patient")
+    order = bench.group.role("order")
+    if converted is None or patient is None or order is None:
+        return None
+    draft = bench.draft("Observation", f"{order.id}|relevant|{raw}", Method.PUT)
+    draft.put("status", "final")
+    draft.put("code", {"text": "Relevant clinical information"})
+    draft.put("subject", patient.reference)
+    draft.put_converted("valueCodeableConcept", converted)
+    return draft.reference, [(".reference", where)]
+
+
 def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
     leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
     draft.trail += [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]
@@ -155,6 +196,9 @@ PEOPLE: dict[str, Convert] = {
     "Organization": organization,
     "CodedOrganization": coded_organization,
     "Location": location,
+    "Interpreter": interpreter,
+    "Device": device,
+    "RelevantInformation": relevant_information,
 }
 """Converters by the name that `via` uses."""
 PARAMETERS = {"participant": participant, "performer": performer, "stay": stay}

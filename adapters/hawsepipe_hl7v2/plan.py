@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-
 from hawsepipe_hl7v2 import datatypes, people, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.decisions import DECISIONS, IDENTITIES, PREDICATES
@@ -27,6 +26,7 @@ _FROM = re.compile(r"[A-Z][A-Z0-9]{2}-(\d+)(?:\.(\d+))?")
 _FUNCTIONS: dict[str, Convert] = {**primitives.PRIMITIVES, **datatypes.DATATYPES, **people.PEOPLE}
 _FACTORIES = {**primitives.PARAMETERS, **datatypes.PARAMETERS, **people.PARAMETERS}
 _WHOLE = frozenset({"string"})
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Compiler:
     def __init__(self, types: Mapping[str, Any], codes: Mapping[str, Any]) -> None:
         self._codes = codes
         self._types = types
-        self.fills: dict[str, Fill] = {}
+        self.fills: dict[str, Fill] = dict(datatypes.FILLS)
         for name in types:
             self._fill(name)
 
@@ -159,7 +159,7 @@ class Compiler:
             if name in ("code", "known", "CodeableConcept", "Coding", "typed") and table not in self._codes:
                 raise ConfigError("via", f"there is no code table {table}")
             return _named(_FACTORIES, name)(parameter)
-        if via in self._types:
+        if via in self._types or via in self.fills:
             fill = self._fill(via)
 
             def convert(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -182,7 +182,7 @@ class Compiler:
                 int(sub) - 1 if sub else None,
                 place(row["to"]),
                 self._convert(via),
-                f".{row['from']}",
+                f".{component}",
                 via.partition(":")[0] in _WHOLE,
             )
             by_component.setdefault(int(component) - 1, []).append(entry)
@@ -201,6 +201,7 @@ class Compiler:
                     continue
                 subs: list[str] | None = None
                 for sub, put, convert, suffix, whole in rows:
+                    source = where + suffix
                     if sub is None:
                         text = part if whole else bench.sub(part)
                     else:
@@ -209,9 +210,11 @@ class Compiler:
                         if sub >= len(subs) or not subs[sub]:
                             continue
                         text = subs[sub]
-                    converted = convert(bench, text, where + suffix)
+                        if len(subs) > 1:
+                            source += f".{sub + 1}"
+                    converted = convert(bench, text, source)
                     if converted is not None and (written := put(target, converted[0])) is not None:
-                        leaves += [(f".{written}{below}", source) for below, source in converted[1]]
+                        leaves += [(f".{written}{below}", origin) for below, origin in converted[1]]
             return leaves
 
         self.fills[name] = fill
@@ -225,7 +228,7 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
     if plan is None:
         bench.inform(segment.label, "this segment has no map")
         return
-    taken = False
+    taken = not plan.targets
     for target in plan.targets:
         if target.messages and bench.event.type not in target.messages:
             continue
@@ -309,7 +312,7 @@ def _positions(row: Mapping[str, Any]) -> list[tuple[int, int | None]]:
     return found
 
 
-def _named(registry: Mapping[str, Any], name: str) -> Any:
+def _named(registry: Mapping[str, T], name: str) -> T:
     try:
         return registry[name]
     except KeyError as error:

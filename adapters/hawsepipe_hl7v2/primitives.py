@@ -174,6 +174,21 @@ def constant(value: str) -> Convert:
     return lambda _bench, _raw, where: (fixed, [("", where)])
 
 
+def status(value: str) -> Convert:
+    """Return a converter that gives a CodeableConcept of a terminology.hl7.org code: `condition-clinical/active`."""
+    system, _, told = value.partition("/")
+    coding = {"system": f"http://terminology.hl7.org/CodeSystem/{system}", "code": told}
+    return lambda _bench, _raw, where: ({"coding": [dict(coding)]}, [(".coding[0].code", where)])
+
+
+def _absent_object(_bench: Bench, _raw: str, where: str) -> Converted | None:
+    return {"extension": [absent()]}, [(".extension[0].valueCode", where)]
+
+
+def _absent_primitive(_bench: Bench, _raw: str, where: str) -> Converted | None:
+    return Twinned(None, absent()), [("", where)]
+
+
 PRIMITIVES: dict[str, Convert] = {
     "string": string,
     "decimal": decimal,
@@ -183,7 +198,9 @@ PRIMITIVES: dict[str, Convert] = {
     "date": date,
     "birthDate": birth_date,
     "instant": instant,
+    "absent-object": _absent_object,
+    "absent-primitive": _absent_primitive,
 }
 """Converters by the name that `via` uses."""
-PARAMETERS = {"code": code, "known": known, "constant": constant}
+PARAMETERS = {"code": code, "known": known, "constant": constant, "status": status}
 """Converters that take a parameter: `code:AdministrativeSex`."""

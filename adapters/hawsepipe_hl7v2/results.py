@@ -14,7 +14,33 @@ from hawsepipe_hl7v2.times import date_time, time_of_day
 ATTACHMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value"
 _TEXTS = frozenset({"ST", "TX", "FT", "", "VR", "ID", "SI", "GTS"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
-_STRINGS = {"CX": 1, "EI": 1, "XON": 1}
+_STRINGS = frozenset({"CX", "EI", "XON"})
+# Table 0074, the sections of a laboratory.
+_LABORATORY = frozenset(
+    [
+        "BG",
+        "BLB",
+        "CH",
+        "CP",
+        "HM",
+        "IMM",
+        "LAB",
+        "MB",
+        "MCB",
+        "MYC",
+        "OSL",
+        "PAR",
+        "SP",
+        "SR",
+        "TX",
+        "VR",
+        "GE",
+        "CG",
+        "CY",
+        "HST",
+        "URN",
+    ]
+)
 _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*-\s*(-?\d+(?:\.\d+)?)\s*")
 _BOUND = re.compile(r"\s*([<>]=?)\s*(-?\d+(?:\.\d+)?)\s*")
 
@@ -38,9 +64,9 @@ def _service(bench: Bench) -> str:
 
 def _once(bench: Bench, type_: str, make: str) -> str:
     """Make a key distinct once for each group: ORC and OBR of one group share it, the next group does not."""
-    cached = bench.cache.get((type_, str(id(bench.group))))
+    cached = bench.cache.get((type_, f"{bench.group.name}#{bench.group.number}"))
     if cached is None:
-        cached = bench.cache[type_, str(id(bench.group))] = bench.distinct(type_, make)
+        cached = bench.cache[type_, f"{bench.group.name}#{bench.group.number}"] = bench.distinct(type_, make)
     return str(cached)
 
 
@@ -79,7 +105,7 @@ def observation(bench: Bench, segment: Segment) -> str | None:
     else:
         visit = bench.group.role("encounter")
         owner = "|".join((bench.subject(), visit.id if visit else "", segment.text(14)))
-    return bench.distinct("Observation", f"{owner}|{code.casefold()}|{segment.text(3, 3)}|{segment.text(4)}")
+    return bench.distinct("Observation", f"{owner}|{code.casefold()}|{segment.text(3, 3)}|{segment.field(4)}")
 
 
 def specimen(bench: Bench, segment: Segment) -> str | None:
@@ -132,7 +158,9 @@ def observation_status(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put("status", "unknown", f"{segment.label}-11")
         return
     request = bench.group.segment("OBR")
-    mapped = {"F": "final", "C": "corrected", "P": "preliminary", "X": "cancelled"}.get(request.text(25) if request else "")
+    mapped = {"F": "final", "C": "corrected", "P": "preliminary", "X": "cancelled"}.get(
+        request.text(25) if request else ""
+    )
     if mapped and request is not None:
         draft.put("status", mapped, f"{request.label}-25")
 
@@ -305,14 +333,66 @@ def note(bench: Bench, draft: Draft, segment: Segment) -> None:
     draft.put_converted("note[]", (content, [(".text", f"{segment.label}-3")]))
 
 
+def performer_address(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBX-24 to the address of the performing organization of OBX-23."""
+    if not segment.text(24, 1) and not segment.text(24, 3):
+        return
+    reference = next(
+        (one["reference"] for one in draft.body.get("performer", ()) if one["reference"].startswith("Organization/")),
+        "",
+    )
+    home = next((one for one in bench.drafts.values() if f"{one.type}/{one.id}" == reference), None)
+    if home is None:
+        bench.inform(f"{segment.label}-24", "an address without an organization; left out")
+        return
+    content: dict[str, Any] = {}
+    leaves = bench.site.converts["XAD"](bench, segment.repetitions(24)[0], f"{segment.label}-24", content)
+    home.put_converted("address[]", (content, leaves))
+
+
+def collected(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """SPM-17: a moment, or a period when it has an end."""
+    mark = segment.delimiters.component
+    start, end = [*(segment.repetitions(17) or [""])[0].split(mark), ""][:2]
+    where = f"{segment.label}-17"
+    if end:
+        draft.put_converted("collection.collectedPeriod.start", PRIMITIVES["dateTime"](bench, start, f"{where}.1"))
+        draft.put_converted("collection.collectedPeriod.end", PRIMITIVES["dateTime"](bench, end, f"{where}.2"))
+    else:
+        draft.put_converted("collection.collectedDateTime", PRIMITIVES["dateTime"](bench, start, f"{where}.1"))
+
+
+def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Say that the value is absent, unless the status already says that there is none."""
+    if draft.body.get("status") not in ("registered", "cancelled", "entered-in-error") and not segment.field(5):
+        system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+        draft.put("dataAbsentReason", {"coding": [{"system": system, "code": "unknown"}]}, f"{segment.label}-5")
+
+
+def is_result(bench: Bench, _segment: Segment) -> bool:
+    """The observation is part of a laboratory report (OBR-24 says so, or an OBR with a specimen)."""
+    request = bench.group.segment("OBR")
+    return request is not None and request.text(24) in _LABORATORY
+
+
+def new_order(bench: Bench, segment: Segment) -> bool:
+    """ORC-1 says that this is the order being made."""
+    return segment.text(1) in ("NW", "SN", "RE", "")
+
+
+def note_of_observation(bench: Bench, _segment: Segment) -> bool:
+    """The OBX before the note made an Observation."""
+    return bench.group.role("observation") is not None
+
+
+def note_of_vaccine(bench: Bench, _segment: Segment) -> bool:
+    """The OBX before the note went into the Immunization."""
+    return bench.group.role("observation") is None
+
+
 def has_request(bench: Bench, _segment: Segment) -> bool:
     """There is an OBR in this order."""
     return bench.group.segment("OBR") is not None
-
-
-def has_no_value(_bench: Bench, segment: Segment) -> bool:
-    """OBX-5 is empty or a delete."""
-    return not segment.text(5)
 
 
 IDENTITIES = {"order": order, "report": report, "observation": observation, "specimen": specimen}
@@ -327,5 +407,14 @@ DECISIONS = {
     "report-effective": report_effective,
     "report-specimen": reported_specimen,
     "note": note,
+    "performer-address": performer_address,
+    "specimen-collected": collected,
+    "value-absent": no_value,
 }
-PREDICATES = {"has-request": has_request, "has-no-value": has_no_value}
+PREDICATES = {
+    "has-request": has_request,
+    "is-result": is_result,
+    "new-order": new_order,
+    "note-of-observation": note_of_observation,
+    "note-of-vaccine": note_of_vaccine,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hawsepipe_hl7v2.charsets import FALLBACKS
@@ -121,3 +122,14 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+
+def filled(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the defaults of the schema filled in, at every level."""
+    result = dict(settings)
+    for name, part in schema.get("properties", {}).items():
+        if name not in result and "default" in part:
+            result[name] = part["default"]
+        if part.get("type") == "object" and isinstance(result.get(name), Mapping):
+            result[name] = filled(part, result[name])
+    return result

@@ -31,7 +31,7 @@ def immunization(bench: Bench, _segment: Segment) -> str | None:
     administered = bench.group.segment("RXA")
     if administered is None:
         return None
-    cached = bench.cache.get(("immunization", str(id(bench.group))))
+    cached = bench.cache.get(("immunization", f"{bench.group.name}#{bench.group.number}"))
     if cached is not None:
         return str(cached)
     vaccine = administered.text(5) or administered.text(5, 2)
@@ -44,7 +44,7 @@ def immunization(bench: Bench, _segment: Segment) -> str | None:
             number = f"{system}|{control.text(field)}"
     key = number or f"{bench.subject()}|{administered.text(3)}"
     made = bench.distinct("Immunization", f"{key}|{vaccine.casefold()}")
-    bench.cache["immunization", str(id(bench.group))] = made
+    bench.cache["immunization", f"{bench.group.name}#{bench.group.number}"] = made
     return made
 
 
@@ -72,6 +72,11 @@ def dose(bench: Bench, draft: Draft, segment: Segment) -> None:
     converted = PRIMITIVES["decimal"](bench, segment.field(6), f"{segment.label}-6")
     if converted is not None:
         draft.put_converted("doseQuantity.value", converted)
+
+
+def amount_known(_bench: Bench, segment: Segment) -> bool:
+    """RXA-6 is an amount, not 999."""
+    return segment.text(6) not in ("", _UNKNOWN_AMOUNT)
 
 
 def source(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -124,7 +129,7 @@ def _protocol(bench: Bench, draft: Draft, name: str, raw: str, where: str) -> No
     text = bench.text(raw.split(bench.message.delimiters.component)[0])
     if not text:
         return
-    positive = text.isascii() and text.isdigit() and 0 < int(text[:6])
+    positive = text.isascii() and text.isdigit() and int(text[:6]) > 0
     applied = draft.body.setdefault("protocolApplied", [{}])[0]
     key = f"{name}{'PositiveInt' if positive else 'String'}"
     applied[key] = int(text[:6]) if positive else text
@@ -186,6 +191,7 @@ DECISIONS = {
     "observation-part-of": part_of,
 }
 PREDICATES = {
+    "amount-known": amount_known,
     "vaccine-given": vaccine_given,
     "about-vaccine": about_vaccine,
     "other-observation": other_observation,

@@ -4,8 +4,8 @@
 
 Starts a real `hawsepipe serve` in a fresh directory and sends ADT^A01 messages over loopback, each with a person and a
 visit of its own, each waiting for its acknowledgement. The baseline is a bare asyncio listener that does nothing but one
-SQLite commit (synchronous FULL) for whatever came meanwhile; it runs on the same machine in the same run. Wall times on a
-shared machine are noise; read CPU per message and the ratios.
+SQLite commit (synchronous FULL) for whatever came meanwhile; it runs on the same machine in the same run. Wall times on
+a shared machine are noise; read CPU per message and the ratios.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ async def service(folder: Path) -> AsyncIterator[tuple[int, int, Path]]:
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        yield ports[1], process.pid, next((folder / "hawsepipe-data" / "store").glob("*.sqlite"))
+        yield ports[1], process.pid, folder / "hawsepipe-data" / "store" / "store.db"
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()

@@ -1,7 +1,7 @@
 """Run consent decision cases: `python -m hawsepipe_conformance.consent CASES.json [--json]`.
 
-A case of kind `decision` states consents, a directory, a request, a resource version and what must come out. One line a case; the exit status is 1 when
-one fails. Cases of other kinds need a running server and are passed over.
+A case of kind `decision` states consents, a directory, a request, a resource version and what must come out. One line
+a case; the exit status is 1 when one fails. Cases of other kinds need a running server and are passed over.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ def _run(case: Mapping[str, Any], defaults: Mapping[str, Any]) -> Outcome:
     tenant = case["resourceMeta"]["tenant"]
     decision = decide(asked, subject, consents, settings, tenant=tenant)
     found = list(_differences(decision, case["expect"]))
-    if asked.break_glass is None and visible(visibility(asked, consents, settings, tenant=tenant), subject) != decision.permit:
+    if (
+        asked.break_glass is None
+        and visible(visibility(asked, consents, settings, tenant=tenant), subject) != decision.permit
+    ):
         found.append("the folded formula says otherwise than the decision")
     return Outcome(case["id"], case["title"], tuple(found))
 

@@ -17,6 +17,9 @@ import jsonschema
 from hawsepipe.errors import ConfigError
 from hawsepipe_schemas import load as load_schema
 
+TEMPLATE = Path(__file__).with_name("template.toml")
+"""The commented configuration that `hawsepipe init` writes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

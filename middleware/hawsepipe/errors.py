@@ -13,7 +13,6 @@ HawsepipeError
 │   ├── MethodNotAllowed        405
 │   ├── NotAcceptable           406
 │   ├── Conflict                409
-│   │   ├── NotInLog            409  the version's commitment is not in the log yet
 │   │   └── Erased              409  salt and opening of the version were destroyed
 │   ├── Gone                    410
 │   ├── PreconditionFailed      412
@@ -25,6 +24,7 @@ HawsepipeError
 │   ├── StaleHead               the expected head is not the head; carries the one it has
 │   ├── Fork                    another checkpoint of the same size exists
 │   ├── Pushback                come back later
+│   │   └── NotInLog            the version's commitment is not in the log yet
 │   ├── LedgerUnavailable       not reachable; nothing is known about the last call
 │   ├── Rejected                refused for good
 │   └── Unsupported             a capability that the backend does not claim
@@ -157,10 +157,6 @@ class Conflict(RequestError):
     status = 409
 
 
-class NotInLog(Conflict):
-    """409: the version is stored, but its commitment has not entered the log yet. Ask again."""
-
-
 class Erased(Conflict):
     """409: salt and opening of the version were destroyed; nothing can open its commitment any more."""
 
@@ -235,6 +231,14 @@ class Pushback(LedgerError):
     def __init__(self, retry_after: float) -> None:
         super().__init__("the ledger asks to come back later")
         self.retry_after = retry_after
+
+
+class NotInLog(Pushback):
+    """The version is stored, but its commitment has not entered the log yet. Ask again."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+        self.args = ("the version is not in the log yet; ask again",)
 
 
 class LedgerUnavailable(LedgerError):

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession, web
+from multidict import CIMultiDict
 from yarl import URL
 
 from hawsepipe.api import server
@@ -24,17 +25,21 @@ from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import ALL_NORMAL, PolicySettings
 from hawsepipe.consent.view import Gate
-from hawsepipe.errors import LedgerUnavailable
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
+from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.commitment import Commitments
+from hawsepipe.ledger.evidence import Evidence, LogKey, encoded, trust_document
+from hawsepipe.ledger.keys import signing_key
+from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
-from hawsepipe.model import Change, Method, Resource, Transaction, Version
+from hawsepipe.model import Change, Method, Resource, Transaction
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
 
+CHANNEL = "test.example/hawsepipe"
 BASE = "https://fhir.example.org/fhir"
 FHIR = "application/fhir+json; charset=utf-8"
 
@@ -50,24 +55,12 @@ class Ticking:
         return self.now
 
 
-@dataclass
-class Ledger:
-    """Evidence that is there or not yet, as a test says; the ledger room has its own tests."""
-
-    anchored: bool = True
-
-    async def evidence(self, version: Version) -> dict[str, Any]:
-        if not self.anchored:
-            raise LedgerUnavailable("not anchored yet")
-        return {"commitment": version.commitment.hex(), "version": version.version}
-
-
 @dataclass(frozen=True)
 class Answer:
     """What came back, with the body as bytes."""
 
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDict[str]
     body: bytes
 
     @property
@@ -89,7 +82,8 @@ class Service:
     issuer: Issuer
     clock: Ticking
     store: Store
-    ledger: Ledger
+    anchorer: Anchorer
+    trust: bytes
     meters: Meters
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -128,7 +122,7 @@ class Service:
         async with self.session.request(
             method, url, data=data, headers=sent, skip_auto_headers=["Content-Type"]
         ) as answer:
-            return Answer(answer.status, dict(answer.headers), await answer.read())
+            return Answer(answer.status, CIMultiDict(answer.headers), await answer.read())
 
     async def put(self, *resources: Resource) -> None:
         """Store resources as a feed would."""
@@ -142,13 +136,13 @@ class Service:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    clock, meters, ledger = Ticking(), Meters(), Ledger()
+    clock, meters = Ticking(), Meters()
     known = definitions.load()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             open_store(
                 tmp_path / "store",
-                sealer=Commitments("test/channel", os.urandom),
+                sealer=Commitments(CHANNEL, os.urandom),
                 labeller=Labels(base_url=BASE),
                 extractor=Extractor(known, BASE),
                 validator=Validator(known),
@@ -162,7 +156,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             gate=Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters),
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
             parameters=Parameters(known, BASE),
-            evidence=ledger.evidence,
+            evidence=Evidence(store, CHANNEL, ()).of,
             base_url=BASE,
             clock=clock,
             meters=meters,
@@ -173,6 +167,9 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             ),
             max_body=100_000,
         )
+        signer = Signer(CHANNEL, signing_key(tmp_path / "log.key"))
+        anchorer = Anchorer(store, {}, signer, CHANNEL, clock, meters)
+        trust = encoded(trust_document(CHANNEL, [LogKey(str(signer.vkey))], {}, quorum=0))
         app = web.Application()
         app.add_routes(server.routes(application, "/fhir"))
         runner = web.AppRunner(app, **server.LIMITS)
@@ -182,7 +179,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         await site.start()
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
         address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
-        yield Service(address, session, issuer, clock, store, ledger, meters)
+        yield Service(address, session, issuer, clock, store, anchorer, trust, meters)
 
 
 @pytest.fixture

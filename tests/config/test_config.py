@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hawsepipe.cli import TEMPLATE
-from hawsepipe.config import check, filled, read
+
+from hawsepipe.config import TEMPLATE, check, filled, read
 from hawsepipe.errors import ConfigError
 
 GOOD = """

@@ -67,6 +67,13 @@ def test_a_new_value_does_not_keep_the_extensions_of_the_old_one() -> None:
     )
 
 
+def test_one_value_of_a_choice_replaces_another() -> None:
+    stored = STORED | {"deceasedDateTime": "2026-01-01", "_deceasedDateTime": {"id": "d"}}
+    content = merged(stored, merge({"deceasedBoolean": False}))
+    assert content == STORED | {"deceasedBoolean": False}
+    assert merged(stored, merge({}, remove={"deceased[x]"})) == STORED
+
+
 def test_union_joins_identifiers_by_system_and_value() -> None:
     change = merge(
         {"identifier": [{"system": "urn:a", "value": "1", "use": "old"}, {"system": "urn:c", "value": "1"}]},
@@ -86,9 +93,35 @@ def test_union_joins_links_by_target() -> None:
 
 
 def test_union_joins_anything_else_by_its_exact_json() -> None:
-    stored = decode(b'{"resourceType":"Patient","id":"1","extension":[{"valueDecimal":1.0}]}')
-    change = merge(decode(b'{"extension":[{"valueDecimal":1.0},{"valueDecimal":1.00}]}'), union={"extension"})
-    assert encode(merged(stored, change)).endswith(b'"extension":[{"valueDecimal":1.0},{"valueDecimal":1.00}]}')
+    stored = decode(b'{"resourceType":"Patient","id":"1","photo":[{"size":1.0}]}')
+    change = merge(decode(b'{"photo":[{"size":1.0},{"size":1.00}]}'), union={"photo"})
+    assert encode(merged(stored, change)).endswith(b'"photo":[{"size":1.0},{"size":1.00}]}')
+
+
+def test_union_replaces_all_extensions_of_one_url_together() -> None:
+    stored = STORED | {"extension": [{"url": "a", "valueCode": "1"}, {"url": "b", "valueCode": "2"}]}
+    given_ones = [{"url": "a", "valueCode": "3"}, {"url": "a", "valueCode": "4"}]
+    assert merged(stored, merge({"extension": given_ones}, union={"extension"}))["extension"] == [
+        {"url": "b", "valueCode": "2"},
+        *given_ones,
+    ]
+
+
+def test_union_joins_objects_key_by_key() -> None:
+    stored = STORED | {"meta": {"source": "a", "profile": ["p"]}}
+    assert merged(stored, merge({"meta": {"source": "b"}}, union={"meta"}))["meta"] == {"source": "b", "profile": ["p"]}
+
+
+def test_an_element_to_keep_is_written_only_where_there_is_none() -> None:
+    change = Change(
+        Method.MERGE,
+        "Patient",
+        "1",
+        {"birthDate": "1980", "gender": "male", "deceasedBoolean": True},
+        keep=frozenset({"birthDate", "gender", "deceasedBoolean"}),
+    )
+    stored = STORED | {"deceasedDateTime": "2026"}
+    assert merged(stored, change) == stored | {"gender": "male"}
 
 
 ITEMS = st.fixed_dictionaries(
@@ -104,17 +137,18 @@ PATIENTS = st.fixed_dictionaries(
         "_birthDate": st.just({"id": "x"}),
         "active": st.booleans(),
         "deceasedBoolean": st.booleans(),
+        "deceasedDateTime": st.just("2026"),
     },
 )
 NAMES = st.frozensets(st.sampled_from(["identifier", "name", "birthDate", "_birthDate", "active"]))
 
 
-@given(PATIENTS | st.none(), PATIENTS, NAMES, NAMES)
+@given(PATIENTS | st.none(), PATIENTS, NAMES, NAMES, NAMES)
 def test_merging_twice_is_merging_once(
-    stored: Any, resource: Any, remove: frozenset[str], union: frozenset[str]
+    stored: Any, resource: Any, remove: frozenset[str], union: frozenset[str], keep: frozenset[str]
 ) -> None:
     before = copy.deepcopy((stored, resource))
-    change = Change(Method.MERGE, "Patient", "1", resource, remove=remove, union=union)
+    change = Change(Method.MERGE, "Patient", "1", resource, remove=remove, union=union, keep=keep)
     once = merged(stored, change)
     assert merged(once, change) == once
     assert (stored, resource) == before

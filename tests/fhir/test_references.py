@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hawsepipe.fhir.query import ReferenceValue
-from hawsepipe.fhir.references import parse, walk
+from hawsepipe.fhir.references import parse, patients_of, walk
 
 BASE = "https://hawsepipe.example/fhir"
 
@@ -49,3 +49,59 @@ def test_walk_finds_every_reference_with_its_path() -> None:
         ("Observation.subject", "Patient/1"),
         ("Observation.performer[1]", "Practitioner/1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("resource", "patients"),
+    [
+        ({"resourceType": "Patient", "id": "1", "link": [{"other": {"reference": "Patient/2"}}]}, ("1",)),
+        ({"resourceType": "Observation", "subject": {"reference": "Patient/1/_history/3"}}, ("1",)),
+        ({"resourceType": "Observation", "subject": {"reference": "Group/1"}}, ()),
+        ({"resourceType": "Observation", "subject": {"identifier": {"value": "1"}}}, ()),
+        ({"resourceType": "Observation", "subject": {"reference": "https://elsewhere/Patient/1"}}, ()),
+        ({"resourceType": "Observation", "subject": {"reference": f"{BASE}/Patient/1"}}, ("1",)),
+        ({"resourceType": "Coverage", "beneficiary": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "RelatedPerson", "patient": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "Consent", "patient": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "Binary", "securityContext": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "Task", "for": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "Device", "patient": {"reference": "Patient/1"}}, ("1",)),
+        ({"resourceType": "Organization", "name": "Patient/1"}, ()),
+        (
+            {
+                "resourceType": "AuditEvent",
+                "agent": [{"who": {"reference": "Practitioner/1"}}, {"who": {"reference": "Patient/2"}}],
+                "entity": [{"what": {"reference": "Patient/1"}}, {"what": {"reference": "Patient/2"}}],
+            },
+            ("1", "2"),
+        ),
+        ({"resourceType": "Provenance", "target": [{"reference": "Patient/1/_history/1"}]}, ("1",)),
+        (
+            {
+                "resourceType": "Bundle",
+                "entry": [
+                    {"resource": {"resourceType": "Patient", "id": "1"}},
+                    {"resource": {"resourceType": "Encounter", "subject": {"reference": "Patient/2"}}},
+                ],
+            },
+            ("1", "2"),
+        ),
+        (
+            {
+                "resourceType": "Medication",
+                "contained": [
+                    {"resourceType": "Patient", "id": "x"},
+                    {"resourceType": "Observation", "subject": {"reference": "Patient/1"}},
+                ],
+            },
+            ("1",),
+        ),
+        ({"resourceType": "Observation", "subject": "Patient/1"}, ()),
+        ({"resourceType": "Nothing"}, ()),
+        ({}, ()),
+    ],
+)
+def test_a_resource_is_about_the_patients_of_its_compartments(
+    resource: dict[str, object], patients: tuple[str, ...]
+) -> None:
+    assert sorted(patients_of(resource, BASE)) == sorted(patients)

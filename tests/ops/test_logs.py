@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+
 from hawsepipe.ops import logs
 
 CANARY = "Lindqvist-19760314"

@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from hawsepipe import plugins
 from hawsepipe.errors import PluginError
 

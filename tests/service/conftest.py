@@ -14,9 +14,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from hawsepipe.cli import TEMPLATE
-from hawsepipe.config import Config, read
-from hawsepipe.service import issued_token, make_keys
+
+from hawsepipe.clock import system_clock
+from hawsepipe.config import TEMPLATE, Config, read
+from hawsepipe.service.credentials import issued_token, make_keys
 
 END = b"\x1c\r"
 
@@ -86,7 +87,7 @@ class Installation:
 
     def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Look into the store's file from outside, reading only."""
-        path = next((self.config.data / "store").glob("*.sqlite"))
+        path = self.config.data / "store" / "store.db"
         database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
             return database.execute(statement, values).fetchall()
@@ -101,7 +102,9 @@ class Installation:
 
     def token(self, subject: str = "Practitioner/1", scope: str = "user/*.cruds", role: str = "physician") -> str:
         """Return an access token."""
-        return issued_token(self.config, subject=subject, scope=scope, purpose="TREAT", roles=(role,), patient=None)
+        return issued_token(
+            self.config, subject=subject, scope=scope, purpose="TREAT", roles=(role,), patient=None, now=system_clock()
+        )
 
 
 @pytest.fixture

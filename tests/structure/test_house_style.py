@@ -20,7 +20,8 @@ def test_the_public_door_is_sorted_and_whole() -> None:
     offered = {
         name
         for name, value in vars(hawsepipe).items()
-        if not name.startswith("_") and getattr(value, "__module__", "hawsepipe").startswith("hawsepipe")
+        if not name.startswith("_")
+        and getattr(value, "__module__", "hawsepipe").startswith("hawsepipe")
         and not isinstance(value, type(ast))
     }
     assert offered | {"Clock", "hookimpl"} == set(hawsepipe.__all__)
@@ -69,7 +70,7 @@ def test_every_exception_to_a_gate_has_a_code_and_a_reason() -> None:
                 if mark not in line:
                     continue
                 rest = line.split(mark, 1)[1]
-                coded = rest.startswith("[") or rest.startswith(": ")
+                coded = rest.startswith(("[", ": "))
                 reason = rest.lstrip(":").split("  ", 1)
                 if not coded or len(reason) < 2 or not reason[1].strip():
                     bare.append(f"{path.relative_to(ROOT)}:{number}")

@@ -50,7 +50,9 @@ def _lint(copy: Path, contract: str) -> subprocess.CompletedProcess[str]:
 def test_every_contract_has_a_breach_here() -> None:
     import tomllib
 
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     assert {contract["id"] for contract in contracts} == set(BREACHES)
 
 

@@ -29,6 +29,7 @@ from hawsepipe.errors import (
     Unauthorized,
 )
 from hawsepipe.fhir import definitions
+from hawsepipe.fhir.codec import encode
 from hawsepipe.fhir.outcome import from_error
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.meters import Meters
@@ -36,6 +37,8 @@ from hawsepipe.model import Principal
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes in a request body, at most, unless configured."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _UNSTORED: Final = frozenset({"Parameters"})
 """Resource types that R4 gives no endpoint."""
@@ -73,13 +76,15 @@ class Application:
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
         self._router = Router(types)
-        self._statement = capability_statement(
-            types=types,
-            parameters=parameters,
-            base_url=base_url,
-            instant=clock(),
-            version=version,
-            smart=smart_configuration,
+        self._statement = encode(
+            capability_statement(
+                types=types,
+                parameters=parameters,
+                base_url=base_url,
+                instant=clock(),
+                version=version,
+                smart=smart_configuration,
+            )
         )
 
     async def handle(self, request: Request) -> Response:
@@ -135,7 +140,7 @@ class Application:
 
     def _document(self, request: Request, code: str) -> Response:
         if code == "capabilities":
-            return resource(self._statement, answer_format(request))
+            return content(self._statement, answer_format(request))
         if self._smart is None:
             raise NotFound("no such address")
         return content(msgspec.json.encode(self._smart), Format(JSON))
@@ -152,7 +157,8 @@ class Application:
                 suffix = f', error="{error.challenge}"' if error.challenge else ""
                 headers["WWW-Authenticate"] = f'Bearer realm="{self._services.base_url}"{suffix}'
             case MethodNotAllowed():
-                headers["Allow"] = ", ".join(allowed)
+                # The method asked for is not among them even if the address has it (an update that would create).
+                headers["Allow"] = ", ".join(it for it in allowed if it != request.method)
             case Pushback():
                 headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
             case _ if error.status == 503:
@@ -170,7 +176,7 @@ class Application:
         self._log.info(
             "request",
             interaction=interaction,
-            method=request.method if request.method.isalpha() else "?",
+            method=request.method if request.method in _METHODS else "other",
             status=status,
             milliseconds=round(seconds * 1000, 2),
             request=_name(request),

@@ -46,7 +46,9 @@ class View(Protocol):
         ...
 
     async def update(self, resource: Resource, if_match: int | None) -> Version:
-        """Store new content. Raises InvalidResource, PreconditionFailed, NotFound or Forbidden."""
+        """Store new content of what is visible. Raises InvalidResource, PreconditionFailed, MethodNotAllowed or
+        Forbidden.
+        """
         ...
 
 

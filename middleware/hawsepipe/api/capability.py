@@ -58,13 +58,13 @@ def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
         "interaction": [{"code": code} for code in codes if not code.startswith("$")],
         "versioning": "versioned",
         "readHistory": "vread" in codes,
-        "updateCreate": "update" in codes,
+        "updateCreate": False,
         "conditionalCreate": False,
         "conditionalRead": "full-support",
         "conditionalUpdate": False,
         "conditionalDelete": "not-supported",
     }
-    search = [{"name": it.code, "type": it.kind.value} for it in parameters.supported(name)]
+    search = [{"name": code, "type": kind.value} for code, kind in parameters.supported(name)]
     if search:
         entry["searchParam"] = search
     operations = [{"name": code.removeprefix("$"), "definition": _RECEIPT} for code in codes if code.startswith("$")]

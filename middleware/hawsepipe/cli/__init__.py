@@ -1,20 +1,47 @@
-"""The command line. Each command says by its exit status whether it did what it should."""
+"""The command line. Each command says by its exit status whether it did what it should.
+
+A command's module is imported when the command is asked for, so that a small command does not wait for a large one.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import click
 
-from hawsepipe.cli import access, letters, messages, running, setup
 from hawsepipe.errors import HawsepipeError
+
+_COMMANDS = {
+    "demo": "running:demo",
+    "init": "setup:init",
+    "config": "setup:config",
+    "plugins": "setup:plugins",
+    "serve": "running:serve",
+    "translate": "translating:translate",
+    "send": "sending:send",
+    "token": "access:token",
+    "dead-letters": "letters:dead_letters",
+    "verify": "verifying:verify",
+}
 
 
 class _Group(click.Group):
-    """Turns errors of ours into one line and exit status 2."""
+    """Finds commands by name, and turns errors of ours into one line and exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"hawsepipe.cli.{module}"), name)
+        if not isinstance(command, click.Command):
+            raise TypeError(cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,21 +58,3 @@ def main() -> None:
 
     Start with `hawsepipe demo`. For real: `hawsepipe init`, edit hawsepipe.toml, `hawsepipe serve`.
     """
-
-
-for command in (
-    setup.init,
-    setup.config,
-    setup.plugins,
-    running.serve,
-    running.demo,
-    messages.translate,
-    messages.send,
-    messages.verify,
-    access.token,
-    letters.dead_letters,
-):
-    main.add_command(command)
-
-TEMPLATE = Path(__file__).with_name("template.toml")
-"""The configuration that `init` writes."""

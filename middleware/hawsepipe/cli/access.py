@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from hawsepipe import service
 from hawsepipe.cli.options import config_option
+from hawsepipe.clock import system_clock
 from hawsepipe.config import read
+from hawsepipe.service.credentials import issued_token
 
 
 @click.command()
@@ -27,7 +28,13 @@ def token(
     says who asks and for what; whether anything is shown is decided by the patients' consents.
     """
     click.echo(
-        service.issued_token(
-            read(config_path), subject=subject, scope=scope, purpose=purpose, roles=roles, patient=patient
+        issued_token(
+            read(config_path),
+            subject=subject,
+            scope=scope,
+            purpose=purpose,
+            roles=roles,
+            patient=patient,
+            now=system_clock(),
         )
     )

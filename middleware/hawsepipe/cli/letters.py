@@ -10,10 +10,11 @@ from typing import Any
 import aiohttp
 import click
 
-from hawsepipe import service
 from hawsepipe.cli.options import config_option
+from hawsepipe.clock import system_clock
 from hawsepipe.config import read
 from hawsepipe.errors import ConfigError, NotFound
+from hawsepipe.service.credentials import operator_token
 
 
 @click.group("dead-letters")
@@ -74,7 +75,7 @@ def discard(config_path: Path, number: int) -> None:
 
 def _call(config_path: Path, method: str, path: str) -> Any:
     config = read(config_path)
-    token = service.operator_token(config)
+    token = operator_token(config, system_clock())
     origin = f"http://{config.host}:{config.port}"
 
     async def ask() -> Any:

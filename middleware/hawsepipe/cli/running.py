@@ -14,12 +14,12 @@ from typing import Any
 import click
 import uvloop
 
-from hawsepipe import service
 from hawsepipe.cli.options import config_option
 from hawsepipe.clock import system_clock
 from hawsepipe.config import read
 from hawsepipe.demo import tour
 from hawsepipe.ops import logs
+from hawsepipe.service.running import opened
 
 
 @click.command()
@@ -30,7 +30,7 @@ def serve(config_path: Path) -> None:
     logs.configure(config.log_level, config.log_format)
 
     async def run(stop: asyncio.Event) -> int:
-        async with service.opened(config, system_clock) as running:
+        async with opened(config, system_clock) as running:
             for line in running.addresses():
                 click.echo(line, err=True)
             await running.until(stop)

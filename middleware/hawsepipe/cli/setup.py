@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from hawsepipe import plugins as loader
-from hawsepipe import service
 from hawsepipe.cli.options import config_option
-from hawsepipe.config import read
-from hawsepipe.errors import ConfigError
+from hawsepipe.config import TEMPLATE, read
+from hawsepipe.errors import ConfigError, PluginError
+from hawsepipe.service import kinds
+from hawsepipe.service.credentials import make_keys
 
 
 @click.command()
@@ -27,7 +28,7 @@ def init(directory: Path, channel: str | None) -> None:
     if path.exists():
         raise ConfigError("file", f"{path} exists already; nothing was changed")
     directory.mkdir(parents=True, exist_ok=True)
-    text = Path(__file__).with_name("template.toml").read_text(encoding="utf-8")
+    text = TEMPLATE.read_text(encoding="utf-8")
     if channel is not None:
         text = text.replace('channel = "localhost/hawsepipe"', f'channel = "{channel}"')
     path.write_text(text, encoding="utf-8")
@@ -36,7 +37,7 @@ def init(directory: Path, channel: str | None) -> None:
     except ConfigError:
         path.unlink()
         raise
-    service.make_keys(configuration)
+    make_keys(configuration)
     click.echo(f"wrote {path}\nmade the keys in {configuration.data / 'keys'}\n")
     click.echo(f"next: hawsepipe serve --config {path}")
 
@@ -53,7 +54,7 @@ def check(config_path: Path) -> None:
 
     The plugins that it names are loaded and their settings checked; nothing is opened and no port is bound.
     """
-    found = service.check(config_path)
+    found = kinds.check(config_path)
     for problem in found:
         click.echo(f"{problem.key}: {problem.reason}", err=True)
     if found:
@@ -74,7 +75,7 @@ def plugins() -> None:
         click.echo(f"{point.name}  ({source})")
         try:
             loaded = loader.load([point.name])
-        except loader.PluginError as error:
+        except PluginError as error:
             click.echo(f"    broken: {error}")
             broken = True
             continue

@@ -1,7 +1,7 @@
 """When something happened to the patient, by the clinical elements of a resource.
 
-The first group that has a date counts; of several dates the earliest beginning and the latest end, so that a permit needs all of it inside and a
-deny meets any of it.
+The first group that has a date counts; of several dates the earliest beginning and the latest end, so that a permit
+needs all of it inside and a deny meets any of it.
 """
 
 from __future__ import annotations

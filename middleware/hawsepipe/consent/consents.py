@@ -12,7 +12,10 @@ from hawsepipe.consent.policy import PolicySettings
 
 @dataclass(frozen=True, slots=True)
 class Consents:
-    """Directives by patient id. `linked` gives, for a patient with links, every id of the same person, her own included."""
+    """Directives by patient id.
+
+    `linked` gives, for a patient with links, every id of the same person, her own included.
+    """
 
     directives: Mapping[str, tuple[Directive, ...]] = field(default_factory=dict)
     linked: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -42,7 +45,10 @@ class Consents:
 
 
 def gathered(directives: Iterable[Directive], links: Mapping[str, frozenset[str]] | None = None) -> Consents:
-    """Return the consents by patient. `links` gives patients that Patient.link names (replaced-by, replaces) for a patient."""
+    """Return the consents by patient.
+
+    `links` gives patients that Patient.link names (replaced-by, replaces) for a patient.
+    """
     by_patient: dict[str, list[Directive]] = {}
     for directive in directives:
         by_patient.setdefault(directive.patient, []).append(directive)

@@ -28,7 +28,10 @@ _MEANINGS: Final = frozenset({"instance", "related", "dependents", "authoredby"}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A period as [low, high) in microseconds, its partial dates widened and its end inclusive. Not readable: unknown."""
+    """A period as [low, high) in microseconds, its partial dates widened and its end inclusive.
+
+    Not readable: unknown.
+    """
 
     low: int
     high: int
@@ -53,7 +56,9 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Security labels: ranks of confidentiality, sensitivities, whether one is unknown, whether one is a duty that is not kept here."""
+    """Security labels: ranks of confidentiality, sensitivities, whether one is unknown, whether one is a duty that is
+    not kept here.
+    """
 
     ranks: frozenset[int]
     sensitivities: frozenset[str]
@@ -72,7 +77,9 @@ class Classes:
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """Particular data: `meaning` is a consent-data-meaning or None, `reference` the target or None, when they cannot be read."""
+    """Particular data: `meaning` is a consent-data-meaning or None, `reference` the target or None, when they cannot
+    be read.
+    """
 
     meaning: str | None
     reference: str | None
@@ -80,7 +87,10 @@ class Datum:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """The elements of a rule; None is one that is not stated and so holds for everything. `odd_actor`: one has a role that is not known."""
+    """The elements of a rule;
+
+    None is one that is not stated and so holds for everything. `odd_actor`: one has a role that is not known.
+    """
 
     period: Span | None = None
     actors: tuple[Actor, ...] | None = None
@@ -155,7 +165,10 @@ def _actors(value: Any, base_url: str) -> tuple[tuple[Actor, ...], bool]:
 
 
 def _is_source(role: Any) -> bool | None:
-    """Say whether a role is of those who made the data (True) or of those who get them (False); None when it is neither or both. Ruling i."""
+    """Say whether a role is of those who made the data (True) or of those who get them (False);
+
+    None when it is neither or both. Ruling i.
+    """
     found = set()
     for system, code in codings(role.get("coding") if isinstance(role, dict) else None):
         if system == PARTICIPATION and code in terms().sources:

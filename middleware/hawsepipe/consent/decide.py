@@ -95,14 +95,15 @@ def _labels(request: Request, subject: Subject) -> str | None:
 
 
 def kept_for(purpose: str | None) -> frozenset[str]:
-    """Return the purpose labels that data may carry to be shown for a purpose: the purpose itself and what it is a kind of (ruling g)."""
+    """Return the purpose labels that data may carry to be shown for a purpose:
+
+    the purpose itself and what it is a kind of (ruling g).
+    """
     above = terms().purposes.get(purpose, frozenset()) if purpose is not None else frozenset()
     return frozenset(coded(ACT_REASON, code) for code in above)
 
 
-def _patient(
-    request: Request, subject: Subject, patient: str, consents: Consents, settings: PolicySettings
-) -> Verdict:
+def _patient(request: Request, subject: Subject, patient: str, consents: Consents, settings: PolicySettings) -> Verdict:
     # 4.1 A scope of level patient reaches the launch patient only.
     if not request.reach.everywhere(subject.type) and request.principal.patient not in consents.persons(patient):
         return Verdict(False, "scope")
@@ -123,7 +124,10 @@ def _patient(
 
 
 def _consents(directives: tuple[Directive, ...], matching: Matching) -> Verdict | None:
-    """Semantics 4: deny overrides; then a permit; then, when some consent governs the purpose, nothing is left to the default."""
+    """Semantics 4: deny overrides;
+
+    then a permit; then, when some consent governs the purpose, nothing is left to the default.
+    """
     opinions = [(directive, matching.opinion(directive)) for directive in directives]
     denying = tuple(directive.reference for directive, effect in opinions if effect is Effect.DENY)
     if denying:
@@ -168,7 +172,10 @@ def _emergency(
     matching: Matching,
     settings: PolicySettings,
 ) -> Verdict:
-    """Semantics 5. Overrides consents and the default; not a deny that names BTG, not data labelled V, not an export."""
+    """Semantics 5. Overrides consents and the default;
+
+    not a deny that names BTG, not data labelled V, not an export.
+    """
     claim = request.break_glass
     capable = not request.principal.roles.isdisjoint(settings.break_glass_roles)
     reasoned = claim is not None and len(claim.reason.strip()) >= _SHORTEST_REASON and claim.code != ""

@@ -1,7 +1,8 @@
 """A Consent resource as a frozen tree of rules.
 
-R4 Consent: https://hl7.org/fhir/R4/consent.html. Reading never fails: what cannot be read is marked as unknown in the place where it stands, and what
-cannot be understood at all blocks. The rulings that the comments name are in DESIGN.md.
+R4 Consent: https://hl7.org/fhir/R4/consent.html. Reading never fails: what cannot be read is marked as unknown in the
+place where it stands, and what cannot be understood at all blocks. The rulings that the comments name are in
+DESIGN.md.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Effect(StrEnum):
 
 
 class Standing(StrEnum):
-    """How far a consent speaks. NARROWING: its denies count and its permits do not, because something decisive cannot be read."""
+    """How far a consent speaks.
+
+    NARROWING: its denies count and its permits do not, because something decisive cannot be read.
+    """
 
     FULL = "full"
     RESEARCH = "research"
@@ -39,7 +43,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its effect (None: it only holds others), its criteria with those of its parents it does not replace, and its exceptions."""
+    """One rule: its effect (None:
+
+    it only holds others), its criteria with those of its parents it does not replace, and its exceptions.
+    """
 
     effect: Effect | None
     criteria: Criteria
@@ -50,9 +57,10 @@ class Rule:
 class Directive:
     """What a Consent says.
 
-    `reference` names the version, `patient` is an id. `fallback` is the base effect that holds where the tree says nothing. `blocked`: it carries a
-    modifier that is not understood, so it permits nothing and denies everything. `dated` is `dateTime` as [low, high) in microseconds, None without
-    one. `identifiers` are business identifiers. `pcf`: it claims an IHE PCF profile.
+    `reference` names the version, `patient` is an id. `fallback` is the base effect that holds where the tree says
+    nothing. `blocked`: it carries a modifier that is not understood, so it permits nothing and denies everything.
+    `dated` is `dateTime` as [low, high) in microseconds, None without one. `identifiers` are business identifiers.
+    `pcf`: it claims an IHE PCF profile.
     """
 
     id: str
@@ -78,7 +86,8 @@ class Directive:
     def governs(self, purpose: str | None) -> bool:
         """Say whether it speaks a permit about this purpose: then what it does not permit is not left to the default.
 
-        A purpose that cannot be read, on either side, is governed (else garbling a grant would reopen a permissive default).
+        A purpose that cannot be read, on either side, is governed (else garbling a grant would reopen a permissive
+        default).
         """
         if self.fallback is Effect.PERMIT:
             return True
@@ -111,7 +120,10 @@ class Directive:
 
 
 def directive(consent: Resource, *, reference: str = "", base_url: str = "") -> Directive | None:
-    """Read a Consent; None when it names no patient that could be one of ours. `reference` names its version (default: `Consent/id`)."""
+    """Read a Consent; None when it names no patient that could be one of ours.
+
+    `reference` names its version (default: `Consent/id`).
+    """
     patient = _patient(consent, base_url)
     if patient is None:
         return None
@@ -141,7 +153,9 @@ def directive(consent: Resource, *, reference: str = "", base_url: str = "") -> 
 def in_force(
     candidates: tuple[Directive, ...], purpose: str | None, *, require_verification: bool
 ) -> tuple[Directive, ...]:
-    """Return those of one patient's consents that speak about a purpose, with their standing for it (FULL or NARROWING)."""
+    """Return those of one patient's consents that speak about a purpose, with their standing for it (FULL or
+    NARROWING).
+    """
     standing = []
     for candidate in candidates:
         settled = _settled(candidate.standing, purpose)
@@ -186,7 +200,10 @@ def _concerns(criteria: Criteria, purpose: str | None) -> bool:
 
 
 def _root(provision: Mapping[str, Any], base: Effect | None, base_url: str) -> tuple[Rule, Effect | None]:
-    """Read the root rule and the fallback. Rulings a and j: a type on the root is accepted; equal to the base it narrows, else it is an exception."""
+    """Read the root rule and the fallback.
+
+    Rulings a and j: a type on the root is accepted; equal to the base it narrows, else it is an exception.
+    """
     criteria = read(provision, UNSTATED, base_url)
     rules = _rules(provision, criteria, base_url)
     if "type" not in provision:

@@ -1,7 +1,7 @@
 """Who somebody is at an instant: the references that stand for a principal, and what groups and teams hold.
 
-A `Directory` is a snapshot of the resources that consents and tokens mention; `circle` works on it without I/O. `Registry` reads it through the store
-and keeps it until the consent epoch changes.
+A `Directory` is a snapshot of the resources that consents and tokens mention; `circle` works on it without I/O.
+`Registry` reads it through the store and keeps it until the consent epoch changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from hawsepipe.model import Principal, Resource
 from hawsepipe.store.contract import Store
 
 _PLAIN: Final = frozenset({"Practitioner", "Patient", "RelatedPerson", "Device", "Organization"})
-"""Types whose instances stand for themselves: one that is not in a circle is surely outside, unless the circle says otherwise."""
+"""Types whose instances stand for themselves:
+
+one that is not in a circle is surely outside, unless the circle says otherwise.
+"""
 
 _GATHERINGS: Final = frozenset({"CareTeam", "Group"})
 _DEPTH: Final = 20
@@ -63,7 +66,8 @@ class Directory:
 class Circle:
     """The references that stand for a principal at an instant (microseconds).
 
-    `sure` are those that do; `unsure` are types of which more could (a role that cannot be resolved hides its organization).
+    `sure` are those that do; `unsure` are types of which more could (a role that cannot be resolved hides its
+    organization).
     """
 
     sure: frozenset[str]
@@ -98,7 +102,9 @@ class Circle:
         if kind == "Group" and resource.get("actual") is not True:
             return Truth.UNKNOWN  # a definitional group has no list of members
         current = _now(resource.get("period") if kind == "CareTeam" else None, self.instant)
-        return every((current, some(self._belongs(*entry, depth) for entry in _members(resource, self.directory.base_url))))
+        return every(
+            (current, some(self._belongs(*entry, depth) for entry in _members(resource, self.directory.base_url)))
+        )
 
     def _belongs(self, entry: Mapping[str, Any], member: str | None, depth: int) -> Truth:
         person = Truth.UNKNOWN if member is None else self._holds(member, depth - 1)
@@ -108,8 +114,8 @@ class Circle:
 def circle(principal: Principal, directory: Directory, instant: int) -> Circle:
     """Return who the principal is.
 
-    The subject; the roles and organizations that the token asserts, each role only while it is active, in its period and the subject's own; the
-    organizations above those. Not every role that the person holds somewhere.
+    The subject; the roles and organizations that the token asserts, each role only while it is active, in its period
+    and the subject's own; the organizations above those. Not every role that the person holds somewhere.
     """
     sure = {principal.subject}
     unsure: set[str] = set()
@@ -183,7 +189,9 @@ class Registry:
         self._read: dict[str, Resource | None] = {}
 
     async def directory(self, epoch: int, actors: Iterable[str], fresh: Iterable[str]) -> Directory:
-        """Return the resources behind `actors` and what they lead to, as of this epoch, and those behind `fresh` as of now."""
+        """Return the resources behind `actors` and what they lead to, as of this epoch, and those behind `fresh` as
+        of now.
+        """
         if epoch != self._epoch:
             self._epoch = epoch
             self._read = {}

@@ -1,8 +1,9 @@
 """What visibility formulas ask of a resource version, computed from the resource alone.
 
-Kinds of `Facets.values`: `label` (sensitivities and other labels, `system|code`), `purpose` (purpose labels), `code` (the primary codes), `anycode`
-(every coding), `author`, `ref` (`Type/id` or a url), `profile`, and `elsewhere`: `no-patient` when a resource that ought to name a patient does not,
-`code` when what it is about is coded in another resource. Kinds without a value are left out.
+Kinds of `Facets.values`: `label` (sensitivities and other labels, `system|code`), `purpose` (purpose labels), `code`
+(the primary codes), `anycode` (every coding), `author`, `ref` (`Type/id` or a url), `profile`, and `elsewhere`:
+`no-patient` when a resource that ought to name a patient does not, `code` when what it is about is coded in another
+resource. Kinds without a value are left out.
 """
 
 from __future__ import annotations

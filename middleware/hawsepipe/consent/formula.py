@@ -1,7 +1,8 @@
 """The consents folded into formulas that a store compiles: what `decide` says, for every resource at once.
 
-For one request (who, for what, when) all that concerns the request alone is decided here; what remains speaks of the resource. A formula says whether the
-rule *fires*, with the polarity already in it, so that three values need only one formula. An emergency claim is for one patient and never folded.
+For one request (who, for what, when) all that concerns the request alone is decided here; what remains speaks of the
+resource. A formula says whether the rule *fires*, with the polarity already in it, so that three values need only one
+formula. An emergency claim is for one patient and never folded.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ _GUARDED: Final = TypeIn(GUARDED)
 _UNLABELLED: Final = AtLeast(Measure.RANK, 1 << 30, absent=True)
 
 
-def visibility(request: Request, consents: Consents, settings: PolicySettings, *, tenant: str | None = None) -> Visibility:
+def visibility(
+    request: Request, consents: Consents, settings: PolicySettings, *, tenant: str | None = None
+) -> Visibility:
     """Return what the request may see. It agrees with `decide` on every resource, without an emergency claim."""
     if request.principal.tenant != (settings.tenant if tenant is None else tenant):
         return Visibility(_FALSE, (), _FALSE)

@@ -1,7 +1,8 @@
 """Labels that the server computes: confidentiality, sensitivities, and the facets that decisions ask for.
 
-`meta.security` holds v3-Confidentiality and v3-ActCode sensitivities (https://hl7.org/fhir/R4/security-labels.html). Labels only grow: what a client or
-a feed sends is joined to what was there and to what the table of sensitive codes says.
+`meta.security` holds v3-Confidentiality and v3-ActCode sensitivities (https://hl7.org/fhir/R4/security-labels.html).
+Labels only grow: what a client or a feed sends is joined to what was there and to what the table of sensitive codes
+says.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _RESTRICTING: Final = frozenset({"ETH", "GDIS", "HIV", "MST", "SDV", "SEX", "SIC
 
 @dataclass(frozen=True, slots=True)
 class Sensitive:
-    """A row of the table: codes by system, prefixes of codes by system, and the v3-ActCode sensitivity that they mean."""
+    """A row of the table: codes by system, prefixes of codes by system, and the v3-ActCode sensitivity that they
+    mean.
+    """
 
     label: str
     codes: Mapping[str, frozenset[str]]
@@ -32,7 +35,10 @@ class Sensitive:
 
 
 def sensitive(rows: Sequence[Mapping[str, Any]]) -> tuple[Sensitive, ...]:
-    """Read rows of the form of `consent/sensitivity.json`. Raises ConfigError for a label that is not a sensitivity of v3-ActCode."""
+    """Read rows of the form of `consent/sensitivity.json`.
+
+    Raises ConfigError for a label that is not a sensitivity of v3-ActCode.
+    """
     for row in rows:
         if row["label"] not in terms().sensitivities:
             raise ConfigError("consent.sensitivity", "a label is not a sensitivity code of v3-ActCode")
@@ -53,7 +59,10 @@ def packaged() -> tuple[Sensitive, ...]:
 
 
 class Labels:
-    """Implements `store.contract.Labeller`; pure. `base_url` is our own address, so that absolute references to us count as local."""
+    """Implements `store.contract.Labeller`;
+
+    pure. `base_url` is our own address, so that absolute references to us count as local.
+    """
 
     def __init__(self, table: tuple[Sensitive, ...] | None = None, *, base_url: str = "") -> None:
         self._base_url = base_url
@@ -69,7 +78,8 @@ class Labels:
     def label(self, resource: Resource, before: Resource | None) -> Resource:
         """Return the resource with its labels: those it had, those it brings, and those computed.
 
-        There is one known confidentiality code, the highest of them and at least N. The order is stable, so that labelling twice changes nothing.
+        There is one known confidentiality code, the highest of them and at least N. The order is stable, so that
+        labelling twice changes nothing.
         """
         meta = resource.get("meta")
         meta = meta if isinstance(meta, dict) else {}
@@ -81,7 +91,9 @@ class Labels:
         rank = self._rank(kept)
         code = next(name for name, number in terms().ranks.items() if number == rank)
         confidentiality = kept.get((CONFIDENTIALITY, code), {"system": CONFIDENTIALITY, "code": code})
-        others = [label for (system, name), label in kept.items() if system != CONFIDENTIALITY or name not in terms().ranks]
+        others = [
+            label for (system, name), label in kept.items() if system != CONFIDENTIALITY or name not in terms().ranks
+        ]
         security = [confidentiality, *others]
         if meta.get("security") == security:
             return resource

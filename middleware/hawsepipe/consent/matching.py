@@ -1,6 +1,7 @@
 """Does a rule fit a resource version? The reference evaluator of criteria; `formula` compiles the same rules.
 
-What a criterion means can depend on the polarity of its rule (rulings b, d; semantics, table): each function gets the rule's effect.
+What a criterion means can depend on the polarity of its rule (rulings b, d; semantics, table): each function gets the
+rule's effect.
 """
 
 from __future__ import annotations

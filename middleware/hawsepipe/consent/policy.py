@@ -21,10 +21,12 @@ CLINICIANS: Final = frozenset(
 class PolicySettings:
     """The settings.
 
-    `default_policy` is one of the four IHE PCF canonicals; an unknown one denies. `permit_ceiling` is the highest confidentiality that a permit without
-    a label covers. `role_policy` names the types that a role may use (`*`: all of them; the role `*`: every role that is not named); None leaves every
-    type to every role, and with a table a role that it does not cover may use nothing. `require_verification` leaves out consents without
-    `verification.verified`. `tenant` is the tenant of the data behind this gate. `recheck` decides each search result once more before it leaves.
+    `default_policy` is one of the four IHE PCF canonicals; an unknown one denies. `permit_ceiling` is the highest
+    confidentiality that a permit without a label covers. `role_policy` names the types that a role may use (`*`: all
+    of them; the role `*`: every role that is not named); None leaves every type to every role, and with a table a
+    role that it does not cover may use nothing. `require_verification` leaves out consents without
+    `verification.verified`. `tenant` is the tenant of the data behind this gate. `recheck` decides each search result
+    once more before it leaves.
     """
 
     default_policy: str = DENY

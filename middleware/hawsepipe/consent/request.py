@@ -56,7 +56,8 @@ class Request:
     def asked(self, criteria: Criteria) -> Truth:
         """Say whether the criteria that concern the request alone are met: period, recipients, action, purpose.
 
-        An actor element with a role that is not known is unknown as a whole: the role could have made it a restriction of the source.
+        An actor element with a role that is not known is unknown as a whole: the role could have made it a
+        restriction of the source.
         """
         return every((self._when(criteria), self._who(criteria), self._what(criteria), self._why(criteria)))
 
@@ -72,9 +73,7 @@ class Request:
         recipients = [actor.reference for actor in criteria.actors or () if not actor.source]
         if not recipients:
             return Truth.TRUE
-        return some(
-            Truth.UNKNOWN if reference is None else self.circle.holds(reference) for reference in recipients
-        )
+        return some(Truth.UNKNOWN if reference is None else self.circle.holds(reference) for reference in recipients)
 
     def _what(self, criteria: Criteria) -> Truth:
         actions = criteria.actions

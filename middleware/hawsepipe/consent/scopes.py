@@ -1,8 +1,9 @@
 """SMART scopes: what a token may do with a type.
 
-SMART App Launch 2.2 scopes (`patient/Observation.rs`, `user/*.cruds`) and the older form (`patient/Observation.read`, `user/*.*`):
-https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html. A scope with a search constraint (`?category=…`) is recognised and grants
-nothing, because granting it without its constraint would be too much.
+SMART App Launch 2.2 scopes (`patient/Observation.rs`, `user/*.cruds`) and the older form (`patient/Observation.read`,
+`user/*.*`): https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html. A scope with a search
+constraint (`?category=…`) is recognised and grants nothing, because granting it without its constraint would be too
+much.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from hawsepipe.consent.terms import SIGHT
 from hawsepipe.model import Principal
 
 _FORM: Final = re.compile(
@@ -30,6 +32,7 @@ VERBS: Final[Mapping[str, str]] = {
     "subscribe": "r",
     "create": "c",
     "update": "u",
+    SIGHT: "u",
     "patch": "u",
     "delete": "d",
 }
@@ -38,7 +41,10 @@ VERBS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One scope. `level` is patient, user or system, `type` a resource type or `*`, `verbs` letters of cruds; a `constraint` closes it."""
+    """One scope. `level` is patient, user or system, `type` a resource type or `*`, `verbs` letters of cruds;
+
+    a `constraint` closes it.
+    """
 
     level: str
     type: str
@@ -52,7 +58,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The types that an interaction may touch: for every patient (`wide`), or only about the launch patient (`narrow`). None: all types."""
+    """The types that an interaction may touch:
+
+    for every patient (`wide`), or only about the launch patient (`narrow`). None: all types.
+    """
 
     wide: frozenset[str] | None
     narrow: frozenset[str] | None

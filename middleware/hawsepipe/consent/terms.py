@@ -1,7 +1,8 @@
 """The code systems that consents, labels and purposes are written in, as far as decisions need them.
 
-Facts come from `hawsepipe_schemas` (`consent/codes.json`): v3-ActReason, v3-ActCode, v3-Confidentiality, v3-ParticipationType, consentaction,
-consentscope. A code that is not here is unknown, and unknown never opens anything.
+Facts come from `hawsepipe_schemas` (`consent/codes.json`): v3-ActReason, v3-ActCode, v3-Confidentiality,
+v3-ParticipationType, consentaction, consentscope. A code that is not here is unknown, and unknown never opens
+anything.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ RESTRICTED: Final = 4
 VERY_RESTRICTED: Final = 5
 """The rank of V."""
 
+SIGHT: Final = "update-sight"
+"""Seeing what is to be updated: the action is access, the scope that of update."""
+
 ACTIONS: Final[Mapping[str, str]] = {
     "read": "access",
     "vread": "access",
     "history-instance": "access",
     "history-type": "access",
     "search-type": "access",
+    SIGHT: "access",
     "export": "disclose",
     "subscribe": "disclose",
     "create": "collect",
@@ -48,7 +53,10 @@ ACTIONS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The code systems. `purposes` and `sensitivities` give each code's ancestors, itself included; `below` each sensitivity's descendants."""
+    """The code systems. `purposes` and `sensitivities` give each code's ancestors, itself included;
+
+    `below` each sensitivity's descendants.
+    """
 
     systems: Mapping[str, str]
     ranks: Mapping[str, int]

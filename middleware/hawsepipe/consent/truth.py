@@ -1,4 +1,7 @@
-"""Three-valued truth (Kleene). What cannot be decided is UNKNOWN: it never makes a permit fire and always makes a deny fire."""
+"""Three-valued truth (Kleene).
+
+What cannot be decided is UNKNOWN: it never makes a permit fire and always makes a deny fire.
+"""
 
 from __future__ import annotations
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import aiohttp
 
-from hawsepipe import service
+from hawsepipe.clock import system_clock
+from hawsepipe.service.credentials import issued_token
+from hawsepipe.service.running import Service
 
 DOCTOR = "Practitioner/okafor"
 STRANGER = "Practitioner/brandt"
 OFFICER = "Practitioner/privacy-office"
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step did not find what it should."""
 
 
@@ -42,7 +44,7 @@ class Answer:
 class Guide:
     """State of one tour."""
 
-    running: service.Service
+    running: Service
     messages: Path
     folder: Path
     session: aiohttp.ClientSession
@@ -63,12 +65,18 @@ class Guide:
     def expect(self, condition: bool, text: str) -> None:
         """Fail the step unless the condition holds. `text` says what should have been."""
         if not condition:
-            raise StepFailed(text)
+            raise StepError(text)
 
     def token(self, subject: str, *, scope: str = "user/*.rs", role: str = "physician") -> str:
         """Return a token as `hawsepipe token` prints it."""
-        return service.issued_token(
-            self.running.config, subject=subject, scope=scope, purpose="TREAT", roles=(role,), patient=None
+        return issued_token(
+            self.running.config,
+            subject=subject,
+            scope=scope,
+            purpose="TREAT",
+            roles=(role,),
+            patient=None,
+            now=system_clock(),
         )
 
     def curl(self, path: str, subject: str = DOCTOR) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from hawsepipe import service
 from hawsepipe.clock import system_clock
-from hawsepipe.demo.guide import DOCTOR, STRANGER, Answer, Guide
+from hawsepipe.demo.guide import STRANGER, Answer, Guide
 from hawsepipe.demo.sender import Sender
 from hawsepipe.model import RawMessage
+from hawsepipe.service.kinds import translated
 
 _PATIENCE = 20.0
 """Seconds that a receipt may take."""
@@ -43,7 +43,7 @@ async def ask_before_consent(guide: Guide) -> None:
     """Nobody has consented yet, so nobody sees anything."""
     first = sorted(guide.messages.glob("*.hl7"))[0]
     message = RawMessage("adt", system_clock(), "application/hl7-v2", _body(first))
-    translation = await service.translated(message, "hl7v2", guide.running.config)
+    translation = await translated(message, "hl7v2", guide.running.config, system_clock)
     guide.patient = next(change.id for change in translation.changes if change.type == "Patient")
     answer = await guide.get(f"Patient/{guide.patient}")
     guide.tell(f"Dr Okafor reads Patient/{guide.patient}: {answer.status}")
@@ -244,14 +244,19 @@ async def _receipt(guide: Guide) -> Answer:
             await asyncio.sleep(0.1)
 
 
+_READ = (
+    "SELECT content FROM version JOIN resource ON version.key >> 24 = resource.key"
+    " WHERE resource.id = ? AND version.key & 0xffffff = 1"
+)
+_WRITE = (
+    "UPDATE version SET content = ? WHERE key = (SELECT version.key FROM version"
+    " JOIN resource ON version.key >> 24 = resource.key WHERE resource.id = ? AND version.key & 0xffffff = 1)"
+)
+
+
 def _stored(database: sqlite3.Connection, identity: str) -> bytes:
-    row = database.execute(
-        "SELECT content FROM version WHERE type = 'Observation' AND id = ? AND version = 1", (identity,)
-    ).fetchone()
-    return bytes(row[0])
+    return bytes(database.execute(_READ, (identity,)).fetchone()[0])
 
 
 def _overwrite(database: sqlite3.Connection, identity: str, content: bytes) -> None:
-    database.execute(
-        "UPDATE version SET content = ? WHERE type = 'Observation' AND id = ? AND version = 1", (content, identity)
-    )
+    database.execute(_WRITE, (content, identity))

@@ -7,17 +7,19 @@ that an auditor would use. A step that does not find what it should ends the tou
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from hawsepipe import service
 from hawsepipe.clock import system_clock
-from hawsepipe.config import Config, read
-from hawsepipe.demo.guide import Guide, StepFailed
+from hawsepipe.config import TEMPLATE, Config, read
+from hawsepipe.demo.guide import Guide, StepError
 from hawsepipe.demo.steps import STEPS
+from hawsepipe.service.credentials import make_keys
+from hawsepipe.service.running import Service, opened
 
 MESSAGES = Path(__file__).with_name("messages")
 """The messages that come along."""
@@ -37,7 +39,7 @@ class Settings:
 async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> int:
     """Run the demo; return 0 if every step did what it should, else 1."""
     config = _configured(settings)
-    async with service.opened(config, system_clock) as running:
+    async with opened(config, system_clock) as running:
         say(f"Hawsepipe is running in {settings.folder}")
         for line in running.addresses():
             say(f"  {line}")
@@ -57,7 +59,7 @@ async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None
     return 0
 
 
-async def _tour(running: service.Service, settings: Settings, say: Callable[[str], None]) -> bool:
+async def _tour(running: Service, settings: Settings, say: Callable[[str], None]) -> bool:
     async with aiohttp.ClientSession() as session:
         guide = Guide(running=running, messages=settings.messages, folder=settings.folder, session=session, say=say)
         for number, step in enumerate(STEPS, start=1):
@@ -65,7 +67,7 @@ async def _tour(running: service.Service, settings: Settings, say: Callable[[str
             say(f"\n{number}. {title}")
             try:
                 await step(guide)
-            except StepFailed as failure:
+            except StepError as failure:
                 say(f"   FAILED: {failure}")
                 return False
     say(f"\nAll {len(STEPS)} steps did what they should.")
@@ -75,13 +77,22 @@ async def _tour(running: service.Service, settings: Settings, say: Callable[[str
 def _configured(settings: Settings) -> Config:
     """Write the same file that `hawsepipe init` writes, with the ports asked for, and make the keys."""
     settings.folder.mkdir(parents=True)
-    template = (Path(service.__file__).with_name("cli") / "template.toml").read_text(encoding="utf-8")
-    text = template.replace("port = 8080", f"port = {service.free_port(settings.port)}")
+    template = TEMPLATE.read_text(encoding="utf-8")
+    text = template.replace("port = 8080", f"port = {_free(settings.port)}")
     text = text.replace("port = 2575", f"port = {settings.mllp_port}")
     text = text.replace('channel = "localhost/hawsepipe"', 'channel = "demo.hawsepipe.localhost/main"')
     text = text.replace('# timezone = "Europe/Stockholm"', 'timezone = "Europe/Stockholm"')
     path = settings.folder / "hawsepipe.toml"
     path.write_text(text, encoding="utf-8")
     config = read(path)
-    service.make_keys(config)
+    make_keys(config)
     return config
+
+
+def _free(port: int) -> int:
+    """Return `port`, or for 0 one that is free now: the base URL of the API must be known before it listens."""
+    if port:
+        return port
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,4 +1,6 @@
-"""The definitions of R4 as values: types with their fields, search parameters, compartments, value sets, code hierarchies.
+"""The definitions of R4 as values: types with their fields, search parameters, compartments, value sets.
+
+Code hierarchies.
 
 https://hl7.org/fhir/R4/downloads.html. The tables are package data of `hawsepipe_schemas` (`r4/*.json`).
 """

@@ -1,8 +1,8 @@
 """The FHIRPath subset of R4's search parameters, compiled to flat paths.
 
 https://hl7.org/fhir/R4/searchparameter.html. Six forms occur: paths (with an index), `as` / `ofType` (over a list each
-item counts, as `ofType` says), `where` with an equality or `resolve() is`, `exists()`, `extension(url)` and union. A path
-through a choice (`Observation.value`) becomes one path for each type, so that the leaf's type is known beforehand.
+item counts, as `ofType` says), `where` with an equality or `resolve() is`, `exists()`, `extension(url)` and union. A
+path through a choice (`Observation.value`) becomes one path for each type, so that the leaf's type is known beforehand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Step:
 class Path:
     """A way from a resource to leaves of one FHIR type. `exists`: the value is whether there is any leaf.
 
-    `shape` names the leaf's children, None for a primitive; `target` is the type that `resolve() is` asks for.
+    `shape` names the leaf's children, None for a primitive; `target` is the type that `resolve() is` asks for;
+    `value_set` is the leaf's required binding.
     """
 
     steps: tuple[Step, ...]
@@ -44,6 +45,7 @@ class Path:
     shape: str | None
     target: str | None = None
     exists: bool = False
+    value_set: str | None = None
 
 
 def leaves(steps: tuple[Step, ...], node: Any) -> list[Any]:
@@ -211,7 +213,7 @@ class _Parser:
 
 
 def _below(path: Path, held: Field) -> Path:
-    return Path((*path.steps, Step(held.key)), held.type, held.shape)
+    return Path((*path.steps, Step(held.key)), held.type, held.shape, value_set=held.value_set)
 
 
 def _equals(key: str, value: str) -> Filter:

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.codec import encode
+from hawsepipe.fhir.definitions import load
 from hawsepipe.model import Change, Method, Resource
 
 _KEPT = frozenset({"resourceType", "id"})
-# The choice elements (value[x] and the like) at the top level of the R4 resources that are merged.
-_CHOICES = ("abatement", "deceased", "effective", "multipleBirth", "occurrence", "onset", "performed", "value")
 
 
 def merged(stored: Resource | None, change: Change) -> Resource:
-    """Return the content after `change`; neither argument is altered.
-
-    And merging the same change again gives the same content.
+    """Return the content after `change`; merging the same change again gives the same content.
 
     CREATE and PUT: the resource of the change. MERGE: element by element (`stored` None: onto nothing); with an element
     `x` goes its `_x`, so a stale id or extension never stays beside a new value. `id` and `resourceType` are the
-    change's. Raises InvalidRequest for DELETE or without a resource.
+    change's. Neither argument is altered. Raises InvalidRequest for DELETE or without a resource.
     """
     if change.method is Method.DELETE or change.resource is None:
         raise InvalidRequest("a change without a resource has no content")
     named: Resource = {"resourceType": change.type, "id": change.id}
     if change.method is not Method.MERGE:
         return named | change.resource | named
+    element = _elements(change.type)
     before = stored or {}
-    removed = _with_twins(change.remove) - _KEPT
-    present = {_element(key) for key in before if key not in removed}
-    given = {
-        key: value
-        for key, value in change.resource.items()
-        if not (_plain(key) in change.keep and _element(key) in present)
-    }
-    replaced = {_element(key) for key in given if key not in change.union}
-    result = {key: value for key, value in before.items() if key not in removed and _element(key) not in replaced}
+    removed = {element(key) for key in change.remove} - _KEPT
+    present = {element(key) for key in before} - removed
+    kept = {element(key) for key in change.keep} & present
+    given = {key: value for key, value in change.resource.items() if element(key) not in kept}
+    # One of a choice replaces another (deceasedBoolean, deceasedDateTime), a value replaces the old one's extensions.
+    gone = removed | {element(key) for key in given if key not in change.union}
+    result = {key: value for key, value in before.items() if element(key) not in gone}
     for key, value in given.items():
+        held = result.get(key)
         if key in change.union and isinstance(value, list):
-            result[key] = _joined(key, result.get(key), value)
-        elif key in change.union and isinstance(value, dict):
-            joined = result.get(key)
-            result[key] = {**joined, **value} if isinstance(joined, dict) else value
+            result[key] = _joined(key, held, value)
+        elif key in change.union and isinstance(value, dict) and isinstance(held, dict):
+            result[key] = held | value
         else:
             result[key] = value
     return named | result | named
 
 
-def _with_twins(keys: frozenset[str] | set[str]) -> frozenset[str]:
-    """Add to each primitive's name the name of its id and extensions (`birthDate`.
+def _elements(kind: str) -> Callable[[str], str]:
+    """Return what gives the element of a key: `deceased[x]` for `deceasedBoolean`, `birthDate` for `_birthDate`."""
+    definitions = load()
+    shape = definitions.shape(kind) if kind in definitions.resource_types else {}
 
-    `_birthDate`), and the other way round.
-    """
-    return frozenset(keys) | {key[1:] if key.startswith("_") else f"_{key}" for key in keys}
+    def element(key: str) -> str:
+        name = key.removeprefix("_")
+        return shape[name].element if name in shape else name
 
-
-def _plain(key: str) -> str:
-    return key[1:] if key.startswith("_") else key
-
-
-def _element(key: str) -> str:
-    """Return the element that a JSON key belongs to: `_birthDate` to `birthDate`, `deceasedBoolean` to `deceased[x]`."""
-    plain = _plain(key)
-    for choice in _CHOICES:
-        if plain.startswith(choice) and plain[len(choice) :][:1].isupper():
-            return f"{choice}[x]"
-    return plain
+    return element
 
 
 def _joined(key: str, stored: Any, given: list[Any]) -> list[Any]:

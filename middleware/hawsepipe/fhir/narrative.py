@@ -13,18 +13,25 @@ from xml.parsers import expat
 NAMESPACE = "http://www.w3.org/1999/xhtml"
 
 _ELEMENTS = frozenset(
-    """
-    a abbr acronym address b bdo big blockquote br caption cite code col colgroup dd del dfn div dl dt em h1 h2 h3 h4 h5
-    h6 hr i img ins kbd li map area ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr tt ul var
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        a abbr acronym address area b bdo big blockquote br caption cite code col colgroup dd del dfn div dl dt em h1 h2
+        h3 h4 h5 h6 hr i img ins kbd li map ol p pre q samp small span strong sub sup table tbody td tfoot th thead tr
+        tt ul var
+        """,
+    )
 )
 _ATTRIBUTES = frozenset(
-    """
-    abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset cite
-    class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name noshade nowrap rel
-    rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace width xml:lang
-    xmlns
-    """.split()
+    re.findall(
+        r"\S+",
+        """
+        abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign char charoff charset
+        cite class colspan compact coords dir frame headers height href hreflang hspace id lang longdesc name noshade
+        nowrap rel rev rowspan rules scope shape span src start style summary tabindex title type valign value vspace
+        width xml:lang xmlns
+        """,
+    )
 )
 # An address without a scheme is relative; two slashes or backslashes at its start would name another host.
 _RELATIVE = r"(?![/\\]{2})[^:]*\Z"

@@ -1,8 +1,8 @@
 """Validation of R4 resources: structure, cardinality, primitives, required codes, reference targets, narrative.
 
-https://hl7.org/fhir/R4/validation.html. `_Walk` is the rule; a JSON Schema made from the same tables (`schemas`) answers
-for the many resources that are right, and never accepts one that the walk refuses. Profiles and the invariants other
-than ext-1, ref-1, dom-2 and bdl-7's kind are not checked here.
+https://hl7.org/fhir/R4/validation.html. `_Walk` is the rule; a JSON Schema made from the same tables (`schemas`)
+answers for the many resources that are right, and never accepts one that the walk refuses. Of the invariants only
+ext-1, ref-1 and dom-2 are checked, and no profile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from hawsepipe.model import Issue, Resource, Severity
 LIMIT = 50
 """How many issues are reported for one resource."""
 
-_TYPED = re.compile(r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?")
+_TYPED = re.compile(
+    r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?"
+)
 
 
 class Validator:
@@ -63,9 +65,7 @@ class _Walk:
         if fragments is None:
             contained = value.get("contained")
             inner = contained if type(contained) is list else []
-            fragments = frozenset(
-                it["id"] for it in inner if type(it) is dict and type(it.get("id")) is str
-            )
+            fragments = frozenset(it["id"] for it in inner if type(it) is dict and type(it.get("id")) is str)
         elif "contained" in value:
             self._say("invariant", f"{here}.contained", "a contained resource cannot contain another")
         self._object(value, kind, here, fragments, is_resource=True)
@@ -84,16 +84,17 @@ class _Walk:
                 if not (is_resource and key == "resourceType"):
                     self._say("structure", path, "has an element that R4 does not know")
                 continue
+            here = f"{path}.{known.element.removesuffix('[x]')}"
             if groups.setdefault(known.element, name) != name:
-                self._say("structure", f"{path}.{name}", f"is a second value of {known.element}")
+                self._say("structure", here, f"is a second value of {known.element}")
             if name is not key:
-                self._twin(known, held, value.get(name), f"{path}.{name}")
+                self._twin(known, held, value.get(name), here)
             elif known.many:
-                self._list(known, held, value.get(f"_{key}"), f"{path}.{key}", fragments)
+                self._list(known, held, value.get(f"_{key}"), here, fragments)
             elif type(held) is list:
-                self._say("structure", f"{path}.{key}", "is a list")
+                self._say("structure", here, "is a list")
             else:
-                self._item(known, held, f"{path}.{key}", fragments)
+                self._item(known, held, here, fragments)
         for known in fields.values():
             if known.minimum > 0 and known.element not in groups:
                 groups[known.element] = ""
@@ -121,7 +122,8 @@ class _Walk:
         elif type(item) is not dict:
             self._say("structure", path, "is not an object")
         elif known.shape is None:
-            # A contained resource may refer to what its container contains; one in a Bundle or Parameters is on its own.
+            # A contained resource may refer to what its container contains; one in a Bundle or Parameters is on its
+            # own.
             if known.key == "contained":
                 self.resource(item, path, fragments)
             elif self._schemas is None or not self._schemas.accepts(item):

@@ -14,6 +14,9 @@ from hawsepipe.clock import Clock
 from hawsepipe.errors import NotFound
 from hawsepipe.store.contract import JournalRecord, JournalState, Store
 
+SCOPE = "hawsepipe/operate"
+"""The scope that a token needs to see or replay dead letters."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:

@@ -45,10 +45,16 @@ class Pipeline:
         self._meters = meters
         self._committed = committed
         self._awake = asyncio.Event()
+        self._idle = asyncio.Event()
 
     def wake(self) -> None:
         """Say that there is something new in the journal."""
+        self._idle.clear()
         self._awake.set()
+
+    async def settled(self) -> None:
+        """Return when everything that was journalled before this call is applied or set aside."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Apply messages until cancelled."""
@@ -62,6 +68,8 @@ class Pipeline:
                 await asyncio.sleep(_PAUSE)
                 continue
             if last is None:
+                if not self._awake.is_set():
+                    self._idle.set()
                 await self._awake.wait()
             else:
                 after = last

@@ -66,7 +66,15 @@ class Commitments:
             whole = _sealed(self._random(SALT_BYTES), told)
             for opening in openings:
                 opening["provenance"] = whole.commitment.hex()
-        return tuple(_sealed(salt, opening) for salt, opening in zip(salts, openings, strict=True)), whole
+        seals: dict[tuple[str, str, int], Seal] = {}
+        for salt, opening in zip(salts, openings, strict=True):
+            place = (opening["type"], opening["id"], opening["version"])
+            # A transaction may hold two versions of one resource: the second rests on the first, sealed just now.
+            before = seals.get((*place[:2], place[2] - 1))
+            if before is not None:
+                opening["previous"] = before.commitment.hex()
+            seals[place] = _sealed(salt, opening)
+        return tuple(seals.values()), whole
 
     def _opening(self, kind: str, draft: Draft) -> dict[str, Any]:
         opening: dict[str, Any] = {

@@ -82,7 +82,7 @@ class Evidence:
     async def _index(self, commitment: bytes) -> int:
         index = await self._store.leaf_index(commitment)
         if index is None:
-            raise NotInLog("the version is not in the log yet; ask again")
+            raise NotInLog
         return index
 
     async def _checkpoint(self, index: int) -> tuple[Checkpoint, Sequence[Receipt]]:
@@ -95,7 +95,7 @@ class Evidence:
             if best is None or len(receipts) > len(best[1]):
                 best = (checkpoint, receipts)
         if best is None:
-            raise NotInLog("the version is not under a checkpoint yet; ask again")
+            raise NotInLog
         return best
 
 

@@ -3,7 +3,7 @@
 This file stands alone: the standard library and `cryptography`, no network, nothing else of Hawsepipe. Hand it to an
 auditor together with a trust document that came another way than the evidence:
 
-    python verify.py evidence.json trust.json [--type Patient --id 1 --version 2 --patient 1]
+    python verify.py evidence.json trust.json [--type Patient --id 1 --version 2 --patient 1 --json]
 
 It ends with 0 when the version is proven, 1 with a finding, 2 when it could not be run. The steps, in order:
 
@@ -16,23 +16,19 @@ It ends with 0 when the version is proven, 1 with a finding, 2 when it could not
      7 key          and that key was the log's at this size
      8 receipts     enough distinct keys of other parties have cosigned the very same checkpoint (C2SP cosignature/v1)
      9 freshness    the cosignatures are not older than asked
-    10 consistency  not in this version of the format: the checkpoint continues one seen before
-    11 current      not in this version of the format: no newer version exists
+    10, 11, 13      consistency with a state seen before, current state, time stamps: not in this version of the format
     12 dependencies the Provenance that the opening names is in the log, before this version, and names it
-    13 time         not in this version of the format: the bracket of independent time stamps
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import binascii
 import hashlib
 import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,25 +39,25 @@ EVIDENCE_FORMAT = "hawsepipe/evidence/v1"
 TRUST_FORMAT = "hawsepipe/trust/v1"
 COSIGNATURE_TYPE = "cosignature/v1"
 
-_LARGEST = 64 << 20
+_LARGEST = 64 << 20  # bytes of a document
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,17}")
 _REQUIRED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 12})
 
-_EVIDENCE_KEYS = frozenset(
-    {
-        "format", "type", "id", "version", "content", "opening", "salt", "commitment", "leafIndex", "inclusionProof",
-        "rootHash", "checkpoint", "receipts", "dependencies",
-    }
-)  # fmt: skip
-_DEPENDENCY_KEYS = frozenset({"role", "commitment", "leafIndex", "inclusionProof", "opening", "salt", "content"})
-_RECEIPT_KEYS = frozenset({"backend", "channel", "size", "root", "position", "proof"})
-_OPENING_KEYS = frozenset(
-    {
-        "kind", "channel", "type", "id", "version", "operation", "patients", "recorded", "versionHash", "staticHash",
-        "previous", "provenance", "targets", "source", "rules",
-    }
-)  # fmt: skip
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_DEPENDENCY_KEYS = _words("role commitment leafIndex inclusionProof opening salt content")
+_EVIDENCE_KEYS = _words("format type id version rootHash checkpoint receipts dependencies") | _DEPENDENCY_KEYS - {
+    "role"
+}
+_RECEIPT_KEYS = _words("backend channel size root position proof")
+_OPENING_KEYS = _words(
+    "kind channel type id version operation patients recorded versionHash staticHash previous"
+) | _words("provenance targets source rules")
+_TRUST_KEYS = _words("format channel log backends quorum")
 _NAMING_KEYS = ("id", "type", "version", "versionHash")
 
 
@@ -70,12 +66,10 @@ class EvidenceError(Exception):
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
-        self.code = code
-        self.reason = reason
+        self.code, self.reason = code, reason
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one step came to. `result` is ok, failed or skipped; `code` is the finding of a failed step, else empty."""
 
     number: int
@@ -84,14 +78,11 @@ class Step:
     code: str
     text: str
 
-    @property
-    def told(self) -> str:
-        """Finding and text."""
-        return f"{self.code}: {self.text}" if self.code else self.text
+    def __str__(self) -> str:
+        return f"{self.number:>2} {self.name:<12} {self.result:<8} {self.code + ': ' if self.code else ''}{self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """The outcome. `str` gives a line for each step."""
 
     steps: tuple[Step, ...]
@@ -103,22 +94,15 @@ class Findings:
         return done >= _REQUIRED and not any(step.result == "failed" for step in self.steps)
 
     @property
-    def failed(self) -> Step | None:
-        """The first step that failed."""
-        return next((step for step in self.steps if step.result == "failed"), None)
-
-    @property
     def code(self) -> str:
         """The first finding, empty when the version is proven."""
-        return self.failed.code if self.failed is not None else ""
+        return next((step.code for step in self.steps if step.result == "failed"), "")
 
     def __str__(self) -> str:
-        lines = [f"{step.number:>2} {step.name:<12} {step.result:<8} {step.told}" for step in self.steps]
-        return "\n".join([*lines, "PROVEN" if self.ok else f"NOT PROVEN: {self.code}"])
+        return "\n".join([*map(str, self.steps), "PROVEN" if self.ok else f"NOT PROVEN: {self.code}"])
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What the reader wanted, None for what does not matter to them. `since` is in POSIX seconds."""
 
     type: str | None = None
@@ -154,13 +138,11 @@ class _Case:
     """One verification: what earlier steps have established, for the later ones."""
 
     def __init__(self, evidence: bytes, trust: bytes, asked: Asked) -> None:
-        self._raw = evidence
-        self._raw_trust = trust
-        self._asked = asked
+        self._raw, self._raw_trust, self._asked = evidence, trust, asked
         self._evidence: dict[str, Any] = {}
         self._trust = _Trust("", (), {}, 1)
         self._opening: dict[str, Any] = {}
-        self._signers: list[_LogKey] = []
+        self._signers: list[_Key] = []
         self._times: list[int] = []
 
     def steps(self) -> tuple[tuple[str, frozenset[int], Callable[[], str | None]], ...]:
@@ -176,10 +158,10 @@ class _Case:
             ("key", parsed | {6}, self._key),
             ("receipts", parsed, self._receipts),
             ("freshness", parsed | {8}, self._freshness),
-            ("consistency", parsed, _not_here),
-            ("current", parsed, _not_here),
+            ("consistency", parsed, lambda: None),
+            ("current", parsed, lambda: None),
             ("dependencies", parsed | {5}, self._dependencies),
-            ("time", parsed, _not_here),
+            ("time", parsed, lambda: None),
         )
 
     def _parse(self) -> str:
@@ -187,12 +169,10 @@ class _Case:
         evidence = _object(parse(self._raw, "the evidence"), _EVIDENCE_KEYS, "the evidence")
         if evidence.get("format") != EVIDENCE_FORMAT:
             raise EvidenceError("MALFORMED", f"the format is not {EVIDENCE_FORMAT}")
-        for key in ("opening", "salt"):
-            if evidence.get(key) is None:
-                raise EvidenceError("MISSING_OPENING", f"there is no {key}")
-        for key in ("commitment", "leafIndex", "inclusionProof"):
-            if evidence.get(key) is None:
-                raise EvidenceError("LEAF_MISSING", f"there is no {key}")
+        if evidence.get("opening") is None or evidence.get("salt") is None:
+            raise EvidenceError("MISSING_OPENING", "there is no opening with its salt")
+        if any(evidence.get(key) is None for key in ("commitment", "leafIndex", "inclusionProof")):
+            raise EvidenceError("LEAF_MISSING", "there is no leaf with its path")
         self._opening = _opened(_text(evidence, "opening"))
         self._evidence = evidence
         return "well formed"
@@ -209,8 +189,8 @@ class _Case:
         if label != (_text(evidence, "type"), _text(evidence, "id"), _natural(evidence, "version")):
             raise EvidenceError("BINDING_MISMATCH", "the evidence is labelled as another resource or version")
         _check_identity(evidence, opening)
-        wanted = (asked.type, asked.id, asked.version)
-        if any(want is not None and want != found for want, found in zip(wanted, label, strict=True)):
+        wanted = zip((asked.type, asked.id, asked.version), label, strict=True)
+        if any(want is not None and want != found for want, found in wanted):
             raise EvidenceError("BINDING_MISMATCH", "it is not the resource or version that was asked for")
         if asked.patient is not None and asked.patient not in _texts(opening, "patients"):
             raise EvidenceError("BINDING_MISMATCH", "it is not about the patient that was asked for")
@@ -234,10 +214,9 @@ class _Case:
         if note.origin != self._trust.channel:
             raise EvidenceError("CHECKPOINT_INVALID", "the checkpoint is of another channel")
         for name, key_id, signature in note.signatures:
-            for key in self._trust.log:
-                if (name, key_id) == (key.vkey.name, key.vkey.key_id):
-                    _check_signature(key.vkey, signature, note.text, "SIGNATURE_INVALID")
-                    self._signers.append(key)
+            for key in [key for key in self._trust.log if (name, key_id) == (key.name, key.key_id)]:
+                _check_signature(key, signature, note.text, "SIGNATURE_INVALID")
+                self._signers.append(key)
         if not self._signers:
             raise EvidenceError("SIGNATURE_INVALID", "no log key that is trusted has signed the checkpoint")
         return f"signed by {note.origin}"
@@ -250,44 +229,40 @@ class _Case:
 
     def _receipts(self) -> str:
         note = _note(_text(self._evidence, "checkpoint"))
-        log_keys = {key.vkey.public for key in self._trust.log}
         seen: set[str] = set()
         counted: dict[bytes, int] = {}
-        unchecked: list[str] = []
-        broken = ""
+        unchecked, broken = list[str](), list[str]()
         for item in _items(self._evidence, "receipts"):
             receipt = _object(item, _RECEIPT_KEYS, "a receipt")
             backend = _text(receipt, "backend")
             if backend in seen:
-                broken = broken or f"{backend}: given twice"
+                broken.append(f"{backend}: given twice")
             seen.add(backend)
             key = self._trust.backends.get(backend)
             if key is None:
-                unchecked.append(backend)
+                unchecked.append(f"{backend}: not checked")
                 continue
             try:
-                seconds = _cosigned(receipt, note, key)
-            except EvidenceError as refusal:
-                broken = broken or f"{backend}: {refusal.reason}"
-                continue
-            if key.public not in log_keys:
                 # Keys are counted, not lines and not names.
-                counted.setdefault(key.public, seconds)
+                counted.setdefault(key.public, _cosigned(receipt, note, key))
+            except EvidenceError as refusal:
+                broken.append(f"{backend}: {refusal.reason}")
+        for key in self._trust.log:
+            counted.pop(key.public, None)  # the log does not witness itself
         quorum = self._asked.quorum if self._asked.quorum is not None else self._trust.quorum
-        told = (f"; {broken}" if broken else "") + (f"; not checked: {', '.join(unchecked)}" if unchecked else "")
-        if len(counted) < quorum:
-            raise EvidenceError("QUORUM_NOT_MET", f"{len(counted)} of {quorum} needed{told}")
-        if broken:
-            raise EvidenceError("RECEIPT_INVALID", broken)
+        told = "; ".join(
+            [f"{len(counted)} of {quorum} needed", *broken, *(f"{name}: not checked" for name in unchecked)]
+        )
+        if broken or len(counted) < quorum:
+            raise EvidenceError("QUORUM_NOT_MET" if len(counted) < quorum else "RECEIPT_INVALID", told)
         self._times = sorted(counted.values(), reverse=True)[: max(quorum, 1)]
-        return f"{len(counted)} of {quorum} needed{told}"
+        return told
 
     def _freshness(self) -> str | None:
-        if self._asked.since is None:
-            return None
-        if not self._times or min(self._times) < self._asked.since:
+        since = self._asked.since
+        if since is not None and (not self._times or min(self._times) < since):
             raise EvidenceError("STALE_CHECKPOINT", "the checkpoint was cosigned before the time that was asked for")
-        return "recent enough"
+        return None if since is None else "recent enough"
 
     def _dependencies(self) -> str:
         size = _note(_text(self._evidence, "checkpoint")).size
@@ -297,11 +272,9 @@ class _Case:
             raise EvidenceError("MALFORMED", "there is a dependency that the opening does not name")
         if named is None:
             return "none named"
-        if not given:
+        if not given or _hash(given[0], "commitment") != named:
             raise EvidenceError("DEPENDENCY_MISSING", "the Provenance that the opening names is not there")
         item = given[0]
-        if _hash(item, "commitment") != named:
-            raise EvidenceError("DEPENDENCY_MISSING", "another Provenance than the one that the opening names")
         if _root(item, size) != _hash(self._evidence, "rootHash"):
             raise EvidenceError("INCLUSION_INVALID", "the path of the Provenance does not lead to the root")
         if _natural(item, "leafIndex") >= _natural(self._evidence, "leafIndex"):
@@ -325,49 +298,36 @@ class _Case:
         return "the Provenance is in the log, before it, and names it"
 
 
-def _not_here() -> None:
-    return None
-
-
 class _Key(NamedTuple):
     name: str
     public: bytes
     key_id: bytes
-
-
-class _LogKey(NamedTuple):
-    vkey: _Key
-    first: int
-    last: int | None
+    first: int = 0
+    last: int | None = None
 
 
 class _Trust(NamedTuple):
     channel: str
-    log: tuple[_LogKey, ...]
+    log: tuple[_Key, ...]
     backends: dict[str, _Key]
     quorum: int
 
 
 def _trust(raw: bytes) -> _Trust:
     try:
-        document = _object(
-            parse(raw, "the trust document"), frozenset({"format", "channel", "log", "backends", "quorum"}), "trust"
-        )
+        document = _object(parse(raw, "the trust document"), _TRUST_KEYS, "the trust document")
         if document.get("format") != TRUST_FORMAT:
             raise EvidenceError("TRUST_INVALID", f"the format is not {TRUST_FORMAT}")
         log = []
         for item in _items(document, "log"):
             entry = _object(item, frozenset({"vkey", "fromSize", "toSize"}), "a log key")
             last = _natural(entry, "toSize") if entry.get("toSize") is not None else None
-            log.append(_LogKey(_vkey(_text(entry, "vkey"), 0x01), _natural(entry, "fromSize"), last))
+            log.append(_vkey(_text(entry, "vkey"), 0x01)._replace(first=_natural(entry, "fromSize"), last=last))
         backends = document.get("backends")
         if not isinstance(backends, dict) or not all(isinstance(entry, dict) for entry in backends.values()):
             raise EvidenceError("TRUST_INVALID", "there are no backends")
-        keys = {
-            name: _vkey(_text(entry, "vkey"), 0x04)
-            for name, entry in backends.items()
-            if entry.get("type") == COSIGNATURE_TYPE
-        }
+        known = {name: entry for name, entry in backends.items() if entry.get("type") == COSIGNATURE_TYPE}
+        keys = {name: _vkey(_text(entry, "vkey"), 0x04) for name, entry in known.items()}
         quorum = _natural(document, "quorum") if "quorum" in document else 1
         return _Trust(_text(document, "channel"), tuple(log), keys, quorum)
     except EvidenceError as refusal:
@@ -396,13 +356,10 @@ def _note(note: str) -> _Note:
     """Read a checkpoint (https://c2sp.org/tlog-checkpoint); no signature is checked here."""
     head, gap, tail = note.rpartition("\n\n")
     lines = head.split("\n")
-    if not gap or not tail.endswith("\n") or any(char < " " and char != "\n" for char in note):
+    framed = gap and tail.endswith("\n") and not any(char < " " and char != "\n" for char in note)
+    if not framed or len(lines) < 3 or not lines[0] or _NATURAL.fullmatch(lines[1]) is None:
         raise EvidenceError("CHECKPOINT_INVALID", "the checkpoint is not a signed note")
-    if len(lines) < 3 or not lines[0] or _NATURAL.fullmatch(lines[1]) is None:
-        raise EvidenceError("CHECKPOINT_INVALID", "the note is not a checkpoint")
     root = _unbase64(lines[2], "CHECKPOINT_INVALID")
-    if len(root) != 32:
-        raise EvidenceError("CHECKPOINT_INVALID", "the checkpoint's root is not a hash")
     signatures = tuple(_signature(line, "CHECKPOINT_INVALID") for line in tail[:-1].split("\n"))
     return _Note((head + "\n").encode(), lines[0], int(lines[1]), root, signatures)
 
@@ -441,10 +398,8 @@ def _check_signature(key: _Key, signature: bytes, message: bytes, code: str) -> 
 def _opened(text: str) -> dict[str, Any]:
     """Read an opening; it has one form only, so that one commitment has one meaning."""
     opening = _object(parse(text.encode(), "the opening"), _OPENING_KEYS, "the opening")
-    if canonical(opening) != text.encode():
-        raise EvidenceError("MALFORMED", "the opening is not in canonical form")
-    if opening.get("kind") not in ("resource", "consent", "provenance"):
-        raise EvidenceError("MALFORMED", "the opening is of a kind that is not known here")
+    if canonical(opening) != text.encode() or opening.get("kind") not in ("resource", "consent", "provenance"):
+        raise EvidenceError("MALFORMED", "the opening is not in canonical form or of a kind that is not known here")
     return opening
 
 
@@ -453,24 +408,18 @@ def _check_content(holder: dict[str, Any], opening: dict[str, Any]) -> None:
         if "content" in holder or "versionHash" in opening:
             raise EvidenceError("CONTENT_MISMATCH", "a delete has no content")
         return
-    if "content" not in holder:
-        raise EvidenceError("CONTENT_MISMATCH", "there is no content")
     tree = _content(holder)
-    if _sha256(canonical(tree)) != _hash(opening, "versionHash"):
-        raise EvidenceError("CONTENT_MISMATCH", "the content is not what was committed to")
-    still = {key: value for key, value in tree.items() if key not in ("meta", "text")}
-    if _sha256(canonical(still)) != _hash(opening, "staticHash"):
-        raise EvidenceError("CONTENT_MISMATCH", "the content without meta and text is not what was committed to")
+    static = {key: value for key, value in tree.items() if key not in ("meta", "text")}
+    for key, part in (("versionHash", tree), ("staticHash", static)):
+        if _sha256(canonical(part)) != _hash(opening, key):
+            raise EvidenceError("CONTENT_MISMATCH", f"the content is not what was committed to ({key})")
 
 
 def _content(holder: dict[str, Any]) -> dict[str, Any]:
-    try:
-        tree = parse(_text(holder, "content").encode(), "the content")
-    except EvidenceError as refusal:
-        code = refusal.code if refusal.code == "DUPLICATE_KEY" else "CONTENT_MISMATCH"
-        raise EvidenceError(code, refusal.reason) from refusal
+    text = holder.get("content")
+    tree = parse(text.encode(), "the content", "CONTENT_MISMATCH") if isinstance(text, str) else None
     if not isinstance(tree, dict):
-        raise EvidenceError("CONTENT_MISMATCH", "the content is not an object")
+        raise EvidenceError("CONTENT_MISMATCH", "there is no content, or it is not an object")
     return tree
 
 
@@ -486,10 +435,9 @@ def _check_identity(holder: dict[str, Any], opening: dict[str, Any]) -> None:
     tree = _content(holder)
     meta = tree.get("meta")
     told = meta.get("versionId") if isinstance(meta, dict) else None
-    if (tree.get("resourceType"), tree.get("id")) != (opening["type"], opening["id"]):
-        raise EvidenceError("BINDING_MISMATCH", "the content is another resource than the opening says")
-    if told is not None and told != str(_natural(opening, "version")):
-        raise EvidenceError("BINDING_MISMATCH", "the content is another version than the opening says")
+    wanted = (opening["type"], opening["id"], str(_natural(opening, "version")))
+    if (tree.get("resourceType"), tree.get("id"), told or wanted[2]) != wanted:
+        raise EvidenceError("BINDING_MISMATCH", "the content is another resource or version than the opening says")
 
 
 def _check_commitment(holder: dict[str, Any], opening: str) -> None:
@@ -521,20 +469,17 @@ def _root(holder: dict[str, Any], size: int) -> bytes:
     return value
 
 
-class _Number:
+class _Number(NamedTuple):
     """A JSON number as it was written: 1.00 is not 1."""
 
-    __slots__ = ("lexeme",)
-
-    def __init__(self, lexeme: str) -> None:
-        self.lexeme = lexeme
+    lexeme: str
 
 
-def parse(raw: bytes, what: str) -> Any:
-    """Parse JSON strictly, numbers as lexemes. Raises EvidenceError (DUPLICATE_KEY, MALFORMED)."""
-    if len(raw) > _LARGEST:
-        raise EvidenceError("MALFORMED", f"{what} is too large")
+def parse(raw: bytes, what: str, code: str = "MALFORMED") -> Any:
+    """Parse JSON strictly, numbers as lexemes. Raises EvidenceError (DUPLICATE_KEY, or the code given)."""
     try:
+        if len(raw) > _LARGEST:
+            raise ValueError
         tree = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=_unique,
@@ -544,7 +489,7 @@ def parse(raw: bytes, what: str) -> Any:
         )
         canonical(tree)
     except (UnicodeError, ValueError, RecursionError) as error:
-        raise EvidenceError("MALFORMED", f"{what} is not JSON in UTF-8") from error
+        raise EvidenceError(code, f"{what} is not JSON in UTF-8, or too large") from error
     return tree
 
 
@@ -569,7 +514,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(_text: str) -> Any:
-    raise EvidenceError("MALFORMED", "NaN and Infinity are not JSON")
+    raise ValueError  # NaN and Infinity are not JSON
 
 
 def _object(value: Any, known: frozenset[str], what: str) -> dict[str, Any]:
@@ -607,19 +552,18 @@ def _items(holder: dict[str, Any], key: str) -> list[Any]:
 
 
 def _texts(holder: dict[str, Any], key: str) -> list[str]:
-    value = _items(holder, key)
-    if not all(isinstance(item, str) for item in value):
+    if not all(isinstance(item, str) for item in _items(holder, key)):
         raise EvidenceError("MALFORMED", f"{key} is not a list of strings")
-    return value
+    return _items(holder, key)
 
 
 def _unbase64(text: str, code: str) -> bytes:
     try:
         raw = base64.b64decode(text.encode("ascii"), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise EvidenceError(code, "a field is not base64") from error
-    if base64.b64encode(raw).decode() != text:
-        raise EvidenceError(code, "a field is not in the one base64 form of its bytes")
+        if base64.b64encode(raw).decode() != text:
+            raise ValueError
+    except ValueError as error:
+        raise EvidenceError(code, "a field is not base64 in the one form that its bytes have") from error
     return raw
 
 
@@ -632,10 +576,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Verify the evidence of one version, offline.")
     parser.add_argument("evidence", type=Path)
     parser.add_argument("trust", type=Path)
-    parser.add_argument("--type")
-    parser.add_argument("--id")
-    parser.add_argument("--version", type=int)
-    parser.add_argument("--patient", help="the id of a patient that it must be about")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    for name in ("type", "id", "patient"):
+        parser.add_argument(f"--{name}", help=f"the {name} that it must be of")
+    parser.add_argument("--version", type=int, help="the version number that it must be of")
     parser.add_argument("--quorum", type=int, help="receipts needed, instead of what the trust document says")
     parser.add_argument("--since", type=int, help="POSIX seconds that the cosignatures must not be older than")
     given = parser.parse_args(arguments)
@@ -643,9 +587,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         evidence, trust = given.evidence.read_bytes(), given.trust.read_bytes()
     except OSError as error:
         parser.error(f"a file cannot be read: {error.strerror}")
-    asked = Asked(given.type, given.id, given.version, given.patient, given.quorum, given.since)
-    findings = verify(evidence, trust, asked)
-    sys.stdout.write(f"{findings}\n")
+    findings = verify(evidence, trust, Asked(*(getattr(given, name) for name in Asked._fields)))
+    told = {"proven": findings.ok, "code": findings.code, "steps": [step._asdict() for step in findings.steps]}
+    sys.stdout.write(f"{json.dumps(told) if given.json else findings}\n")
     return 0 if findings.ok else 1
 
 

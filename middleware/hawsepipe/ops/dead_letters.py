@@ -13,9 +13,8 @@ from aiohttp import web
 
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.errors import Forbidden, HawsepipeError, InvalidRequest, Unauthorized
-from hawsepipe.intake.dead_letters import DeadLetters
+from hawsepipe.intake.dead_letters import SCOPE, DeadLetters
 
-SCOPE = "hawsepipe/operate"
 _PAGE = 1000
 _log = structlog.get_logger("hawsepipe.ops")
 

@@ -16,12 +16,38 @@ from typing import Any, TextIO
 import structlog
 
 ALLOWED = frozenset(
-    {
-        "address", "backend", "bytes", "cause", "channel", "code", "connections", "error", "event", "feed", "interaction",
-        "kind", "level", "location", "logger", "method", "milliseconds", "name", "plugin", "reason", "request", "root",
-        "sequence", "size", "state", "status", "timestamp", "trace", "version",
-    }
-)  # fmt: skip
+    [
+        "address",
+        "backend",
+        "bytes",
+        "cause",
+        "channel",
+        "code",
+        "connections",
+        "error",
+        "event",
+        "feed",
+        "interaction",
+        "kind",
+        "level",
+        "location",
+        "logger",
+        "method",
+        "milliseconds",
+        "name",
+        "plugin",
+        "reason",
+        "request",
+        "root",
+        "sequence",
+        "size",
+        "state",
+        "status",
+        "timestamp",
+        "trace",
+        "version",
+    ]
+)
 """Keys that a log line may have: names from the configuration, numbers, codes and digests."""
 
 _LONGEST = 200

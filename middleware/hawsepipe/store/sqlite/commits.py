@@ -24,17 +24,21 @@ _NO_FACETS = Facets()
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """The writing half of the store for resources; `sealer` and the others are what it was opened with."""
+    """The writing half of the store for resources; `sealer` and the others are what it was opened with.
+
+    `base_url` is our own address: references to patients below it count as ours.
+    """
 
     sealer: Sealer
     labeller: Labeller
     extractor: Extractor
     validator: Validator
+    base_url: str = ""
 
     def commit(self, pen: Pen, transaction: Transaction) -> tuple[Version, ...]:
         """Commit a transaction inside the open one; see `Store.commit`."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
-        drafting = Drafting(pen.connection, instant(micros), self.labeller, self.validator)
+        drafting = Drafting(pen.connection, instant(micros), self.labeller, self.validator, self.base_url)
         steps = [drafting.change(change) for change in transaction.changes]
         planned = list(drafting.planned)
         if not planned:

@@ -101,13 +101,14 @@ class Drafting:
     """One transaction being drafted at one instant."""
 
     def __init__(
-        self, connection: apsw.Connection, instant: datetime, labeller: Labeller, validator: Validator
+        self, connection: apsw.Connection, instant: datetime, labeller: Labeller, validator: Validator, base_url: str
     ) -> None:
         self._connection = connection
         self._instant = instant
         self._text = instant_text(instant)
         self._labeller = labeller
         self._validator = validator
+        self._base_url = base_url
         self._standings: dict[tuple[str, str], Standing] = {}
         self.planned: list[Planned] = []
 
@@ -163,7 +164,7 @@ class Drafting:
         issues = tuple(issue for issue in self._validator.check(resource) if issue.severity in _REFUSED)
         if issues:
             raise InvalidResource(issues)
-        about = patients_of(resource) if patients is None else patients
+        about = patients_of(resource, self._base_url) if patients is None else patients
         return self._plan(type_, id_, standing, resource, operation, about)
 
     def _stamped(self, type_: str, id_: str, version: int, content: Resource) -> Resource:

@@ -27,10 +27,11 @@ _EMPTY: Final = Page((), None, None)
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The FROM of a search, with `r` in it, and the column whose order is that of the keys."""
+    """The FROM of a search, with `r` in it, the column whose order is that of the keys, and whether another table comes before `r`."""
 
     tables: str
     key: str
+    driven: bool
     distinct: bool = False
 
 
@@ -45,7 +46,8 @@ def search(connection: apsw.Connection, query: Query, visibility: Visibility, no
         return Page((), None, 0) if counting else _EMPTY
     source = _source(connection, query, predicates, bindings)
     conditions = [
-        f"+r.type = {bindings.symbol(query.type)}",
+        # Where another table drives, the plus keeps SQLite from starting at an index on type.
+        f"{'+' if source.driven else ''}r.type = {bindings.symbol(query.type)}",
         "r.deleted = 0",
         *(f"({entry.condition})" for entry in predicates),
         *([seen] if isinstance(seen, str) else []),
@@ -72,17 +74,17 @@ def _source(connection: apsw.Connection, query: Query, predicates: list[Predicat
         # UNION makes each key come once.
         union = " UNION ".join(usable[fewest[1]].drivers)
         return _Source(
-            f"(SELECT DISTINCT resource FROM ({union})) d CROSS JOIN resource r ON r.key = d.resource", "r.key"
+            f"(SELECT DISTINCT resource FROM ({union})) d CROSS JOIN resource r ON r.key = d.resource", "r.key", True
         )
     if ordered:
         return _streamed(ordered[0])
     if query.sort and query.sort[0].parameter == "_lastUpdated":
-        return _Source("resource r INDEXED BY resource_updated", "r.key")
-    return _Source("resource r INDEXED BY resource_present", "r.key")
+        return _Source("resource r INDEXED BY resource_updated", "r.key", False)
+    return _Source("resource r INDEXED BY resource_present", "r.key", False)
 
 
 def _streamed(entry: Predicate) -> _Source:
-    return _Source(f"({entry.drivers[0]}) d CROSS JOIN resource r ON r.key = d.resource", "d.resource", True)
+    return _Source(f"({entry.drivers[0]}) d CROSS JOIN resource r ON r.key = d.resource", "d.resource", True, True)
 
 
 def _count(connection: apsw.Connection, entry: Predicate, bindings: Bindings) -> int:

@@ -80,4 +80,9 @@ def beyond(compiled: Sequence[Key], cursor: Cursor, bindings: Bindings) -> str:
             cases.append(joined("AND", [*equal, later]))
         equal.append(f"{key.name} IS {bound}")
     cases.append(joined("AND", [*equal, f"key > {bindings.bind(cursor.key)}"]))
-    return joined("OR", cases)
+    found = joined("OR", cases)
+    if compiled and not compiled[0].optional:
+        # Follows from the rest; it bounds the range of an index on the first key.
+        first = f"{compiled[0].name} {'<=' if compiled[0].descending else '>='} {bindings.bind(cursor.values[0])}"
+        return joined("AND", [first, found])
+    return found

@@ -66,7 +66,7 @@ def current_by_key(connection: apsw.Connection, type_: str, key: int) -> Version
 
 def present(connection: apsw.Connection, type_: str) -> tuple[Version, ...]:
     """Return the current version of every resource of a type that is not deleted."""
-    keys = connection.execute(
+    keys: list[tuple[Any, ...]] = connection.execute(
         "SELECT key FROM resource WHERE type = (SELECT key FROM symbol WHERE text = ?) AND deleted = 0 ORDER BY key",
         (type_,),
     ).fetchall()

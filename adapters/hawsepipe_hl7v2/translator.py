@@ -1,0 +1,165 @@
+"""The translator kind `hl7v2`: one v2 message to changes of R4 resources, purely.
+
+Same bytes and same settings give the same result: ids come from business identifiers; there is no clock, and no I/O
+after opening.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, tzinfo
+from hashlib import sha256
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hawsepipe import (
+    ConfigError,
+    HawsepipeError,
+    Kind,
+    MessageError,
+    Opening,
+    RawMessage,
+    Severity,
+    Trail,
+    Translation,
+    Translator,
+)
+from hawsepipe_hl7v2.bench import Bench, Event, Site
+from hawsepipe_hl7v2.message import Message, parse
+from hawsepipe_hl7v2.mllp import MEDIA_TYPE
+from hawsepipe_hl7v2.naming import Naming
+from hawsepipe_hl7v2.plan import Compiler, complete, run
+from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
+from hawsepipe_hl7v2.structure import Structure
+from hawsepipe_hl7v2.times import instant
+from hawsepipe_schemas import load, names
+
+FOLDER = "hl7v2/"
+_NOT_SEGMENTS = frozenset({"codes", "datatypes", "events", "structures"})
+
+
+def tables() -> dict[str, Any]:
+    """Return the mapping tables by name (`PID`, `codes`, …)."""
+    prefix, suffix = FOLDER, ".json"
+    found = [name for name in names() if name.startswith(prefix) and not name.endswith(".schema.json")]
+    return {name[len(prefix) : -len(suffix)]: load(name) for name in found}
+
+
+class Hl7v2Translator:
+    """The compiled tables with one set of settings. Raises ConfigError when a setting or a table is wrong."""
+
+    def __init__(self, settings: Mapping[str, Any], mapping: Mapping[str, Any] | None = None) -> None:
+        settings = filled(TRANSLATOR_SCHEMA, settings)
+        mapping = tables() if mapping is None else mapping
+        codes = mapping["codes"]
+        compiler = Compiler(mapping["datatypes"]["types"], codes["tables"])
+        self._plans = {name: compiler.segment(table) for name, table in mapping.items() if name not in _NOT_SEGMENTS}
+        self._site = Site(
+            naming=Naming(settings["systems"], codes["coding_systems"]),
+            zone=_zone(settings.get("timezone")),
+            patient_identity=tuple(settings["patient_identity"]),
+            codes=codes["tables"],
+            converts=compiler.fills,
+        )
+        self._structures = {name: Structure.of(table) for name, table in mapping["structures"]["structures"].items()}
+        self._events: Mapping[str, Mapping[str, Any]] = mapping["events"]["events"]
+        self._charset: str = settings["charset"]
+        self._digest = sha256(
+            json.dumps([mapping, settings], sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        ).digest()
+
+    @property
+    def media_types(self) -> frozenset[str]:
+        """`application/hl7-v2`."""
+        return frozenset({MEDIA_TYPE})
+
+    @property
+    def rules_digest(self) -> bytes:
+        """SHA-256 over the mapping tables and the settings."""
+        return self._digest
+
+    def translate(self, message: RawMessage) -> Translation:
+        """Translate one message. Raises MessageError, and nothing else."""
+        try:
+            return self._translate(parse(message.body, self._charset), message.feed)
+        except HawsepipeError:
+            raise
+        except Exception as error:
+            # A fault of ours must stay with this message: the host sets it aside and goes on.
+            raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
+
+    def _translate(self, message: Message, feed: str) -> Translation:
+        bench = Bench(message, self._site, self._event(message))
+        if not bench.event.mapped:
+            bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
+        if message.joined:
+            bench.warn("structure", "", "lines that are no segments were taken as part of the segment before them")
+        structure = self._structures.get(message.type, self._structures["ADT"])
+        placed, late = structure.place(message, bench.group)
+        for segment in late:
+            bench.warn("structure", segment.label, "the segment is out of order")
+        for one in placed:
+            run(self._plans.get(one.segment.name), one, bench)
+        complete(bench)
+        if not bench.drafts:
+            raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
+        trail: list[Trail] = []
+        for draft in bench.drafts.values():
+            trail += draft.trails()
+        return Translation(
+            changes=tuple(draft.change() for draft in bench.drafts.values()),
+            issues=tuple(sorted(bench.issues, key=lambda issue: _RANK[issue.severity])),
+            trail=tuple(trail),
+            label=_label(message),
+            event_time=_event_time(message, bench.zone),
+        )
+
+    def _event(self, message: Message) -> Event:
+        entry = self._events.get(message.type, {})
+        told = entry.get("triggers", {}).get(message.event)
+        return Event(
+            message.type,
+            message.event,
+            mapped=told is not None,
+            snapshot=bool(entry.get("snapshot", False)),
+            encounter=(told or {}).get("encounter"),
+            settled=bool((told or {}).get("settled", False)),
+        )
+
+
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def _label(message: Message) -> str:
+    header = message.segments[0]
+    return f"{message.type}^{message.event} {header.text(10)} from {header.text(3)}|{header.text(4)}"
+
+
+def _event_time(message: Message, zone: tzinfo | None) -> datetime | None:
+    """EVN-6 (when it happened), else EVN-2 (when it was recorded), else MSH-7."""
+    trigger = message.first("EVN")
+    candidates = [trigger.text(6), trigger.text(2)] if trigger is not None else []
+    for text in (*candidates, message.segments[0].text(7)):
+        if text and (moment := instant(text, zone)) is not None:
+            return moment
+    return None
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError("timezone", "no such IANA time zone") from error
+
+
+@asynccontextmanager
+async def open_translator(opening: Opening) -> AsyncIterator[Translator]:
+    """Compile the tables with the settings of one translator."""
+    yield Hl7v2Translator(opening.settings)
+
+
+KIND: Kind[Translator] = Kind("hl7v2", TRANSLATOR_SCHEMA, open_translator)

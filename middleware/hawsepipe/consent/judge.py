@@ -1,0 +1,211 @@
+"""Decisions about what the store holds: the consents, directories and formulas of the present, kept as long as they
+are true.
+
+What is kept carries the consent epoch that it was made from, and formulas the instants between which they hold;
+nothing relies on a time to live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from hawsepipe.consent.consents import Consents, gathered, slot
+from hawsepipe.consent.decide import decide
+from hawsepipe.consent.directives import Directive, directive
+from hawsepipe.consent.directory import Registry
+from hawsepipe.consent.formula import visibility
+from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.request import Request, request
+from hawsepipe.fhir import codec, references
+from hawsepipe.fhir.dates import microseconds
+from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query
+from hawsepipe.model import Decision, Principal, Resource, Version
+from hawsepipe.store.contract import Store
+from hawsepipe.store.visibility import Constant, Subject, Visibility
+
+ABSENT: Final = Decision(False, ("absent",))
+"""The decision about what was never there."""
+
+_EVERYTHING: Final = Visibility(Constant(True), (), Constant(True))
+_LINKED: Final = Query(
+    "Patient", (Clause("link", Kind.REFERENCE, Modifier.MISSING, (MissingValue(False),)),), count=1000
+)
+_KEPT_FORMULAS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """A visibility and what it was made from;
+
+    it holds while the epoch and the links are the same, within one slot of the boundaries.
+    """
+
+    epoch: int
+    links: frozenset[tuple[str, frozenset[str]]]
+    boundaries: tuple[int, ...]
+    slot: int
+    visibility: Visibility
+
+
+class Judge:
+    """Decides for one store. `labels` must be what the store labels with."""
+
+    def __init__(self, store: Store, settings: PolicySettings, labels: Labels) -> None:
+        self._store = store
+        self._settings = settings
+        self._labels = labels
+        self._registry = Registry(store, settings.base_url)
+        self._loading = asyncio.Lock()
+        self._epoch = -1
+        self._directives: tuple[Directive, ...] = ()
+        self._read: dict[str, tuple[int, Directive | None]] = {}
+        self._gathered: tuple[dict[str, frozenset[str]], Consents] | None = None
+        self._folded: OrderedDict[tuple[Principal, str], _Folded] = OrderedDict()
+
+    async def sit(self, principal: Principal, interaction: str, now: datetime) -> Sitting:
+        """Return what decides about any number of versions for one request."""
+        consents = await self._consents(await self._links())
+        return Sitting(self, principal, interaction, now, consents)
+
+    async def visibility(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
+        """Return what a principal may see now, for a search."""
+        links = await self._links()
+        linked = frozenset(links.items())
+        consents = await self._consents(links)
+        epoch = self._epoch
+        key = (replace(principal, token_id=""), interaction)
+        kept = self._folded.get(key)
+        instant = microseconds(now)
+        if (
+            kept is not None
+            and (kept.epoch, kept.links) == (epoch, linked)
+            and slot(kept.boundaries, instant) == kept.slot
+        ):
+            self._folded.move_to_end(key)
+            return kept.visibility
+        asked = await self.request(principal, interaction, now, self._directives)
+        found = visibility(asked, consents, self._settings)
+        if not any(one.related() for one in self._directives):  # what those depend on has no epoch
+            boundaries = set(asked.circle.directory.boundaries())
+            for one in self._directives:
+                boundaries |= set(one.boundaries())
+            ordered = tuple(sorted(boundaries))
+            self._folded[key] = _Folded(epoch, linked, ordered, slot(ordered, instant), found)
+            while len(self._folded) > _KEPT_FORMULAS:
+                self._folded.popitem(last=False)
+        return found
+
+    def subject(self, version: Version, resource: Resource) -> Subject:
+        """Return a version as decisions see it."""
+        return Subject(
+            type=version.type,
+            id=version.id,
+            patients=version.patients,
+            first_recorded=microseconds(version.first_recorded),
+            last_updated=microseconds(version.last_updated),
+            facets=self._labels.facets(resource),
+        )
+
+    async def request(
+        self, principal: Principal, interaction: str, now: datetime, directives: Iterable[Directive]
+    ) -> Request:
+        """Return the circumstances of an access, with everything resolved that the consents mention."""
+        actors = {principal.subject, *principal.actors}
+        related: set[str] = set()
+        for one in directives:
+            actors |= one.mentions()
+            related |= one.related()
+        return request(principal, interaction, now, await self._registry.directory(self._epoch, actors, related))
+
+    async def _consents(self, links: dict[str, frozenset[str]]) -> Consents:
+        """Return everybody's consents, read anew if the epoch has moved."""
+        async with self._loading:
+            # The epoch first: consents that come in between are read again the next time.
+            epoch = await self._store.consent_epoch()
+            if epoch != self._epoch:
+                read: dict[str, tuple[int, Directive | None]] = {}
+                for version in await self._store.consents():
+                    kept = self._read.get(version.id)
+                    if kept is None or kept[0] != version.version:
+                        kept = (version.version, self._directive(version))
+                    read[version.id] = kept
+                self._read = read
+                self._directives = tuple(one for _, one in read.values() if one is not None)
+                self._gathered = None
+                self._epoch = epoch
+            if self._gathered is None or self._gathered[0] != links:
+                self._gathered = (links, gathered(self._directives, links))
+            return self._gathered[1]
+
+    def _directive(self, version: Version) -> Directive | None:
+        if version.content is None:
+            return None
+        consent = codec.decode(version.content)
+        return directive(consent, reference=version.versioned_reference, base_url=self._settings.base_url)
+
+    async def _links(self) -> dict[str, frozenset[str]]:
+        """Return, for each patient that Patient.link says was merged, the others (replaces, replaced-by)."""
+        found: dict[str, frozenset[str]] = {}
+        query: Query | None = _LINKED
+        while query is not None:
+            page = await self._store.search(query, _EVERYTHING)
+            for version in page.versions:
+                if version.content is not None:
+                    others = _merged(codec.decode(version.content), self._settings.base_url)
+                    if others:
+                        found[version.id] = others
+            query = None if page.next is None else replace(query, cursor=page.next)
+        return found
+
+    async def content(self, version: Version) -> Resource | None:
+        """Return a version's content, for a tombstone the content that it ended."""
+        content, number = version.content, version.version
+        while content is None and number > 1:
+            number -= 1
+            before = await self._store.vread(version.type, version.id, number)
+            content = None if before is None else before.content
+        return None if content is None else codec.decode(content)
+
+    @property
+    def settings(self) -> PolicySettings:
+        """The settings that it decides by."""
+        return self._settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One request with the consents of its moment."""
+
+    judge: Judge
+    principal: Principal
+    interaction: str
+    now: datetime
+    consents: Consents
+
+    async def decide(self, version: Version | None) -> Decision:
+        """Decide about one version, a tombstone by the content that it ended. `None` is denied like anything hidden."""
+        resource = None if version is None else await self.judge.content(version)
+        if version is None or resource is None:
+            return ABSENT
+        about = [one for patient in version.patients for one in self.consents.of(patient)]
+        asked = await self.judge.request(self.principal, self.interaction, self.now, about)
+        return decide(asked, self.judge.subject(version, resource), self.consents, self.judge.settings)
+
+
+def _merged(patient: Resource, base_url: str) -> frozenset[str]:
+    links = patient.get("link")
+    found = set()
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, dict) and link.get("type") in {"replaces", "replaced-by"}:
+            other = link.get("other")
+            literal = other.get("reference") if isinstance(other, dict) else None
+            target = references.parse(literal, base_url) if isinstance(literal, str) else None
+            if target is not None and target.type == "Patient" and target.id is not None:
+                found.add(target.id)
+    return frozenset(found)

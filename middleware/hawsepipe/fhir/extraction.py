@@ -1,0 +1,119 @@
+"""What a resource can be found by: search parameters compiled to a plan for each type.
+
+And the rows that the plan makes.
+
+https://hl7.org/fhir/R4/search.html. A plan sorts the paths of all parameters by their first key, so that a resource is
+asked once for each key that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hawsepipe.fhir import rows as make
+from hawsepipe.fhir.definitions import Definitions, SearchParameter
+from hawsepipe.fhir.expression import OutsideSubset, Path, Step, compile_expression, leaves
+from hawsepipe.fhir.index import Row, TokenRow
+from hawsepipe.fhir.query import Kind
+from hawsepipe.fhir.rows import SPECIAL_VALUES, fold
+from hawsepipe.model import Resource
+
+__all__ = ["Extractor", "fold"]
+
+Emit = Callable[[Any, list[Row]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One path of one parameter below its first key: where to go on, and what to make of the leaves."""
+
+    steps: tuple[Step, ...]
+    emit: Emit
+    exists: str | None  # the parameter's code when it asks for existence
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    entries: dict[str, tuple[_Entry, ...]]
+    supported: tuple[SearchParameter, ...]
+    existing: tuple[str, ...]
+
+
+class Extractor:
+    """Makes index rows. Plans are compiled when a type is first met; one extractor serves any number of threads."""
+
+    def __init__(self, definitions: Definitions, base_url: str) -> None:
+        self._definitions = definitions
+        self._base = base_url.rstrip("/")
+        self._plans: dict[str, _Plan] = {}
+
+    def rows(self, resource: Resource) -> list[Row]:
+        """Return the rows of a valid resource, each once. Values that are not of their type make no row."""
+        plan = self._plan(resource["resourceType"])
+        found: list[Row] = []
+        existing: set[str] = set()
+        for key in resource:
+            for entry in plan.entries.get(key, ()):
+                reached = leaves(entry.steps, resource)
+                if entry.exists is not None:
+                    if any(leaf is not False for leaf in reached):
+                        existing.add(entry.exists)
+                    continue
+                for leaf in reached:
+                    entry.emit(leaf, found)
+        for code in plan.existing:
+            found.append(TokenRow(code, SPECIAL_VALUES, "true" if code in existing else "false"))
+        return list(dict.fromkeys(found))
+
+    def supported(self, type: str) -> tuple[SearchParameter, ...]:  # noqa: A002  FHIR's own name
+        """Return the search parameters of a type that rows are made for, by code."""
+        return self._plan(type).supported
+
+    def _plan(self, kind: str) -> _Plan:
+        plan = self._plans.get(kind)
+        if plan is None:
+            plan = self._plans[kind] = self._compile(kind)
+        return plan
+
+    def _compile(self, kind: str) -> _Plan:
+        entries: dict[str, list[_Entry]] = {}
+        supported: list[SearchParameter] = []
+        existing: list[str] = []
+        for code, parameter in sorted(self._definitions.search_parameters(kind).items()):
+            found = [
+                (path, emit)
+                for path in self._paths(kind, parameter)
+                if (emit := self._emitter(parameter, path)) is not None
+            ]
+            if not found:
+                continue
+            supported.append(parameter)
+            if any(path.exists for path, _ in found):
+                existing.append(code)
+            for path, emit in found:
+                entry = _Entry(path.steps, emit, code if path.exists else None)
+                entries.setdefault(path.steps[0].key, []).append(entry)
+        return _Plan({key: tuple(value) for key, value in entries.items()}, tuple(supported), tuple(existing))
+
+    def _paths(self, kind: str, parameter: SearchParameter) -> tuple[Path, ...]:
+        if not parameter.expression:
+            return ()
+        try:
+            return tuple(it for it in compile_expression(self._definitions, kind, parameter.expression) if it.steps)
+        except OutsideSubset:
+            return ()
+
+    def _emitter(self, parameter: SearchParameter, path: Path) -> Emit | None:
+        code = parameter.code
+        if parameter.kind is Kind.TOKEN:
+            if path.exists:
+                return partial(make.token, code)
+            systems = self._definitions.value_sets.get(path.value_set or "", {}) if path.type == "code" else {}
+            implied = {value: system for system, values in systems.items() for value in values}
+            return make.token_maker(code, path.type, implied)
+        if parameter.kind is Kind.REFERENCE:
+            return make.reference_maker(code, path.type, path.target, self._base)
+        return make.maker(parameter.kind, code, path.type)

@@ -1,0 +1,76 @@
+"""The keys of a data directory, and tokens signed with them."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hawsepipe.auth.issuer import Issuer, make_key
+from hawsepipe.config import Config
+from hawsepipe.intake.dead_letters import SCOPE
+from hawsepipe.ledger.keys import signing_key
+
+
+def make_keys(config: Config) -> None:
+    """Make the keys that do not exist yet, each in a file of its own that only its owner can read."""
+    folder = config.data / "keys"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    signing_key(folder / "log.key")
+    if not (folder / "issuer.key").exists():
+        make_key(folder / "issuer.key", secrets.token_bytes)
+    cursor_key(folder / "cursor.key")
+
+
+def cursor_key(path: Path) -> bytes:
+    """Return the 32 bytes that authenticate paging links, made at the first call."""
+    with contextlib.suppress(FileExistsError):
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def issuer(config: Config) -> Issuer:
+    """Return the embedded issuer. Raises ConfigError when its key is missing or open to others."""
+    return Issuer.read(config.data / "keys" / "issuer.key", f"{origin(config)}/auth", config.base_url)
+
+
+def origin(config: Config) -> str:
+    """`https://host:port` of the API as clients see it."""
+    parts = urlsplit(config.base_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def issued_token(
+    config: Config,
+    *,
+    subject: str,
+    scope: str,
+    purpose: str | None,
+    roles: Sequence[str],
+    patient: str | None,
+    now: datetime,
+) -> str:
+    """Return an access token signed with the issuer key of the data directory; it holds for five minutes."""
+    return issuer(config).issue(
+        subject=subject,
+        client="hawsepipe-cli",
+        scopes=scope.split(),
+        token_id=str(uuid.uuid4()),
+        now=now,
+        roles=roles,
+        purpose=purpose,
+        patient=patient,
+        tenant=config.tenant,
+    )
+
+
+def operator_token(config: Config, now: datetime) -> str:
+    """Return a token for the operations routes."""
+    return issued_token(
+        config, subject="Device/hawsepipe-cli", scope=SCOPE, purpose=None, roles=(), patient=None, now=now
+    )

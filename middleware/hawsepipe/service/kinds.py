@@ -1,0 +1,83 @@
+"""From names in the configuration to kinds that loaded plugins offer, with their settings checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hawsepipe import config as configuration
+from hawsepipe import plugins as loader
+from hawsepipe.clock import Clock
+from hawsepipe.config import Config, Instance
+from hawsepipe.errors import ConfigError, PluginError
+from hawsepipe.hooks import Kind, Opening
+from hawsepipe.meters import Meters
+from hawsepipe.model import RawMessage, Translation
+from hawsepipe.plugins import Plugins
+
+T = TypeVar("T")
+
+
+def check(path: Path) -> tuple[ConfigError, ...]:
+    """Return everything that is wrong with a configuration file, its plugins and their settings. Nothing is opened."""
+    found = configuration.check(path)
+    if found:
+        return found
+    config = configuration.read(path)
+    try:
+        loaded = loader.load(config.plugins)
+    except PluginError as error:
+        return (ConfigError("plugins.load", str(error)),)
+    return tuple(_setting_problems(config, loaded))
+
+
+def _setting_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
+    families: tuple[tuple[Sequence[Instance], Mapping[str, Kind[Any]]], ...] = (
+        (config.translators, loaded.translators),
+        (config.feeds, loaded.feeds),
+        (config.ledgers, loaded.ledgers),
+    )
+    for instances, kinds in families:
+        for instance in instances:
+            kind = kinds.get(instance.kind)
+            if kind is None:
+                known = ", ".join(sorted(kinds)) or "none"
+                yield ConfigError(f"{instance.key}.kind", f"no loaded plugin offers {instance.kind} (known: {known})")
+            else:
+                yield from configuration.violations(instance.settings, kind.config_schema, f"{instance.key}.settings")
+
+
+def selected(
+    config: Config, kinds: Mapping[str, Kind[T]], instance: Instance, room: str, clock: Clock, meters: Meters
+) -> tuple[Kind[T], Opening]:
+    """Return a kind and what to open it with; its directory below `room` is made. Raises ConfigError naming the key."""
+    kind = kinds.get(instance.kind)
+    if kind is None:
+        known = ", ".join(sorted(kinds)) or "none"
+        raise ConfigError(f"{instance.key}.kind", f"no loaded plugin offers {instance.kind} (known: {known})")
+    for problem in configuration.violations(instance.settings, kind.config_schema, f"{instance.key}.settings"):
+        raise problem
+    directory = config.data / room / instance.name
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = configuration.filled(instance.settings, kind.config_schema)
+    return kind, Opening(instance.name, settings, directory, clock, meters)
+
+
+async def translated(message: RawMessage, name: str, config: Config | None, clock: Clock) -> Translation:
+    """Translate one message with a translator of the configuration, without one with the bundled kind of that name."""
+    if config is None:
+        loaded = loader.load(["hl7v2"])
+        kind = loaded.translators.get(name)
+        if kind is None:
+            raise ConfigError("translator", f"there is no translator {name} without a configuration")
+        settings = configuration.filled({}, kind.config_schema)
+        opening = Opening(name, settings, Path(), clock, Meters())
+    else:
+        loaded = loader.load(config.plugins)
+        instance = next((entry for entry in config.translators if entry.name == name), None)
+        if instance is None:
+            raise ConfigError("translators", f"no translator has the name {name}")
+        kind, opening = selected(config, loaded.translators, instance, "translators", clock, Meters())
+    async with kind.open(opening) as translator:
+        return translator.translate(message)

@@ -1,0 +1,208 @@
+"""A running service: everything open, in one AsyncExitStack.
+
+What is opened first is closed last: store, ledgers, translators, the anchorer and the pipeline, the API, and the feeds
+at the very end, so that nothing is acknowledged before it can be kept, and closing stops the feeds first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from hawsepipe import plugins as loader
+from hawsepipe.api import server as api_server
+from hawsepipe.api.application import Application
+from hawsepipe.auth import clients as registered
+from hawsepipe.auth import endpoint
+from hawsepipe.auth.authorization import AuthorizationServer, smart_configuration
+from hawsepipe.auth.replays import Replays
+from hawsepipe.auth.tokens import TokenVerifier
+from hawsepipe.clock import Clock
+from hawsepipe.config import Config
+from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.view import Gate
+from hawsepipe.errors import ConfigError, HawsepipeError
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.hooks import Feed, LedgerBackend, Translator
+from hawsepipe.intake.dead_letters import DeadLetters
+from hawsepipe.intake.journal import Journal
+from hawsepipe.intake.pipeline import Pipeline
+from hawsepipe.ledger.anchorer import Anchorer
+from hawsepipe.ledger.commitment import Commitments
+from hawsepipe.ledger.evidence import Evidence, LogKey, encoded, trust_document
+from hawsepipe.ledger.keys import signing_key
+from hawsepipe.ledger.note import Signer
+from hawsepipe.meters import Meters
+from hawsepipe.ops import dead_letters as ops_dead_letters
+from hawsepipe.ops import health
+from hawsepipe.service import credentials
+from hawsepipe.service.kinds import selected
+from hawsepipe.store.contract import Store
+from hawsepipe.store.sqlite.store import FILE, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service."""
+
+    config: Config
+    store: Store
+    store_path: Path
+    feeds: Mapping[str, Feed]
+    pipeline: Pipeline
+    tasks: tuple[asyncio.Task[None], ...]
+
+    def addresses(self) -> list[str]:
+        """Return where it can be reached, for people."""
+        return [f"FHIR R4      {self.config.base_url}"] + [
+            f"feed {name:<7} {feed.address}" for name, feed in self.feeds.items()
+        ]
+
+    def feed_endpoint(self, name: str) -> tuple[str, int]:
+        """Return host and port of a listening feed."""
+        host, _, port = self.feeds[name].address.rpartition("/")[2].rpartition(":")
+        return host, int(port)
+
+    async def settled(self) -> None:
+        """Return when every journalled message is applied or set aside."""
+        await self.pipeline.settled()
+
+    async def dead_letter_count(self) -> int:
+        """Return how many dead letters there are, up to a thousand."""
+        return len(await self.store.dead_letters(0, 1000))
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Return when the event is set. Raises what ended a background task."""
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *self.tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+
+@asynccontextmanager
+async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
+    """Open everything that the configuration names; on leaving, close it in the opposite order."""
+    loaded = loader.load(config.plugins)
+    meters = Meters()
+    keys = config.data / "keys"
+    if not keys.is_dir():
+        raise ConfigError("service.data", f"{keys} does not exist; `hawsepipe init` makes the keys")
+    issuer = credentials.issuer(config)
+    signer = Signer(config.channel, signing_key(keys / "log.key"))
+    facts = definitions.load()
+    policy = PolicySettings(
+        default_policy=config.default_policy,
+        permit_ceiling=config.permit_ceiling,
+        role_policy=config.role_policy,
+        privacy_officer_roles=config.privacy_officer_roles,
+        tenant=config.tenant,
+        base_url=config.base_url,
+    )
+    async with AsyncExitStack() as stack:
+        store_path = config.data / "store"
+        store = await stack.enter_async_context(
+            open_store(
+                store_path,
+                sealer=Commitments(config.channel, secrets.token_bytes),
+                labeller=Labels(base_url=config.base_url),
+                extractor=Extractor(facts, config.base_url),
+                validator=Validator(facts),
+                clock=clock,
+                meters=meters,
+            )
+        )
+        ledgers: dict[str, LedgerBackend] = {}
+        for instance in config.ledgers:
+            kind, opening = selected(config, loaded.ledgers, instance, "ledgers", clock, meters)
+            ledgers[instance.name] = await stack.enter_async_context(kind.open(opening))
+        translators: dict[str, Translator] = {}
+        for instance in config.translators:
+            kind_, opening = selected(config, loaded.translators, instance, "translators", clock, meters)
+            translators[instance.name] = await stack.enter_async_context(kind_.open(opening))
+        (config.data / "trust.json").write_bytes(
+            encoded(trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers))
+        )
+        anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters)
+        pipeline = Pipeline(
+            store,
+            {feed.name: translators[feed.translator] for feed in config.feeds},
+            clock,
+            meters,
+            anchorer.notify,
+        )
+        tasks = (_task(stack, anchorer.run(), "anchorer"), _task(stack, pipeline.run(), "pipeline"))
+        verifier = TokenVerifier(
+            {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
+        )
+        gate = Gate(store, clock, policy, meters)
+        evidence = Evidence(store, config.channel, ledgers)
+        origin = credentials.origin(config)
+        application = Application(
+            gate=gate,
+            verifier=verifier,
+            parameters=Parameters(facts, config.base_url),
+            evidence=evidence.of,
+            base_url=config.base_url,
+            clock=clock,
+            meters=meters,
+            cursor_key=credentials.cursor_key(keys / "cursor.key"),
+            version=version("hawsepipe"),
+            smart_configuration=smart_configuration(
+                issuer=issuer.url, jwks_url=f"{origin}/auth/jwks", token_url=f"{origin}/auth/token"
+            ),
+            page_size=config.page_size,
+            max_body=config.max_body,
+        )
+        authorization = AuthorizationServer(
+            issuer,
+            registered.read(config.clients) if config.clients else {},
+            Replays(config.data / "keys" / "assertions"),
+            token_url=f"{origin}/auth/token",
+            clock=clock,
+            token_ids=lambda: str(uuid.uuid4()),
+            tenant=config.tenant,
+        )
+        app = web.Application()
+        app.add_routes(api_server.routes(application, urlsplit(config.base_url).path))
+        app.add_routes(endpoint.routes(authorization))
+        app.add_routes(ops_dead_letters.routes(DeadLetters(store, clock, pipeline.wake), verifier))
+        app.add_routes(health.routes(meters, {"store": store.check}))
+        runner = web.AppRunner(app, **api_server.LIMITS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, config.host, config.port).start()
+        journal = Journal(store, meters, pipeline.wake)
+        feeds: dict[str, Feed] = {}
+        for instance in config.feeds:
+            kind__, opening = selected(config, loaded.feeds, instance, "feeds", clock, meters)
+            feeds[instance.name] = await stack.enter_async_context(kind__.open(opening))
+            await feeds[instance.name].start(journal)
+        yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
+
+
+def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:
+    task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+
+    async def ended() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, HawsepipeError):
+            await task
+
+    stack.push_async_callback(ended)
+    return task

@@ -1,0 +1,46 @@
+"""The CapabilityStatement says what the table of routes and the search parameters say, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe.api.routes import TABLE
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.validate import Validator
+
+
+async def test_metadata_is_public_and_valid_r4(service: Any) -> None:
+    answer = await service.ask("GET", "metadata", token=None)
+    assert answer.status == 200
+    assert answer.json["fhirVersion"] == "4.0.1"
+    assert not Validator(definitions.load()).check(answer.json)
+
+
+async def test_every_claimed_interaction_is_routed_and_the_other_way_round(service: Any) -> None:
+    statement = (await service.ask("GET", "metadata", token=None)).json
+    patient = next(it for it in statement["rest"][0]["resource"] if it["type"] == "Patient")
+    claimed = {it["code"] for it in patient["interaction"]}
+    assert claimed == {row.code for row in TABLE if "{type}" in row.pattern and not row.code.startswith("$")}
+    assert {it["name"] for it in patient["operation"]} == {"receipt"}
+
+
+async def test_every_claimed_search_parameter_is_accepted(service: Any) -> None:
+    statement = (await service.ask("GET", "metadata", token=None)).json
+    for name in ("Patient", "Observation"):
+        entry = next(it for it in statement["rest"][0]["resource"] if it["type"] == name)
+        assert len(entry["searchParam"]) > 3
+        for parameter in entry["searchParam"]:
+            value = {"date": "2020", "number": "1", "quantity": "1", "reference": "Patient/1", "uri": "urn:x"}
+            text = value.get(parameter["type"], "a")
+            if parameter["name"].startswith("_") and parameter["name"] not in {"_id", "_lastUpdated"}:
+                continue
+            answer = await service.ask("GET", f"{name}?{parameter['name']}={text}", Prefer="handling=strict")
+            assert answer.status == 200, parameter
+
+
+async def test_smart_configuration_is_public_and_says_where_tokens_come_from(service: Any) -> None:
+    answer = await service.ask("GET", ".well-known/smart-configuration", token=None)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.json["token_endpoint"] == "https://fhir.example.org/auth/token"
+    assert "private_key_jwt" in answer.json["token_endpoint_auth_methods_supported"]

@@ -1,0 +1,231 @@
+"""A generator of small worlds: consents, resources and requests that meet each other often. A seed gives the same world again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+
+Json = dict[str, Any]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+T = "http://terminology.hl7.org/CodeSystem/"
+ACT, REASON, CONF = T + "v3-ActCode", T + "v3-ActReason", T + "v3-Confidentiality"
+PART, ACTION, TYPES = T + "v3-ParticipationType", T + "consentaction", "http://hl7.org/fhir/resource-types"
+DATES = ("2018", "2026-02", "2026-02-10", "2026-02-20T00:00:00Z", "2026-03-01", "2027", "2026-02-10T09:00:00Z")
+PCF = "https://profiles.ihe.net/ITI/PCF/"
+
+DIRECTORY: dict[str, Json] = {
+    "CareTeam/ct": {
+        "resourceType": "CareTeam",
+        "id": "ct",
+        "status": "active",
+        "participant": [{"member": {"reference": "Practitioner/alice"}, "period": {"end": "2026-06"}}],
+    },
+    "Group/all": {"resourceType": "Group", "id": "all", "actual": False},
+    "Group/few": {
+        "resourceType": "Group",
+        "id": "few",
+        "actual": True,
+        "member": [{"entity": {"reference": "Practitioner/bob"}}, {"entity": {"reference": "CareTeam/ct"}}],
+    },
+    "PractitionerRole/r": {
+        "resourceType": "PractitionerRole",
+        "id": "r",
+        "active": True,
+        "practitioner": {"reference": "Practitioner/alice"},
+        "organization": {"reference": "Organization/ward"},
+    },
+    "Organization/ward": {"resourceType": "Organization", "id": "ward", "partOf": {"reference": "Organization/hosp"}},
+    "Organization/hosp": {"resourceType": "Organization", "id": "hosp"},
+    "Encounter/e": {
+        "resourceType": "Encounter",
+        "id": "e",
+        "subject": {"reference": "Patient/p"},
+        "diagnosis": [{"condition": {"reference": "Observation/x"}}],
+    },
+}
+
+
+class World:
+    """Draws from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+
+    def chance(self, one_in: int) -> bool:
+        return self.random.randrange(one_in) == 0
+
+    def coding(self, system: str, *codes: str) -> Json:
+        """A coding with one of the codes, or now and then one that nobody knows."""
+        return {"system": system, "code": "no-such-code" if self.chance(12) else self.random.choice(codes)}
+
+    def reference(self, *literals: str) -> Json:
+        return {"reference": self.random.choice(literals)}
+
+    def few(self, make: Callable[[], Any]) -> list[Any]:
+        return [make() for _ in range(self.random.choice((1, 1, 1, 2, 3)))]
+
+    def period(self) -> Json:
+        if self.chance(15):
+            return {"start": "nonsense"}
+        start, end = sorted(self.random.choices(DATES, k=2))
+        return {"start": start, "end": end} if self.chance(2) else {"end": end} if self.chance(2) else {"start": start}
+
+    def label(self) -> Json:
+        if self.chance(2):
+            return self.coding(CONF, "N", "R", "V", "L")
+        return self.coding(ACT, "PSY", "SUD", "ETH", "HIV", "OPIOIDUD", "SPI", *(("MASK",) if self.chance(4) else ()))
+
+    def code(self) -> Json:
+        loinc, snomed = ("http://loinc.org", "2345-7", "72133-2"), ("http://snomed.info/sct", "86406008")
+        return {"coding": self.few(lambda: self.coding(*self.random.choice((loinc, snomed))))}
+
+    def actor(self) -> Json:
+        recipient = self.chance(2)
+        role = self.coding(PART, *(("IRCP", "PRCP") if recipient else ("AUT", "CST")))
+        people = ["Practitioner/alice", "Practitioner/bob"]
+        groups = ["CareTeam/ct", "Group/few", "Organization/hosp", "PractitionerRole/r", "Group/all", "CareTeam/gone"]
+        who = self.reference(*people, *(groups if recipient else []))
+        return {"role": {"coding": [role]}, "reference": {"display": "?"} if self.chance(20) else who}
+
+    def datum(self) -> Json:
+        meanings = ("instance", "related", "dependents", "authoredby")
+        targets = ("Encounter/e", "Observation/o", "Observation/x", "Practitioner/alice", "Encounter/gone")
+        return {
+            "meaning": "odd" if self.chance(20) else self.random.choice(meanings),
+            "reference": self.reference(*targets),
+        }
+
+    def criterion(self, name: str) -> Any:
+        canonical = {"system": "urn:ietf:rfc:3986", "code": "http://p/1"}
+        kinds = ("Observation", "MedicationRequest", "Encounter", "Organization")
+        makers: dict[str, Callable[[], Any]] = {
+            "period": self.period,
+            "actor": lambda: self.few(self.actor),
+            "action": lambda: self.few(lambda: {"coding": [self.coding(ACTION, "access", "use", "correct")]}),
+            "securityLabel": lambda: self.few(self.label),
+            "purpose": lambda: self.few(lambda: self.coding(REASON, "TREAT", "HRESCH", "ETREAT", "BTG", "PATRQT")),
+            "class": lambda: self.few(lambda: canonical if self.chance(3) else self.coding(TYPES, *kinds)),
+            "code": lambda: self.few(self.code),
+            "dataPeriod": self.period,
+            "data": lambda: self.few(self.datum),
+        }
+        return makers[name]()
+
+    def provision(self, depth: int = 0) -> Json:
+        elements = ("period", "actor", "action", "securityLabel", "purpose", "class", "code", "dataPeriod", "data")
+        resource_side = ("actor", "securityLabel", "class", "code", "dataPeriod", "data")
+        count = self.random.choice((0, 0, 1, 1, 2)) if depth == 0 else self.random.choice((0, 1, 1, 1, 2))
+        names = self.random.choices(elements if self.chance(3) else resource_side, k=count)
+        provision: Json = {name: self.criterion(name) for name in names}
+        kind = None if self.chance(8) else self.random.choice(("permit", "permit", "deny"))
+        if kind is not None:
+            provision["type"] = kind
+        if depth < 2 and self.chance(2):
+            provision["provision"] = [self.provision(depth + 1) for _ in range(self.random.choice((1, 1, 2)))]
+        return provision
+
+    def consent(self) -> Json:
+        scopes = ["patient-privacy"] * 8 + ["research", "treatment"]
+        consent: Json = {
+            "resourceType": "Consent",
+            "id": f"c{self.random.randrange(1000)}",
+            "status": "inactive" if self.chance(12) else "no-such-code" if self.chance(20) else "active",
+            "scope": {"coding": [self.coding(T + "consentscope", *scopes)]},
+            "patient": self.reference("Patient/p", "Patient/p", "Patient/p", "Patient/q"),
+            "provision": self.provision(),
+        }
+        if self.chance(3):
+            consent["policyRule"] = {"coding": [self.coding(ACT, "OPTIN", "OPTOUT")]}
+        if self.chance(25):
+            consent["modifierExtension"] = [{"url": "http://odd", "valueBoolean": True}]
+        if self.chance(3):
+            consent["meta"] = {"profile": [PCF + "StructureDefinition/IHE.PCF.consentBasic"]}
+        if self.chance(6):
+            consent["identifier"] = [{"system": "urn:x", "value": "1"}]
+            consent["dateTime"] = self.random.choice(("2025", "2026-01-01", "2026-02", "2026-02-10"))
+        return consent
+
+    def consents(self) -> list[Json]:
+        return [self.consent() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3)))]
+
+    def resource(self) -> Json:
+        kinds = ["Observation"] * 5 + ["MedicationRequest"] * 2 + ["Encounter", "Consent", "Organization"]
+        kind = self.random.choice(kinds)
+        resource: Json = {"resourceType": kind, "id": self.random.choice("oex"), "meta": {}}
+        if kind != "Organization" and not self.chance(12):
+            about = self.reference("Patient/p", "Patient/p", "Patient/p", "Patient/q")
+            resource["patient" if kind == "Consent" else "subject"] = about
+        if self.chance(2):
+            resource["meta"]["security"] = self.few(self.label)
+        if self.chance(12):
+            resource["meta"]["security"] = [self.coding(REASON, "TREAT", "HTEST", "HRESCH")]
+        if self.chance(3):
+            resource["meta"]["profile"] = ["http://p/1|2"]
+        if kind == "Observation":
+            resource["code"] = self.code()
+            if not self.chance(4):
+                resource["effectiveDateTime"] = self.random.choice(DATES)
+            if not self.chance(3):
+                resource["performer"] = [self.reference("Practitioner/alice", "Practitioner/bob")]
+            if self.chance(2):
+                resource["encounter"] = {"reference": "Encounter/e"}
+            if self.chance(3):
+                resource["component"] = [{"code": self.code()}]
+            if self.chance(5):
+                resource["focus"] = [self.reference("Patient/q", "Patient/p")]
+        if kind == "MedicationRequest":
+            if self.chance(2):
+                resource["medicationReference"] = {"reference": "Medication/m"}
+            else:
+                resource["medicationCodeableConcept"] = self.code()
+            resource["authoredOn"] = self.random.choice(DATES)
+            resource["requester"] = {"reference": "Practitioner/alice"}
+        return resource
+
+    def request(self) -> Json:
+        """Fields of a Principal, and `interaction`."""
+        choice = self.random.choice
+        scopes = [{"user/*.cruds"}] * 6 + [{"patient/*.rs"}, {"user/Observation.rs", "patient/*.rs"}, {"user/Consent.rs"}]
+        return {
+            "subject": choice(["Practitioner/alice"] * 4 + ["Practitioner/bob", "Patient/p"]),
+            "actors": frozenset(choice([set(), {"PractitionerRole/r"}, {"PractitionerRole/gone"}])),
+            "purpose": choice(["TREAT"] * 5 + ["HRESCH", "CLINTRCH", "BTG", "PATRQT", None]),
+            "scopes": frozenset(choice(scopes)),
+            "patient": choice([None, "p", "q"]),
+            "roles": frozenset(choice([{"physician"}] * 5 + [{"privacy-officer"}, {"nurse"}, set()])),
+            "interaction": choice(["read", "search-type", "search-type", "update", "export"]),
+        }
+
+    def settings(self) -> Json:
+        """Fields of PolicySettings."""
+        roles = [None, None, None, {"nurse": frozenset({"MedicationRequest"}), "*": frozenset({"*"})}]
+        return {
+            "default_policy": PCF + self.random.choice(("Policy-deny", "Policy-basic-normal", "Policy-all-normal")),
+            "permit_ceiling": self.random.choice(("N", "R", "R")),
+            "role_policy": self.random.choice(roles),
+        }
+
+    def instants(self) -> tuple[int, int]:
+        """When a version was first recorded and last updated, in microseconds."""
+        days = (1_514_764_800, 1_769_904_000, 1_771_545_600, 1_770_714_000)
+        first, last = sorted(self.random.choices(days, k=2))
+        return first * 1_000_000, last * 1_000_000
+
+
+@pytest.fixture(scope="session")
+def world() -> type[World]:
+    return World
+
+
+@pytest.fixture(scope="session")
+def directory_resources() -> dict[str, Json]:
+    return DIRECTORY
+
+
+@pytest.fixture(scope="session")
+def noon() -> datetime:
+    return NOW

@@ -1,0 +1,167 @@
+"""The folded formulas say what the decision says; and the laws that both keep."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hawsepipe.consent.consents import gathered
+from hawsepipe.consent.decide import decide
+from hawsepipe.consent.directives import directive
+from hawsepipe.consent.directory import Directory
+from hawsepipe.consent.formula import visibility
+from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.request import Request, request
+from hawsepipe.fhir.references import patients_of
+from hawsepipe.model import Principal, Resource
+from hawsepipe.store.visibility import Subject, visible
+
+LABELS = Labels()
+QUICK = {"deadline": None, "database": None}
+SEEDS = st.integers(0, 2**40)
+Fixtures = dict[str, Any]
+
+
+def asked(fields: Fixtures, directory: Fixtures, now: datetime) -> Request:
+    values = {name: value for name, value in fields.items() if name != "interaction"}
+    principal = Principal(client="ehr", tenant="main", **values)
+    return request(principal, fields["interaction"], now, Directory(directory))
+
+
+def subject(resource: Resource, instants: tuple[int, int], labelled: bool) -> Subject:
+    shown = LABELS.label(resource, None) if labelled else resource
+    return Subject(
+        resource["resourceType"], resource["id"], patients_of(resource), instants[0], instants[1], LABELS.facets(shown)
+    )
+
+
+def permitted(consents: list[Resource], one: Subject, by: Request, house: PolicySettings) -> bool:
+    return decide(by, one, gathered(read(consents)), house).permit
+
+
+def read(consents: list[Resource]) -> Iterator[Any]:
+    return (one for consent in consents if (one := directive(consent)) is not None)
+
+
+def test_a_folded_formula_shows_exactly_what_the_decision_permits(
+    world: Any, directory_resources: Fixtures, noon: datetime
+) -> None:
+    permits = checked = 0
+
+    @settings(max_examples=2500, **QUICK)
+    @given(SEEDS)
+    def agree(seed: int) -> None:
+        nonlocal permits, checked
+        draw = world(seed)
+        by, policy = asked(draw.request(), directory_resources, noon), PolicySettings(**draw.settings())
+        held = gathered(read(draw.consents()))
+        folded = visibility(by, held, policy)
+        for _ in range(4):
+            one = subject(draw.resource(), draw.instants(), not draw.chance(8))
+            decision = decide(by, one, held, policy)
+            assert visible(folded, one) == decision.permit, decision.reasons
+            permits += decision.permit
+            checked += 1
+
+    agree()
+    assert permits > checked / 10
+
+
+def test_a_code_that_becomes_unknown_never_opens_anything(
+    world: Any, directory_resources: Fixtures, noon: datetime
+) -> None:
+    @settings(max_examples=1500, **QUICK)
+    @given(SEEDS)
+    def narrows(seed: int) -> None:
+        draw = world(seed)
+        by, policy = asked(draw.request(), directory_resources, noon), PolicySettings(**draw.settings())
+        consents, one = draw.consents(), subject(draw.resource(), draw.instants(), True)
+        before = permitted(consents, one, by, policy)
+        if before:
+            return
+        for number in range(sum(1 for consent in consents for _ in closed_codes(consent))):
+            garbled = copy.deepcopy(consents)
+            holder, name = [place for consent in garbled for place in closed_codes(consent)][number]
+            holder[name] = "garbled"
+            assert not permitted(garbled, one, by, policy), (number, name)
+
+    narrows()
+
+
+def closed_codes(consent: Resource) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield where a code of a closed code system stands: not those of LOINC or SNOMED, where nobody can tell."""
+    yield consent, "status"
+    for coding in consent["scope"]["coding"] + consent.get("policyRule", {}).get("coding", []):
+        yield coding, "code"
+    stack = [consent["provision"]]
+    while stack:
+        provision = stack.pop()
+        stack += provision.get("provision", [])
+        if "type" in provision:
+            yield provision, "type"
+        concepts = [*provision.get("action", []), *(actor["role"] for actor in provision.get("actor", []))]
+        codings = [*provision.get("purpose", []), *provision.get("securityLabel", []), *provision.get("class", [])]
+        for coding in [*codings, *(coding for concept in concepts for coding in concept["coding"])]:
+            if coding["system"] != "urn:ietf:rfc:3986":
+                yield coding, "code"
+        for datum in provision.get("data", []):
+            yield datum, "meaning"
+
+
+def test_a_label_that_becomes_unknown_never_opens_a_resource(
+    world: Any, directory_resources: Fixtures, noon: datetime
+) -> None:
+    @settings(max_examples=1500, **QUICK)
+    @given(SEEDS)
+    def narrows(seed: int) -> None:
+        draw = world(seed)
+        by, policy = asked(draw.request(), directory_resources, noon), PolicySettings(**draw.settings())
+        consents, instants, labelled = draw.consents(), draw.instants(), LABELS.label(draw.resource(), None)
+        before = permitted(consents, subject(labelled, instants, False), by, policy)
+        for number, label in enumerate(labelled["meta"]["security"]):
+            if label["code"] == "MASK" or before:
+                continue
+            garbled = copy.deepcopy(labelled)
+            garbled["meta"]["security"][number]["code"] = "garbled"
+            assert not permitted(consents, subject(garbled, instants, False), by, policy)
+
+    narrows()
+
+
+def test_a_further_consent_that_only_denies_never_opens_anything(
+    world: Any, directory_resources: Fixtures, noon: datetime
+) -> None:
+    @settings(max_examples=2500, **QUICK)
+    @given(SEEDS)
+    def narrows(seed: int) -> None:
+        draw = world(seed)
+        by, policy = asked(draw.request(), directory_resources, noon), PolicySettings(**draw.settings())
+        consents, one, further = draw.consents(), subject(draw.resource(), draw.instants(), True), draw.consent()
+        # A consent with the business identifier of another replaces it, which is another law.
+        denying = {name: value for name, value in further.items() if name not in {"policyRule", "identifier"}}
+        denying["provision"] = only_deny(further["provision"])
+        assert permitted([*consents, denying], one, by, policy) <= permitted(consents, one, by, policy)
+
+    narrows()
+
+
+def only_deny(provision: dict[str, Any]) -> dict[str, Any]:
+    nested = [only_deny(child) for child in provision.get("provision", [])]
+    return {**provision, "type": "deny", "provision": nested}
+
+
+@pytest.mark.parametrize("interaction", ["read", "search-type"])
+def test_another_tenant_sees_nothing(interaction: str, noon: datetime, directory_resources: Fixtures) -> None:
+    fields = {"subject": "Practitioner/a", "scopes": frozenset({"user/*.rs"}), "interaction": interaction}
+    one = subject({"resourceType": "Organization", "id": "o"}, (0, 0), True)
+    by = asked(fields, directory_resources, noon)
+    assert decide(by, one, gathered([]), PolicySettings(tenant="other")).reasons == ("tenant",)
+    assert not visible(visibility(by, gathered([]), PolicySettings(tenant="other")), one)
+    assert visible(visibility(by, gathered([]), PolicySettings()), one)
