@@ -1,7 +1,7 @@
 """Acknowledgements: MSH, MSA and ERR in the sender's own delimiters (HL7 v2 chapter 2, "Message acknowledgement").
 
-Before version 2.5 ERR-1 names the place and MSA-3 carries the text; from 2.5 on ERR-2 is the place, ERR-3 the code (table
-0357), ERR-4 the severity. No text holds anything of the message's content.
+Before version 2.5 ERR-1 names the place and MSA-3 carries the text; from 2.5 on ERR-2 is the place, ERR-3 the
+code (table 0357), ERR-4 the severity. No text holds anything of the message's content.
 """
 
 from __future__ import annotations

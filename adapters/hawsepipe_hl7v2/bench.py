@@ -11,17 +11,21 @@ from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from hawsepipe import Change, Issue, Method, Severity, Trail
-from hawsepipe_hl7v2.message import Message, Segment
+from hawsepipe_hl7v2.message import DELETE, Message, Segment
 from hawsepipe_hl7v2.naming import Naming, resource_id
 from hawsepipe_hl7v2.paths import place
-from hawsepipe_hl7v2.times import offset_zone
+from hawsepipe_hl7v2.times import Moment, date_time, offset_zone
 
 Leaf = tuple[str, str]
 """A path below a value (`.given[0]`, empty for the value itself) and the source of what is there (`PID-5.2`)."""
 Converted = tuple[Any, list[Leaf]]
 """A converted value with its leaves."""
 Convert = Callable[["Bench", str, str], Converted | None]
-"""Turns a repetition or component as sent, found at a location, into a FHIR value; None when there is nothing to write."""
+"""Turns a repetition or component as sent, found at a location, into a FHIR value; None when there is nothing
+to write."""
+
+
+_FIXED = frozenset({"resourceType", "id"})
 
 
 class Event(NamedTuple):
@@ -102,18 +106,16 @@ class Draft:
 
     def change(self) -> Change:
         """Return the finished change."""
-        merge = self.method is Method.MERGE
-        elements = self.body.keys() - {"resourceType", "id"}
-        keep = (elements - self.union) if "*" in self.keep else self.keep & elements
-        return Change(
-            self.method,
-            self.type,
-            self.id,
-            self.body,
-            remove=frozenset(self.cleared - elements) if merge else frozenset(),
-            union=frozenset(self.union & elements) if merge else frozenset(),
-            keep=frozenset(keep) if merge else frozenset(),
-        )
+        body = self.body
+        if self.method is not Method.MERGE:
+            return Change(self.method, self.type, self.id, body)
+        union = frozenset([name for name in self.union if name in body])
+        if "*" in self.keep:
+            keep = frozenset([name for name in body if name not in union and name not in _FIXED])
+        else:
+            keep = frozenset([name for name in self.keep if name in body])
+        remove = frozenset([name for name in self.cleared if name not in body])
+        return Change(self.method, self.type, self.id, body, None, remove, union, keep)
 
     def trails(self) -> list[Trail]:
         """Return where every value came from, in the order of writing."""
@@ -137,6 +139,7 @@ class Bench:
 
     def __init__(self, message: Message, site: Site, event: Event) -> None:
         self.message = message
+        self.reader = message.reader
         self.site = site
         self.naming = site.naming
         self.event = event
@@ -145,6 +148,7 @@ class Bench:
         self.group = Group("message", None)
         header = message.segments[0]
         self.sender = header.text(4) or header.text(3)
+        self.facility = site.naming.facility(self.sender)
         self.control = "|".join((header.text(3), header.text(4), header.text(10)))
         self.zone = offset_zone(header.text(7)) or site.zone
         self.cache: dict[tuple[str, str], Any] = {}
@@ -174,6 +178,16 @@ class Bench:
             draft = self.drafts[known] = Draft(type_, resource_id(type_, key), method, union)
         return draft
 
+    def mention(self, type_: str, key: str) -> Draft:
+        """Return the draft of somebody or something that a message only mentions.
+
+        A mention is no master data: it fills in what the store lacks and overwrites nothing, so that two senders who
+        write one name differently do not take turns.
+        """
+        draft = self.draft(type_, key)
+        draft.keep.add("*")
+        return draft
+
     def distinct(self, type_: str, key: str) -> str:
         """Return the key, or for the n-th use of it in this message the key with its number."""
         count = self._seen[type_, key] = self._seen.get((type_, key), 0) + 1
@@ -186,11 +200,19 @@ class Bench:
 
     def text(self, raw: str) -> str:
         """Return a raw value as text; `\"\"` is empty."""
-        return "" if raw == '""' else self.message.text(raw)
+        return "" if raw == DELETE else self.reader.text(raw)
+
+    def moment(self, text: str) -> Moment:
+        """Convert a TS or DTM with the message's zone; the same text often comes again."""
+        known: Moment | None = self.cache.get(("moment", text))
+        if known is None:
+            known = self.cache["moment", text] = date_time(text, self.zone)
+        return known
 
     def parts(self, raw: str) -> list[str]:
         """Split a repetition into components as text."""
-        return [self.text(part) for part in raw.split(self.message.delimiters.component)]
+        text = self.reader.text
+        return [text(part) if part and part != DELETE else "" for part in raw.split(self.message.delimiters.component)]
 
     def sub(self, raw: str) -> str:
         """Return a component as if its subcomponents were components."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.primitives import first, number
 
+_CODING_KEYS = ("code", "display", "system", "version")
 _CODING_PARTS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
 _INTERNET = ("INTERNET", "X.400")
@@ -28,21 +30,24 @@ def concept(table: str = "") -> Convert:
         codings: list[dict[str, Any]] = []
         leaves: list[Leaf] = []
         source = bench.site.codes[table]["source"] if table else ""
-        for code_at, display_at, system_at, version_at in _CODING_PARTS:
-            coding = _coding(bench, parts, (code_at, display_at, system_at, version_at), source if code_at == 0 else "")
+        count = len(parts)
+        for positions in _CODING_PARTS:
+            if positions[0] >= count:
+                break
+            if not parts[positions[0]]:
+                continue
+            first_one = positions[0] == 0
+            coding = _coding(bench, parts, positions, source if first_one else "")
             if coding is None:
                 continue
-            if code_at == 0 and table:
+            if first_one and table:
                 _mapped(bench, table, coding, where, codings, leaves)
-            at = f".coding[{len(codings)}]"
-            places = {"code": code_at, "display": display_at, "system": system_at, "version": version_at}
-            leaves += [
-                (f"{at}.{key}", f"{where}.{place + 1}")
-                for key, place in places.items()
-                if key in coding and place < len(parts) and parts[place]
-            ]
             if coding not in codings:
                 codings.append(coding)
+            at = f".coding[{codings.index(coding)}]."
+            for key, position in zip(_CODING_KEYS, positions, strict=True):
+                if position < count and parts[position] and key in coding:
+                    leaves.append((at + key, f"{where}.{position + 1}"))
         value: dict[str, Any] = {"coding": codings} if codings else {}
         text, text_at = _original(parts)
         if text:
@@ -60,15 +65,15 @@ def concept(table: str = "") -> Convert:
 def _coding(bench: Bench, parts: list[str], at: tuple[int, int, int, int], source: str) -> dict[str, Any] | None:
     count = len(parts)
     code, display, system, version = (parts[index] if index < count else "" for index in at)
-    if not code or (len(code.split()) != 1 and "  " in code):
-        return None
+    if not code.isalnum():
+        code = " ".join(code.split())  # FHIR allows only single white space in a code
     uri = bench.naming.coding_system(system) or source
     coding: dict[str, Any] = {}
     if uri:
         coding["system"] = uri
     if version:
         coding["version"] = version
-    coding["code"] = " ".join(code.split())
+    coding["code"] = code
     if display:
         coding["display"] = display
     return coding
@@ -195,6 +200,8 @@ def _telephone(parts: list[str]) -> str:
 
 def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
     """CWE to the unit parts of a Quantity: the code and system when both are told, the unit always."""
+    if not raw:
+        return None
     parts = [*bench.parts(raw), "", "", ""]
     system = bench.naming.coding_system(parts[2])
     value: dict[str, Any] = {}
@@ -210,7 +217,8 @@ def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
 
 
 def structured_numeric(bench: Bench, raw: str, unit: dict[str, Any]) -> tuple[str, Any] | None:
-    """SN to the value element's suffix (`Quantity`, `Range`, `Ratio`, `String`) and its value; None when it is empty."""
+    """SN to the value element's suffix (`Quantity`, `Range`, `Ratio`, `String`) and its value; None when it is
+    empty."""
     parts = [*bench.parts(raw), "", "", "", ""]
     comparator, low, separator, high = parts[:4]
     left, right = number(low) if low else None, number(high) if high else None
@@ -292,7 +300,7 @@ def entity_identifier(bench: Bench, raw: str, where: str, target: dict[str, Any]
     if not parts[0]:
         return []
     system = bench.naming.authority(parts[1], parts[2], parts[3])
-    target["system"] = system or bench.naming.facility(bench.sender)
+    target["system"] = system or bench.facility
     target["value"] = parts[0]
     told = 2 if parts[1] else 3
     return [(".value", f"{where}.1"), *([(".system", f"{where}.{told}")] if system else [])]
@@ -303,7 +311,7 @@ def coded_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
     parts = [*bench.parts(raw), "", "", ""]
     if not parts[0]:
         return None
-    system = bench.naming.coding_system(parts[2]) or bench.naming.facility(bench.sender)
+    system = bench.naming.coding_system(parts[2]) or bench.facility
     return {"system": system, "value": parts[0]}, [(".value", f"{where}.1")]
 
 
@@ -348,5 +356,10 @@ DATATYPES: dict[str, Convert] = {
     "InsuranceGroup": insurance_group,
 }
 """Converters by the name that `via` uses."""
-PARAMETERS = {"CodeableConcept": concept, "Coding": coding, "typed": typed, "ContactPoint": contact_point}
+PARAMETERS: dict[str, Callable[[str], Convert]] = {
+    "CodeableConcept": concept,
+    "Coding": coding,
+    "typed": typed,
+    "ContactPoint": contact_point,
+}
 """Converters that take a parameter: `CodeableConcept:MaritalStatus`."""

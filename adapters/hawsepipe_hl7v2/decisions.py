@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from hawsepipe_hl7v2 import encounters, patients, results, vaccinations
+from hawsepipe_hl7v2 import encounters, patients, results, vaccinations, values
 
 IDENTITIES = {**patients.IDENTITIES, **encounters.IDENTITIES, **results.IDENTITIES, **vaccinations.IDENTITIES}
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
-DECISIONS = {**patients.DECISIONS, **encounters.DECISIONS, **results.DECISIONS, **vaccinations.DECISIONS}
+DECISIONS = {
+    **patients.DECISIONS,
+    **encounters.DECISIONS,
+    **results.DECISIONS,
+    **values.DECISIONS,
+    **vaccinations.DECISIONS,
+}
 """Functions that write by themselves: (bench, draft, segment)."""
 PREDICATES = {**patients.PREDICATES, **encounters.PREDICATES, **results.PREDICATES, **vaccinations.PREDICATES}
 """Conditions of `when`: (bench, segment) → bool."""

@@ -1,7 +1,7 @@
 """What is checked before a message is acknowledged: type, version, processing id, readability, who it is about.
 
-The order is the standard's (chapter 2, "Response using the original processing rules"): MSH-9, MSH-12 and MSH-11 reject (R);
-only then does the content count, whose faults are errors (E).
+The order is the standard's (chapter 2, "Response using the original processing rules"): MSH-9, MSH-12 and
+MSH-11 reject (R); only then does the content count, whose faults are errors (E).
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ def encounter(bench: Bench, segment: Segment) -> str | None:
 def status(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Decide Encounter.status.
 
-    1. an event that says it (A03 finished, A11 cancelled, A13 in progress …); 2. PV1-45: finished; 3. the class: P planned, U
-    unknown, else in progress. A status by the third rule, or of an update event, never reopens what is stored.
+    1. an event that says it (A03 finished, A11 cancelled, A13 in progress …); 2. PV1-45: finished; 3. the class: P
+    planned, U unknown, else in progress. A status by the third rule, or of an update event, never reopens what is
+    stored.
     """
     event = bench.event
     if event.encounter is not None and event.settled:
@@ -80,7 +81,7 @@ def visit_number(bench: Bench, draft: Draft, segment: Segment) -> None:
             leaves = bench.site.converts["CX"](bench, raw, where, value)
             if "value" not in value:
                 continue
-            value.setdefault("system", bench.naming.facility(bench.sender))
+            value.setdefault("system", bench.facility)
             if number == 19:
                 system = "http://terminology.hl7.org/CodeSystem/v2-0203"
                 value.setdefault("type", {"coding": [{"system": system, "code": "VN"}]})

@@ -3,7 +3,7 @@ r"""Escape sequences of v2 text (chapter 2, "Use of escape sequences in text fie
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 
@@ -11,12 +11,17 @@ from functools import lru_cache
 class Delimiters:
     """The six delimiters of a message; `truncation` is empty before 2.7."""
 
-    field: str
+    separator: str
     component: str
     repetition: str
     escape: str
     subcomponent: str
     truncation: str = ""
+    levels: tuple[str, str, str] = field(init=False)
+    """What separates repetitions, components and subcomponents, from the outside in."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", (self.repetition, self.component, self.subcomponent))
 
 
 STANDARD = Delimiters("|", "^", "~", "\\", "&")
@@ -37,7 +42,7 @@ def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
     `\X..\` bytes are read in `codec`, or as Latin-1 when they are not text in it.
     """
     marks = {
-        "F": delimiters.field,
+        "F": delimiters.separator,
         "S": delimiters.component,
         "T": delimiters.subcomponent,
         "R": delimiters.repetition,

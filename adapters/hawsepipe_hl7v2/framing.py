@@ -1,7 +1,8 @@
 """MLLP framing as a pure, incremental machine: bytes in, events out. 0x0B data 0x1C 0x0D (MLLP release 1).
 
-Rules beyond the standard: a second 0x0B makes what came before it a fragment; 0x1C followed by 0x0B is an end whose 0x0D is
-missing; any other use of 0x1C is content that MLLP forbids, so that the frame is given out whole but marked as damaged.
+Rules beyond the standard: a second 0x0B makes what came before it a fragment; 0x1C followed by 0x0B is an end whose
+0x0D is missing; any other use of 0x1C is content that MLLP forbids, so that the frame is given out whole but marked
+as damaged.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class _State(Enum):
 
 
 class Framer:
-    """`feed` gives it bytes, `next` takes one event or None; what `next` gives does not depend on how the bytes were cut."""
+    """`feed` gives it bytes, `next` takes one event or None; what `next` gives does not depend on how the
+    bytes were cut."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -88,7 +90,8 @@ class Framer:
         return self._inside() if self._state is _State.INSIDE else self._skip()
 
     def silence(self) -> Event | None:
-        """Say that nothing more will come soon: a frame that lacks only its 0x0D is complete, any other is a fragment."""
+        """Say that nothing more will come soon: a frame that lacks only its 0x0D is complete, any other is a
+        fragment."""
         if self._state is _State.OUTSIDE:
             return None
         body, damaged, skipping = bytes(self._buffer), self._damaged, self._state is _State.SKIPPING

@@ -1,7 +1,7 @@
 """A v2 message as a value: split lazily, unescaped only where somebody reads.
 
-Locations are written as people say them: `PID-3[2].4` is the fourth component of the second repetition of PID-3; `OBX[2]-5`
-is in the second OBX. A first repetition or segment carries no number.
+Locations are written as people say them: `PID-3[2].4` is the fourth component of the second repetition of
+PID-3; `OBX[2]-5` is in the second OBX. A first repetition or segment carries no number.
 """
 
 from __future__ import annotations
@@ -20,34 +20,50 @@ _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
+class Reader:
+    """How raw values of a message become text: its delimiters and its character set."""
+
+    __slots__ = ("codec", "delimiters")
+
+    def __init__(self, delimiters: Delimiters, codec: str) -> None:
+        self.delimiters = delimiters
+        self.codec = codec
+
+    def text(self, raw: str) -> str:
+        """Return a raw value as text: unescaped, stripped of white space around it and of control characters."""
+        if raw.isalnum():
+            return raw
+        if self.delimiters.escape in raw:
+            raw = unescape(raw, self.delimiters, self.codec)
+        if not raw.isprintable():
+            raw = "".join(mark for mark in raw if mark >= " " or mark in "\t\r\n")
+        return raw.strip()
+
+
 class Segment:
-    """One segment. `number` counts segments of its name from 1, `position` all segments of the message from 0."""
+    """One segment. `number` counts segments of its name from 1; `label` is `OBX`, or `OBX[2]` for the second one."""
 
-    __slots__ = ("_fields", "delimiters", "message", "name", "number", "position", "raw")
+    __slots__ = ("delimiters", "fields", "label", "name", "number", "raw", "reader")
+    fields: list[str]
+    """The fields as sent, by number; entry 0 is the name. MSH-1 is the separator. Split on the first use."""
 
-    def __init__(self, message: Message, name: str, raw: str, number: int, position: int) -> None:
-        self.message = message
-        self.delimiters = message.delimiters
+    def __init__(self, reader: Reader, name: str, raw: str, number: int) -> None:
+        self.reader = reader
+        self.delimiters = reader.delimiters
         self.name = name
         self.raw = raw
         self.number = number
-        self.position = position
-        self._fields: list[str] | None = None
+        self.label = name if number == 1 else f"{name}[{number}]"
 
-    @property
-    def label(self) -> str:
-        """`OBX`, or `OBX[2]` for the second one."""
-        return self.name if self.number == 1 else f"{self.name}[{self.number}]"
-
-    @property
-    def fields(self) -> list[str]:
-        """The fields as sent, by number; entry 0 is the name. MSH-1 is the separator."""
-        if self._fields is None:
-            parts = self.raw.split(self.delimiters.field)
-            if self.name == "MSH":
-                parts.insert(1, self.delimiters.field)
-            self._fields = parts
-        return self._fields
+    def __getattr__(self, name: str) -> list[str]:
+        # Reached only while the slot is empty: the split happens once, and only for segments that somebody reads.
+        if name != "fields":
+            raise AttributeError(name)
+        parts = self.raw.split(self.delimiters.separator)
+        if self.name == "MSH":
+            parts.insert(1, self.delimiters.separator)
+        self.fields = parts
+        return parts
 
     def field(self, number: int) -> str:
         """Return a field as sent, with repetitions and escapes; empty when absent."""
@@ -71,19 +87,28 @@ class Segment:
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """Return one value, unescaped and stripped; empty when absent or `\"\"`."""
-        parts = self.component(number, component, repetition).split(self.delimiters.subcomponent)
-        raw = parts[subcomponent - 1] if subcomponent <= len(parts) else ""
-        return "" if raw == DELETE else self.message.text(raw)
+        fields = self.fields
+        raw = fields[number] if number < len(fields) else ""
+        if not raw:
+            return ""
+        wanted = (repetition, component, subcomponent)
+        for mark, index in zip(self.delimiters.levels, wanted, strict=True):
+            if mark in raw:
+                parts = raw.split(mark)
+                raw = parts[index - 1] if index <= len(parts) else ""
+            elif index > 1:
+                return ""
+        return "" if raw == DELETE else self.reader.text(raw)
 
 
 class Message:
     """A parsed message. `joined` tells how many lines were no segments and went to the segment before."""
 
-    __slots__ = ("codec", "delimiters", "event", "joined", "segments", "type", "version")
+    __slots__ = ("delimiters", "event", "joined", "reader", "segments", "type", "version")
 
     def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
         self.delimiters = delimiters
-        self.codec = codec
+        self.reader = Reader(delimiters, codec)
         self.joined = 0
         self.segments = tuple(self._split(text))
         header = self.segments[0]
@@ -93,7 +118,7 @@ class Message:
         self.version = header.text(12)
 
     def _split(self, text: str) -> Iterator[Segment]:
-        separator = self.delimiters.field
+        separator = self.delimiters.separator
         lines: list[str] = []
         for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
             if not line or line.isspace():
@@ -107,28 +132,21 @@ class Message:
             else:
                 raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")
         counts: dict[str, int] = {}
-        for position, line in enumerate(lines):
+        for line in lines:
             name = line[:3]
             number = counts[name] = counts.get(name, 0) + 1
             if name == "MSH" and number > 1:
                 raise MessageError("structure", "MSH[2]", "there is a second MSH segment")
-            yield Segment(self, name, line, number, position)
+            yield Segment(self.reader, name, line, number)
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""
         return next((segment for segment in self.segments if segment.name == name), None)
 
-    def text(self, raw: str) -> str:
-        """Return a raw value as text: unescaped, stripped of white space around it and of control characters."""
-        if self.delimiters.escape in raw:
-            raw = unescape(raw, self.delimiters, self.codec)
-        if not raw.isprintable():
-            raw = "".join(mark for mark in raw if mark >= " " or mark in "\t\r\n")
-        return raw.strip()
-
 
 def parse(body: bytes, charset: str = "ascii") -> Message:
-    """Parse a message. `charset` (a name of charsets.FALLBACKS) counts when MSH-18 is empty. Raises MessageError only."""
+    """Parse a message. `charset` (a name of charsets.FALLBACKS) counts when MSH-18 is empty. Raises
+    MessageError only."""
     header = read_header(body)
     codec = codec_of(header, charset)
     marks = header.encoding.decode("ascii")

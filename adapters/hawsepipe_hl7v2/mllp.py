@@ -1,7 +1,8 @@
 """The feed kind `mllp`: a listener for MLLP release 1.
 
-Each connection is an asyncio Protocol. Messages go to the intake in the order of their frames and are answered in that order;
-reading goes on while the intake works, up to a window of messages and bytes, and stops beyond it, so that TCP holds the sender back.
+Each connection is an asyncio Protocol. Messages go to the intake in the order of their frames and are answered in
+that order; reading goes on while the intake works, up to a window of messages and bytes, and stops beyond it, so
+that TCP holds the sender back.
 """
 
 from __future__ import annotations

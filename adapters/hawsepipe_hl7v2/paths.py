@@ -1,7 +1,8 @@
 """Paths of mapping tables, compiled to functions that write.
 
-`name[]` appends to a list, `coding[0].code` goes into the first item, `extension[<url>].valueString` into the extension of that
-url, anything else into an object. The first value stays: rows are in the order of their precedence. Two objects are joined.
+`name[]` appends to a list, `coding[0].code` goes into the first item, `extension[<url>].valueString` into the
+extension of that url, anything else into an object. The first value stays: rows are in the order of their
+precedence. Two objects are joined.
 """
 
 from __future__ import annotations

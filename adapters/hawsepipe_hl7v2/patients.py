@@ -7,7 +7,6 @@ from typing import Any
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import PRIMITIVES, first
-from hawsepipe_hl7v2.times import date_time
 
 _US_SSN = "http://hl7.org/fhir/sid/us-ssn"
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -26,7 +25,7 @@ def identifier_key(bench: Bench, raw: str) -> str | None:
     if len(parts) > 3 and parts[3]:
         hd = [*bench.parts(bench.sub(parts[3])), "", ""]
         system = bench.naming.authority(hd[0], hd[1], hd[2])
-    return f"{system or bench.naming.facility(bench.sender)}|{value}"
+    return f"{system or bench.facility}|{value}"
 
 
 def _chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
@@ -72,7 +71,7 @@ def _identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "")
     leaves = bench.site.converts["CX"](bench, raw, where, value)
     if "value" not in value:
         return
-    value.setdefault("system", bench.naming.facility(bench.sender))
+    value.setdefault("system", bench.facility)
     if use:
         value["use"] = use
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
@@ -93,7 +92,7 @@ def social_security(bench: Bench, draft: Draft, segment: Segment) -> None:
     american = len(digits) == 9 and digits.isdigit()
     value = {
         "type": {"coding": [{"system": _TYPES, "code": "SS"}]},
-        "system": _US_SSN if american else bench.naming.facility(bench.sender) + ":ssn",
+        "system": _US_SSN if american else bench.facility + ":ssn",
         "value": digits if american else text,
     }
     items = draft.body.setdefault("identifier", [])
@@ -105,7 +104,7 @@ def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PID-29 is the time of death, PID-30 the indicator; the time wins."""
     if segment.text(29):
         converted = PRIMITIVES["dateTime"](bench, segment.field(29), f"{segment.label}-29")
-        if converted is not None and date_time(first(bench, segment.field(29)), bench.zone).value:
+        if converted is not None and bench.moment(first(bench, segment.field(29))).value:
             draft.put_converted("deceasedDateTime", converted)
             return
     draft.put_converted("deceasedBoolean", PRIMITIVES["boolean"](bench, segment.field(30), f"{segment.label}-30"))
@@ -168,7 +167,8 @@ def allergy(bench: Bench, segment: Segment) -> str | None:
 
 
 def reactions(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """AL1-5: the reactions as manifestations of one reaction, with AL1-4 as its severity (a reaction needs a manifestation)."""
+    """AL1-5: the reactions as manifestations of one reaction, with AL1-4 as its severity (a reaction needs a
+    manifestation)."""
     found = [(raw, index) for index, raw in enumerate(segment.repetitions(5)) if bench.text(raw)]
     if not found:
         return
@@ -199,7 +199,7 @@ def coverage_payor(bench: Bench, draft: Draft, segment: Segment) -> None:
     if not name and not number:
         return
     key = identifier_key(bench, segment.repetitions(3)[0]) if number else None
-    organization = bench.draft("Organization", key or f"{bench.naming.facility(bench.sender)}|name|{name.casefold()}")
+    organization = bench.mention("Organization", key or f"{bench.facility}|name|{name.casefold()}")
     where = segment.label
     if number:
         _identifier(bench, organization, segment.repetitions(3)[0], f"{where}-3")

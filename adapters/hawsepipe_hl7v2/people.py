@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hawsepipe import Method
@@ -18,8 +19,8 @@ _PLACES = ((4, "si"), (7, "bu"), (8, "lvl"), (1, ""), (2, "ro"), (3, "bd"))
 def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
     """XCN (or CNN) to a Practitioner.
 
-    Its identity is XCN.1 with its authority. Without a number two people of one name must not become one, so the identity then
-    holds only for the resources of one patient.
+    Its identity is XCN.1 with its authority. Without a number two people of one name must not become one, so
+    the identity then holds only for the resources of one patient.
     """
     parts = [*bench.parts(raw), *([""] * 9)]
     if not any(parts[:4]):
@@ -32,12 +33,14 @@ def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
                 if parts[8]
                 else []
             )
-            system = bench.naming.authority(*hd[:3]) if hd else bench.naming.facility(bench.sender)
+            system = bench.naming.authority(*hd[:3]) if hd else bench.facility
             key = f"{system}|{parts[0]}"
         else:
             key = f"{bench.subject()}|{'|'.join(parts[1:4])}"
-        draft = bench.draft("Practitioner", key)
+        draft = bench.mention("Practitioner", key)
         _fill(bench, "XCN", raw, where, draft)
+        for identifier in draft.body.get("identifier", ()):
+            identifier.setdefault("system", bench.facility)
         name = " ".join(part for part in (parts[5], parts[2], parts[3], parts[1].split("&")[0], parts[4]) if part)
         cached = bench.cache["practitioner", raw] = draft.reference | ({"display": name} if name else {})
     return dict(cached), [(".reference", where)]
@@ -51,12 +54,14 @@ def organization(bench: Bench, raw: str, where: str) -> Converted | None:
         return None
     if number:
         hd = [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[5])), "", "", ""] if parts[5] else []
-        system = bench.naming.authority(*hd[:3]) if hd else bench.naming.facility(bench.sender)
+        system = bench.naming.authority(*hd[:3]) if hd else bench.facility
         key = f"{system}|{number}"
     else:
-        key = f"{bench.naming.facility(bench.sender)}|name|{name.casefold()}"
-    draft = bench.draft("Organization", key)
+        key = f"{bench.facility}|name|{name.casefold()}"
+    draft = bench.mention("Organization", key)
     _fill(bench, "XON", raw, where, draft)
+    for identifier in draft.body.get("identifier", ()):
+        identifier.setdefault("system", bench.facility)
     return draft.reference | ({"display": name} if name else {}), [(".reference", where)]
 
 
@@ -66,8 +71,8 @@ def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
     code, name = parts[0], parts[1] or parts[0]
     if not name:
         return None
-    system = bench.naming.coding_system(parts[2]) or bench.naming.facility(bench.sender)
-    draft = bench.draft("Organization", f"{system}|{code}" if code else f"{system}|name|{name.casefold()}")
+    system = bench.naming.coding_system(parts[2]) or bench.facility
+    draft = bench.mention("Organization", f"{system}|{code}" if code else f"{system}|name|{name.casefold()}")
     if code:
         draft.put("identifier[]", {"system": system, "value": code}, f"{where}.1")
     draft.put("name", name, f"{where}.{2 if parts[1] else 1}")
@@ -87,7 +92,7 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
         if not names[at]:
             continue
         chain.append(f"{at}={names[at]}")
-        draft = bench.draft("Location", "|".join((bench.naming.facility(bench.sender), *chain)))
+        draft = bench.mention("Location", "|".join((bench.facility, *chain)))
         draft.put("identifier[]", {"value": names[at]}, f"{where}.{at}")
         draft.put("name", names[at], f"{where}.{at}")
         draft.put("mode", "instance")
@@ -100,7 +105,7 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
     if inner is None:
         if not description:
             return None
-        inner = bench.draft("Location", f"{bench.naming.facility(bench.sender)}|9={description.casefold()}")
+        inner = bench.mention("Location", f"{bench.facility}|9={description.casefold()}")
         inner.put("name", description, f"{where}.9")
     elif description:
         inner.put("description", description, f"{where}.9")
@@ -166,7 +171,7 @@ def device(bench: Bench, raw: str, where: str) -> Converted | None:
     leaves = bench.site.converts["EI"](bench, raw, where, value)
     if not value:
         return None
-    draft = bench.draft("Device", f"{value['system']}|{value['value']}")
+    draft = bench.mention("Device", f"{value['system']}|{value['value']}")
     draft.put_converted("identifier[]", (value, leaves))
     return draft.reference, [(".reference", where)]
 
@@ -201,5 +206,5 @@ PEOPLE: dict[str, Convert] = {
     "RelevantInformation": relevant_information,
 }
 """Converters by the name that `via` uses."""
-PARAMETERS = {"participant": participant, "performer": performer, "stay": stay}
+PARAMETERS: dict[str, Callable[[str], Convert]] = {"participant": participant, "performer": performer, "stay": stay}
 """Converters that take a parameter: `participant:ATND`."""

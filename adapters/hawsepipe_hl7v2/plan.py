@@ -1,7 +1,8 @@
 """Mapping tables compiled once into closures over segment, field and component positions.
 
-A row is `from`, `to`, `via`, perhaps `when`. A row with `to` moves: `via` names a converter (a primitive, a datatype table, a
-function). A row without `to` decides: `via` names a function that writes by itself. Nothing in a table is an expression.
+A row is `from`, `to`, `via`, perhaps `when`. A row with `to` moves: `via` names a converter (a primitive, a
+datatype table, a function). A row without `to` decides: `via` names a function that writes by itself. Nothing in a
+table is an expression.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Run = Callable[[Bench, Draft, Segment], None]
 When = Callable[[Bench, Segment], bool]
 _FROM = re.compile(r"[A-Z][A-Z0-9]{2}-(\d+)(?:\.(\d+))?")
 _FUNCTIONS: dict[str, Convert] = {**primitives.PRIMITIVES, **datatypes.DATATYPES, **people.PEOPLE}
-_FACTORIES = {**primitives.PARAMETERS, **datatypes.PARAMETERS, **people.PARAMETERS}
+_FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
+_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS
 _WHOLE = frozenset({"string"})
 T = TypeVar("T")
 
@@ -43,7 +45,7 @@ class Target:
     messages: frozenset[str]
     when: When | None
     links: tuple[tuple[str, str, bool], ...]
-    rows: tuple[Run, ...]
+    rows: tuple[tuple[int, Run], ...]
     defaults: tuple[tuple[str, Convert, str], ...]
 
 
@@ -72,10 +74,10 @@ class Compiler:
         for target in table["targets"]:
             rows = target.get("rows", ())
             covered.update(position[0] for row in rows for position in _positions(row))
-            targets.append(self._target(target, tuple(self._row(row) for row in rows)))
+            targets.append(self._target(target, tuple((_single(row), self._row(row)) for row in rows)))
         return SegmentPlan(tuple(targets), frozenset(covered))
 
-    def _target(self, target: Mapping[str, Any], rows: tuple[Run, ...]) -> Target:
+    def _target(self, target: Mapping[str, Any], rows: tuple[tuple[int, Run], ...]) -> Target:
         return Target(
             type=target["resource"],
             role=target.get("role", ""),
@@ -212,6 +214,10 @@ class Compiler:
                         text = subs[sub]
                         if len(subs) > 1:
                             source += f".{sub + 1}"
+                    if whole:
+                        if (value := bench.text(text)) and (written := put(target, value)) is not None:
+                            leaves.append((f".{written}", source))
+                        continue
                     converted = convert(bench, text, source)
                     if converted is not None and (written := put(target, converted[0])) is not None:
                         leaves += [(f".{written}{below}", origin) for below, origin in converted[1]]
@@ -240,8 +246,11 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
         if draft is None:
             continue
         taken = True
-        for row in target.rows:
-            row(bench, draft, segment)
+        fields = segment.fields
+        count = len(fields)
+        for number, row in target.rows:
+            if not number or (number < count and fields[number]):
+                row(bench, draft, segment)
     if not taken:
         bench.inform(segment.label, "nothing in this message takes this segment")
         return
@@ -310,6 +319,11 @@ def _positions(row: Mapping[str, Any]) -> list[tuple[int, int | None]]:
             raise ConfigError("from", f"{source} is not a field")
         found.append((int(match[1]), int(match[2]) if match[2] else None))
     return found
+
+
+def _single(row: Mapping[str, Any]) -> int:
+    """Return the field without which a row does nothing; 0 for a decision or a constant."""
+    return _positions(row)[0][0] if "to" in row and "from" in row else 0
 
 
 def _named(registry: Mapping[str, T], name: str) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,6 @@ import msgspec
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted
 from hawsepipe_hl7v2.paths import Twinned
-from hawsepipe_hl7v2.times import date_time
 
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
@@ -38,6 +38,8 @@ def string(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def first(bench: Bench, raw: str) -> str:
     """Return the first component and subcomponent as text."""
+    if raw.isalnum():
+        return raw
     delimiters = bench.message.delimiters
     return bench.text(raw.split(delimiters.component)[0].split(delimiters.subcomponent)[0])
 
@@ -94,7 +96,7 @@ def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted
     text = first(bench, raw)
     if not text:
         return None
-    moment = date_time(text, bench.zone)
+    moment = bench.moment(text)
     if moment.fault and not (length and moment.fault != "impossible"):
         bench.warn("parse", where, _FAULTS[moment.fault])
     if moment.value is None:
@@ -120,7 +122,7 @@ def birth_date(bench: Bench, raw: str, where: str) -> Converted | None:
     """Return a birthDate, with the time of day in the standard extension when there is one."""
     converted = _moment(bench, raw, where, 10)
     if converted is not None and type(converted[0]) is Twinned:
-        moment = date_time(first(bench, raw), bench.zone)
+        moment = bench.moment(first(bench, raw))
         if moment.value and "T" in moment.value:
             url = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
             return Twinned(converted[0].value, {"url": url, "valueDateTime": moment.value}), converted[1]
@@ -132,7 +134,7 @@ def instant(bench: Bench, raw: str, where: str) -> Converted | None:
     text = first(bench, raw)
     if not text:
         return None
-    moment = date_time(text, bench.zone)
+    moment = bench.moment(text)
     if moment.value is None or "T" not in moment.value:
         bench.warn("parse", where, "no point in time; left out" if moment.value else _FAULTS["impossible"])
         return Twinned(None, {"url": ORIGINAL_TEXT, "valueString": text}), [("", where)]
@@ -202,5 +204,5 @@ PRIMITIVES: dict[str, Convert] = {
     "absent-primitive": _absent_primitive,
 }
 """Converters by the name that `via` uses."""
-PARAMETERS = {"code": code, "known": known, "constant": constant, "status": status}
+PARAMETERS: dict[str, Callable[[str], Convert]] = {"code": code, "known": known, "constant": constant, "status": status}
 """Converters that take a parameter: `code:AdministrativeSex`."""

@@ -82,14 +82,14 @@ FEED_SCHEMA: dict[str, Any] = {
             "properties": {
                 "frame_bytes": _whole("frame_bytes", 1024, "The largest frame."),
                 "idle_seconds": {
-                    "description": "Silence inside a frame after which it counts as cut off and the connection is closed.",
+                    "description": "Silence inside a frame after which it is cut off and the connection closed.",
                     "type": "number",
                     "exclusiveMinimum": 0,
                     "default": _LIMITS_DEFAULT["idle_seconds"],
                 },
                 "connections": _whole("connections", 1, "Connections at a time; further ones are closed at once."),
                 "window": _whole("window", 1, "Messages of one connection that may wait for the journal."),
-                "window_bytes": _whole("window_bytes", 1024, "Bytes of one connection that may wait for the journal."),
+                "window_bytes": _whole("window_bytes", 1024, "Bytes of one connection that may wait."),
                 "stop_seconds": _whole("stop_seconds", 0, "How long a stop waits for answers that are on their way."),
             },
         },
@@ -104,18 +104,18 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
     "properties": {
         "charset": _CHARSET,
         "timezone": {
-            "description": "The IANA time zone of times that carry no offset. Without it such a time is cut to its date.",
+            "description": "The IANA time zone of times without an offset. Without it they are cut to their date.",
             "type": "string",
             "minLength": 1,
         },
         "systems": {
-            "description": "Naming systems: an assigning authority's or coding system's name as sent, to its URI.",
+            "description": "URIs of naming systems, by the name of an authority or coding system as sent.",
             "type": "object",
             "additionalProperties": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$"},
             "default": {},
         },
         "patient_identity": {
-            "description": "Identifier types (CX.5) in the order in which PID-3 is searched for what makes a patient's identity.",
+            "description": "Identifier types (CX.5) in the order in which PID-3 is searched for the identity.",
             "type": "array",
             "items": {"type": "string", "minLength": 1},
             "default": ["MR", "PI"],

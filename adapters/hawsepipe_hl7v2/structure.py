@@ -1,8 +1,9 @@
 """The group structure of a message: which segments belong together, by tables (`hl7v2/structures.json`).
 
-A leader opens a group. It joins the open group of its kind instead when that group has seen only leaders before it (OBR after
-its ORC). Any other segment belongs to the innermost open group, or to the group that the table names for it. A segment that
-comes before the group it belongs to waits for that group, so that a wrong order gives the same result as the right one.
+A leader opens a group. It joins the open group of its kind instead when that group has seen only leaders before it
+(OBR after its ORC). Any other segment belongs to the innermost open group, or to the group that the table names for
+it. A segment that comes before the group it belongs to waits for that group, so that a wrong order gives the same
+result as the right one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Groups by leader: name → (group, rank among its leaders); the parents of groups; segments that belong to one group."""
+    """Groups by leader: name → (group, rank among its leaders); the parents of groups; segments that belong to
+    one group."""
 
     leaders: Mapping[str, tuple[str, int]]
     parents: Mapping[str, str]

@@ -1,7 +1,7 @@
 """v2 dates and times (DT, DTM, TS, TM) to FHIR, with exactly the precision that was sent.
 
-A FHIR time needs an offset. The order is: the value's own, that of MSH-7 (the standard's default for the whole message), the
-configured zone of the sender. Without any of them the time is cut to its date.
+A FHIR time needs an offset. The order is: the value's own, that of MSH-7 (the standard's default for the whole
+message), the configured zone of the sender. Without any of them the time is cut to its date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?")
 
 
 class Moment(NamedTuple):
-    """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, precision, gap, overlap."""
+    """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, precision,
+    gap, overlap."""
 
     value: str | None
     fault: str = ""

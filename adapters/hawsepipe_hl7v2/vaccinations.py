@@ -40,7 +40,7 @@ def immunization(bench: Bench, _segment: Segment) -> str | None:
     for field in (3, 2):
         if control is not None and not number and control.text(field) not in ("", _NO_NUMBER):
             hd = [bench.text(control.component(field, part)) for part in (2, 3, 4)]
-            system = bench.naming.authority(hd[0], hd[1], hd[2]) or bench.naming.facility(bench.sender)
+            system = bench.naming.authority(hd[0], hd[1], hd[2]) or bench.facility
             number = f"{system}|{control.text(field)}"
     key = number or f"{bench.subject()}|{administered.text(3)}"
     made = bench.distinct("Immunization", f"{key}|{vaccine.casefold()}")

@@ -82,6 +82,7 @@ class Service:
     issuer: Issuer
     clock: Ticking
     store: Store
+    application: Application
     anchorer: Anchorer
     trust: bytes
     meters: Meters
@@ -134,18 +135,25 @@ class Service:
         await self.store.commit(Transaction(changes, None, "feed:test", self.clock()))
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    clock, meters = Ticking(), Meters()
+@pytest.fixture(scope="session")
+def knowledge() -> tuple[Extractor, Validator, Parameters]:
+    """What is made of the definitions, once: it is pure."""
     known = definitions.load()
+    return Extractor(known, BASE), Validator(known), Parameters(known, BASE)
+
+
+@pytest.fixture
+async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Parameters]) -> AsyncIterator[Service]:
+    clock, meters = Ticking(), Meters()
+    extractor, validator, parameters = knowledge
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             open_store(
                 tmp_path / "store",
                 sealer=Commitments(CHANNEL, os.urandom),
                 labeller=Labels(base_url=BASE),
-                extractor=Extractor(known, BASE),
-                validator=Validator(known),
+                extractor=extractor,
+                validator=validator,
                 clock=clock,
                 meters=meters,
             )
@@ -155,7 +163,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         application = Application(
             gate=Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters),
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
-            parameters=Parameters(known, BASE),
+            parameters=parameters,
             evidence=Evidence(store, CHANNEL, ()).of,
             base_url=BASE,
             clock=clock,
@@ -179,7 +187,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
         await site.start()
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
         address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
-        yield Service(address, session, issuer, clock, store, anchorer, trust, meters)
+        yield Service(address, session, issuer, clock, store, application, anchorer, trust, meters)
 
 
 @pytest.fixture

@@ -70,18 +70,23 @@ async def test_a_store_that_cannot_now_asks_to_come_back(
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
 
 
-async def test_an_unforeseen_failure_says_nothing_of_itself(
-    service: Any, ann: Resource, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_an_unforeseen_failure_says_nothing_of_itself_to_the_client_or_the_log(
+    service: Any, ann: Resource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any) -> None:
         raise RuntimeError("Lindqvist 4711")
 
     await service.put(ann)
     monkeypatch.setattr(type(service.store), "read", broken)
-    answer = await service.ask("GET", "Patient/ann")
+    with structlog.testing.capture_logs() as lines:
+        answer = await service.ask("GET", "Patient/ann")
     assert answer.status == 500
     assert answer.told() == ["the request could not be completed"]
     assert b"RuntimeError" not in answer.body
+    assert lines[0]["error"] == "RuntimeError"
+    assert lines[0]["trace"][-1].startswith("test_refusals.py:")
+    assert "Lindqvist" not in str(lines)
+    assert "exc_info" not in lines[0]
 
 
 async def test_no_log_line_holds_an_address_an_id_or_a_value(service: Any, ann: Resource) -> None:

@@ -1,13 +1,31 @@
-"""A generator of small worlds: consents, resources and requests that meet each other often. A seed gives the same world again."""
+"""A generator of small worlds (consents, resources, requests that meet each other often) and a real store with a
+gate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+
+from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.view import Gate, View
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.ledger.commitment import Commitments
+from hawsepipe.meters import Meters
+from hawsepipe.model import Access, Change, Method, Principal, Transaction, Version
+from hawsepipe.store.contract import Store
+from hawsepipe.store.sqlite import open_store
 
 Json = dict[str, Any]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -189,7 +207,11 @@ class World:
     def request(self) -> Json:
         """Fields of a Principal, and `interaction`."""
         choice = self.random.choice
-        scopes = [{"user/*.cruds"}] * 6 + [{"patient/*.rs"}, {"user/Observation.rs", "patient/*.rs"}, {"user/Consent.rs"}]
+        scopes = [{"user/*.cruds"}] * 6 + [
+            {"patient/*.rs"},
+            {"user/Observation.rs", "patient/*.rs"},
+            {"user/Consent.rs"},
+        ]
         return {
             "subject": choice(["Practitioner/alice"] * 4 + ["Practitioner/bob", "Patient/p"]),
             "actors": frozenset(choice([set(), {"PractitionerRole/r"}, {"PractitionerRole/gone"}])),
@@ -229,3 +251,71 @@ def directory_resources() -> dict[str, Json]:
 @pytest.fixture(scope="session")
 def noon() -> datetime:
     return NOW
+
+
+class Hospital:
+    """A real store behind a real gate, and a way to put resources in as a feed would."""
+
+    def __init__(self, store: Store, gate: Gate, clock: Ticking) -> None:
+        self.store, self.gate, self.clock = store, gate, clock
+
+    async def put(self, *resources: Json) -> tuple[Version, ...]:
+        changes = tuple(Change(Method.PUT, one["resourceType"], one["id"], one) for one in resources)
+        return await self.store.commit(Transaction(changes, None, "feed:test", self.clock()))
+
+    async def delete(self, kind: str, identity: str) -> None:
+        change = Change(Method.DELETE, kind, identity, None)
+        await self.store.commit(Transaction((change,), None, "feed:test", self.clock()))
+
+    def view(self, subject: str = "Practitioner/alice", **fields: Any) -> View:
+        defaults: Json = {
+            "client": "ehr",
+            "tenant": "main",
+            "scopes": frozenset({"user/*.cruds"}),
+            "roles": frozenset({"physician"}),
+            "purpose": "TREAT",
+        }
+        return self.gate.view(Principal(subject=subject, **(defaults | fields)))
+
+    async def accesses(self) -> list[Access]:
+        return [access for _, access in await self.store.accesses(0, 1000)]
+
+
+class Ticking:
+    """A clock that moves by a millisecond at each look."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+@pytest.fixture
+async def hospital(tmp_path: Path) -> AsyncIterator[Hospital]:
+    async with opened(tmp_path, PolicySettings()) as found:
+        yield found
+
+
+@pytest.fixture
+def open_hospital(tmp_path: Path) -> Callable[[PolicySettings], AbstractAsyncContextManager[Hospital]]:
+    """Opens a hospital with the settings given."""
+    return lambda settings: opened(tmp_path, settings)
+
+
+@asynccontextmanager
+async def opened(path: Path, settings: PolicySettings) -> AsyncIterator[Hospital]:
+    clock, meters, labels, known = Ticking(), Meters(), Labels(), definitions.load()
+    ids = (f"new-{number}" for number in count(1))
+    async with open_store(
+        path,
+        sealer=Commitments("test.example/consent", os.urandom),
+        labeller=labels,
+        extractor=Extractor(known, ""),
+        validator=Validator(known),
+        clock=clock,
+        meters=meters,
+    ) as store:
+        gate = Gate(store, clock, settings, meters, labels=labels, identity=lambda: next(ids))
+        yield Hospital(store, gate, clock)

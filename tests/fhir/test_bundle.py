@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from hawsepipe.fhir import bundle
 from hawsepipe.fhir.codec import decode, encode
+from hawsepipe.fhir.definitions import load
+from hawsepipe.fhir.outcome import outcome
+from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Change, Issue, Method, Operation, Severity, Version
 
 BASE = "https://hawsepipe.example/fhir"
@@ -24,6 +27,21 @@ def test_a_searchset_holds_the_stored_bytes() -> None:
     assert read["link"] == [{"relation": "self", "url": f"{BASE}/Observation?code=x"}]
     assert read["entry"][0]["fullUrl"] == f"{BASE}/Observation/1"
     assert read["entry"][0]["search"] == {"mode": "match"}
+
+
+def test_bundles_and_outcomes_are_valid_r4() -> None:
+    validator = Validator(load())
+    issues = [Issue(Severity.WARNING, "not-supported", "x", "ignored")]
+    valued = replace(VERSION, content=CONTENT.replace(b'"id"', b'"status":"final","code":{"text":"x"},"id"'))
+    tombstone = replace(VERSION, operation=Operation.DELETE, content=None)
+    made = (
+        bundle.searchset([valued], base_url=BASE, links={"self": BASE}, total=1, issues=issues),
+        bundle.history([valued, tombstone], base_url=BASE, links={"self": BASE}),
+        bundle.transaction([Change(Method.PUT, "Patient", "1", {"resourceType": "Patient", "id": "1"})], base_url=BASE),
+        outcome([]),
+    )
+    for resource in made:
+        assert validator.check(decode(encode(resource))) == ()
 
 
 def test_an_empty_searchset_has_no_empty_list_and_no_total_unless_told() -> None:

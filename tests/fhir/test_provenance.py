@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from hawsepipe.fhir import provenance
+from hawsepipe.fhir.definitions import load
+from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Operation, Trail, Version
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -65,3 +67,12 @@ def test_completing_names_changed_versions_with_the_trail_of_each() -> None:
     ]
     assert made["recorded"] == "2026-03-01T08:00:00.000000Z"
     assert draft == before
+
+
+def test_what_is_completed_is_valid_r4() -> None:
+    validator = Validator(load())
+    by_message = provenance.draft("feed:adt", id="p", source=bytes(32), label="ADT^A01", rules=bytes(32), event_time=AT)
+    by_client = provenance.draft("Practitioner/1", id="p", client="app", operation="CREATE")
+    for draft in (by_message, by_client):
+        made = provenance.complete(draft, (VERSION,), AT, (Trail("Patient/1", "birthDate", "PID-7"),))
+        assert validator.check(made) == ()

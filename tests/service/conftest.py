@@ -8,7 +8,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,6 @@ import pytest
 from hawsepipe.clock import system_clock
 from hawsepipe.config import TEMPLATE, Config, read
 from hawsepipe.service.credentials import issued_token, make_keys
-
-END = b"\x1c\r"
 
 
 def free_port() -> int:
@@ -108,51 +106,30 @@ class Installation:
 
 
 @pytest.fixture
-async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
-    """An installation with the shipped template's settings on free ports; not started."""
-    mllp_port = free_port()
-    text = TEMPLATE.read_text(encoding="utf-8")
-    text = text.replace("port = 8080", f"port = {free_port()}").replace("port = 2575", f"port = {mllp_port}")
-    path = tmp_path / "hawsepipe.toml"
-    path.write_text(text, encoding="utf-8")
-    config = read(path)
-    make_keys(config)
-    made = Installation(config, mllp_port)
-    yield made
-    if made.process is not None:
-        await made.kill()
+async def install(tmp_path: Path) -> AsyncIterator[Callable[[str], Installation]]:
+    """Make installations with the shipped template's settings on free ports; none is started."""
+    made: list[Installation] = []
+
+    def make(name: str) -> Installation:
+        folder = tmp_path / name
+        folder.mkdir()
+        mllp_port = free_port()
+        text = TEMPLATE.read_text(encoding="utf-8")
+        text = text.replace("port = 8080", f"port = {free_port()}").replace("port = 2575", f"port = {mllp_port}")
+        path = folder / "hawsepipe.toml"
+        path.write_text(text, encoding="utf-8")
+        config = read(path)
+        make_keys(config)
+        made.append(Installation(config, mllp_port))
+        return made[-1]
+
+    yield make
+    for installation in made:
+        if installation.process is not None:
+            await installation.kill()
 
 
-def message(control_id: str, mrn: str, family: str = "LINDQVIST") -> bytes:
-    """Return an admission with its own control id, patient and visit."""
-    return (
-        f"MSH|^~\\&|ADT1|HARBOUR|HP|HUB|20261102083015+0100||ADT^A01^ADT_A01|{control_id}|P|2.5.1\r"
-        f"EVN|A01|20261102083000+0100\r"
-        f"PID|1||{mrn}^^^HARBOUR^MR||{family}^Maria||19760314|F\r"
-        f"PV1|1|I|3N^312^A||||||||||||||||V{mrn}^^^HARBOUR^VN\r"
-    ).encode()
-
-
-async def send(port: int, bodies: list[bytes], window: int = 1) -> list[bytes]:
-    """Send over one connection, `window` messages ahead of the acknowledgements; return those that came.
-
-    Ends quietly when the receiver dies: what was acknowledged until then is what counts.
-    """
-    replies: list[bytes] = []
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return replies
-    try:
-        for start in range(0, len(bodies), window):
-            batch = bodies[start : start + window]
-            for body in batch:
-                writer.write(b"\x0b" + body + END)
-            await writer.drain()
-            for _ in batch:
-                replies.append(await reader.readuntil(END))
-    except (OSError, EOFError):
-        pass
-    finally:
-        writer.close()
-    return replies
+@pytest.fixture
+def installation(install: Callable[[str], Installation]) -> Installation:
+    """One installation."""
+    return install("one")

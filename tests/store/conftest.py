@@ -1,9 +1,11 @@
-"""Opens stores with a deterministic sealer and labeller of our own Protocols; what resources are found by comes from the test's `book`."""
+"""Opens stores with a deterministic sealer and labeller of our own Protocols; what resources are found by comes from
+the test's `book`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -17,6 +19,9 @@ from hawsepipe.model import Draft, Issue, Resource, Seal, Severity
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.store.visibility import Facets
+
+OPENERS = ["open_at"]
+"""The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -129,3 +134,15 @@ def open_at(book: Book, clock: Callable[[], datetime], meters: Meters) -> Opener
         )
 
     return opened
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    found: Opener = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
+    async with opener(tmp_path / "store") as opened:
+        yield opened

@@ -1,15 +1,18 @@
-"""The private suite of `store.contract.Store`. Every implementation goes through it: add an opener to `OPENERS`."""
+"""The private suite of `store.contract.Store`. Every implementation goes through it: add an opener to `OPENERS` in
+the conftest.
+
+The log, the access record and durability are in `test_contract_log.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,23 +29,19 @@ from hawsepipe.fhir import codec, provenance
 from hawsepipe.hooks import Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import (
-    Access,
     Change,
-    Checkpoint,
     Method,
     Operation,
     RawMessage,
-    Receipt,
     Resource,
     Trail,
     Transaction,
     Version,
 )
-from hawsepipe.store.contract import Application, JournalEntry, JournalState, Sequenced, Store
+from hawsepipe.store.contract import Application, JournalEntry, JournalState, Store
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 REFUSAL = Refusal("structure", "PID-3", "no identifier")
-OPENERS = ["open_at"]
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
 
 
@@ -54,9 +53,7 @@ def entry(body: bytes = b"MSH|1", key: str = "1", refusal: Refusal | None = None
     return JournalEntry(message(body), key, b"AA " + body, refusal)
 
 
-def change(
-    type_: str, id_: str, method: Method = Method.PUT, if_match: int | None = None, **elements: Any
-) -> Change:
+def change(type_: str, id_: str, method: Method = Method.PUT, if_match: int | None = None, **elements: Any) -> Change:
     resource: Resource | None = {"resourceType": type_, **elements}
     return Change(method, type_, id_, None if method is Method.DELETE else resource, if_match)
 
@@ -72,18 +69,6 @@ def draft(id_: str = "p1") -> Resource:
 def content(version: Version) -> Resource:
     assert version.content is not None
     return codec.decode(version.content)
-
-
-@pytest.fixture(params=OPENERS)
-def opener(request: pytest.FixtureRequest) -> Opener:
-    found: Opener = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture
-async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
-    async with opener(tmp_path / "store") as opened:
-        yield opened
 
 
 class TestJournal:
@@ -113,7 +98,9 @@ class TestJournal:
         assert not (await store.append(JournalEntry(message(b"one", "lab"), "1", b""))).duplicate
         assert not (await store.append(entry(b"one", "2"))).duplicate
 
-    async def test_a_refused_message_is_a_dead_letter_at_once_and_its_repeat_is_accepted_anew(self, store: Store) -> None:
+    async def test_a_refused_message_is_a_dead_letter_at_once_and_its_repeat_is_accepted_anew(
+        self, store: Store
+    ) -> None:
         dead = await store.append(entry(refusal=REFUSAL))
         (letter,) = await store.dead_letters(0, 10)
         assert (letter.sequence, letter.refusal, letter.state) == (dead.sequence, REFUSAL, JournalState.DEAD)
@@ -413,7 +400,7 @@ class TestCommit:
             epochs.append(await store.consent_epoch())
         await store.commit(transaction(change("Consent", "1")))
         epochs.append(await store.consent_epoch())
-        assert [later - earlier for earlier, later in zip(epochs, epochs[1:], strict=False)] == [0, 0, 1, 1, 0]
+        assert [later - earlier for earlier, later in pairwise(epochs)] == [0, 0, 1, 1, 0]
 
     async def test_consents_are_the_current_ones_that_are_not_deleted(self, store: Store) -> None:
         for id_ in ("a", "b", "c"):
@@ -440,117 +427,3 @@ class TestCommit:
         read = meters.registry.get_sample_value
         assert read("hawsepipe_store_versions_total", {"type": "Patient"}) == 1
         assert read("hawsepipe_store_versions_total", {"type": "Provenance"}) == 1
-
-
-class TestLog:
-    CHANNEL = "example.org/log"
-
-    def head(self, size: int) -> Checkpoint:
-        return Checkpoint(self.CHANNEL, size, sha256(b"root %d" % size).digest(), b"note %d" % size)
-
-    async def logged(self, store: Store, patients: int, batch: int) -> None:
-        for number in range(patients):
-            await store.commit(transaction(change("Patient", str(number))))
-        start = 0
-        while anchors := tuple(await store.outbox(batch)):
-            nodes = (((1, start), sha256(b"node %d" % start).digest()),)
-            await store.sequence(Sequenced(start, anchors, nodes, self.head(start + len(anchors))))
-            start += len(anchors)
-
-    async def test_an_empty_log_has_no_checkpoint(self, store: Store) -> None:
-        assert await store.checkpoint(self.CHANNEL) is None
-        assert await store.checkpoint_covering(self.CHANNEL, 0, None) is None
-        assert await store.outbox(10) == ()
-        assert await store.nodes([(0, 0), (1, 0)]) == {}
-
-    async def test_leaves_get_the_places_of_their_commits(self, store: Store) -> None:
-        await self.logged(store, 5, 2)
-        assert await store.outbox_depth() == 0
-        for number in range(5):
-            version = await store.read("Patient", str(number))
-            assert version is not None
-            assert await store.leaf_index(version.commitment) == number
-            leaf = sha256(b"\x00" + version.commitment).digest()
-            assert await store.nodes([(0, number)]) == {(0, number): leaf}
-        assert await store.nodes([(1, 2), (1, 3)]) == {(1, 2): sha256(b"node 2").digest()}
-        assert await store.checkpoint(self.CHANNEL) == self.head(5)
-        assert await store.checkpoint("elsewhere") is None
-
-    async def test_a_commitment_outside_the_log_has_no_place(self, store: Store) -> None:
-        (made,) = await store.commit(transaction(change("Patient", "1")))
-        assert await store.leaf_index(made.commitment) is None
-        assert await store.leaf_index(b"x" * 32) is None
-        assert await store.outbox_depth() == 1
-
-    async def test_a_batch_that_does_not_continue_the_log_is_refused(self, store: Store) -> None:
-        for number in range(3):
-            await store.commit(transaction(change("Patient", str(number))))
-        anchors = tuple(await store.outbox(3))
-        forged = (replace(anchors[0], digest=b"x" * 32), *anchors[1:])
-        for batch in (
-            Sequenced(1, anchors, (), self.head(4)),
-            Sequenced(0, anchors[1:], (), self.head(2)),
-            Sequenced(0, anchors[::-1], (), self.head(3)),
-            Sequenced(0, forged, (), self.head(3)),
-            Sequenced(0, anchors, (), self.head(2)),
-        ):
-            with pytest.raises(Conflict):
-                await store.sequence(batch)
-        assert await store.checkpoint(self.CHANNEL) is None
-        answers = await asyncio.gather(
-            *(store.sequence(Sequenced(0, anchors, (), self.head(3))) for _ in range(2)), return_exceptions=True
-        )
-        assert [type(answer) for answer in answers] == [type(None), Conflict]
-
-    async def test_the_smallest_checkpoint_over_a_leaf_is_found_and_by_receipt(self, store: Store) -> None:
-        await self.logged(store, 6, 2)
-        receipt = Receipt("log", self.CHANNEL, 6, self.head(6).root, "at 3", {"a": [1, "é"]})
-        await store.put_receipt(receipt)
-        await store.put_receipt(receipt)
-        assert await store.checkpoint_covering(self.CHANNEL, 1, None) == self.head(2)
-        assert await store.checkpoint_covering(self.CHANNEL, 2, None) == self.head(4)
-        assert await store.checkpoint_covering(self.CHANNEL, 2, "log") == self.head(6)
-        assert await store.checkpoint_covering(self.CHANNEL, 2, "other") is None
-        assert await store.checkpoint_covering(self.CHANNEL, 6, None) is None
-        assert await store.receipts(self.CHANNEL, 6) == (receipt,)
-        assert await store.receipts(self.CHANNEL, 4) == ()
-
-
-class TestAccessRecord:
-    async def test_entries_come_back_in_order_as_they_were(self, store: Store) -> None:
-        def access(number: int) -> Access:
-            return Access(
-                NOW + timedelta(microseconds=number),
-                "Practitioner/1",
-                "app",
-                None if number % 2 else "TREAT",
-                "read",
-                f"Patient/{number}",
-                ("1", "2"),
-                bool(number % 2),
-                ("reason",),
-                ("Consent/1/_history/1",),
-                "Observation?code",
-            )
-
-        await asyncio.gather(*(store.record([access(n), access(n + 1)]) for n in range(0, 10, 2)))
-        found = await store.accesses(0, 100)
-        assert [entry for _, entry in found] == [access(number) for number in range(10)]
-        assert await store.accesses(found[7][0], 100) == found[8:]
-        assert await store.accesses(0, 3) == found[:3]
-        await store.record([])
-
-
-class TestDurability:
-    async def test_everything_is_there_after_closing_and_opening(self, opener: Opener, tmp_path: Path) -> None:
-        async with opener(tmp_path / "s") as store:
-            await store.append(entry())
-            made = await store.commit(transaction(change("Consent", "1", n=1), draft=draft(), instant=NOW))
-            epoch = await store.consent_epoch()
-        async with opener(tmp_path / "s") as store:
-            assert await store.read("Consent", "1") == made[0]
-            assert (await store.backlog(), await store.outbox_depth(), await store.consent_epoch()) == (1, 2, epoch)
-            assert (await store.append(entry())).duplicate
-            (later,) = await store.commit(transaction(change("Consent", "1", n=2), instant=NOW - timedelta(days=1)))
-            assert later.last_updated > made[0].last_updated
-            await store.check()

@@ -135,15 +135,21 @@ asyncio.run(main())
 """
 
 
+def _killed(directory: Path, after: int) -> list[int]:
+    """Run the child until it has told of `after` messages, kill it, and return all that it told of."""
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(directory)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    told = [int(child.stdout.readline()) for _ in range(after)]
+    os.kill(child.pid, signal.SIGKILL)
+    told += [int(line) for line in child.stdout.read().split("\n")[:-1]]
+    child.stdout.close()
+    child.wait()
+    return told
+
+
 async def test_what_was_acknowledged_is_there_after_kill_9(open_at: Opener, tmp_path: Path) -> None:
     for turn in range(3):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        told = [int(child.stdout.readline()) for _ in range(random.Random(turn).randint(50, 400))]
-        os.kill(child.pid, signal.SIGKILL)
-        told += [int(line) for line in child.stdout.read().split("\n")[:-1]]
-        child.stdout.close()
-        child.wait()
+        told = await asyncio.to_thread(_killed, tmp_path, random.Random(turn).randint(50, 400))
         async with open_at(tmp_path) as store:
             records = await store.received(0, 10**6)
             bodies = [int(record.message.body) for record in records]
@@ -228,6 +234,19 @@ async def test_groups_clauses_and_formulas_may_be_large(open_at: Opener, tmp_pat
         assert page.total == 1
         hidden = Visibility(Constant(True), ((crowd | {"p"}, Constant(False)), *groups), Constant(True))
         assert (await store.search(query, hidden)).versions == ()
+
+
+async def test_an_absolute_reference_to_our_patient_makes_the_resource_theirs(open_at: Opener, tmp_path: Path) -> None:
+    hidden = Visibility(Constant(True), ((frozenset({"p"}), Constant(False)),), Constant(True))
+    async with open_at(tmp_path, base_url="https://ours.example/r4/") as store:
+        for id_, reference in (
+            ("o", "https://ours.example/r4/Patient/p"),
+            ("other", "https://theirs.example/Patient/p"),
+        ):
+            resource = {"resourceType": "Observation", "subject": {"reference": reference}}
+            await store.commit(Transaction((Change(Method.PUT, "Observation", id_, resource),), None, "feed:f", NOW))
+        found = await store.search(Query("Observation"), hidden)
+        assert [version.id for version in found.versions] == ["other"]
 
 
 async def test_a_query_is_never_part_of_the_statement(open_at: Opener, tmp_path: Path, book: Book) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -38,6 +39,7 @@ from hawsepipe.model import Principal
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes in a request body, at most, unless configured."""
 
+_FRAMES: Final = 8
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _UNSTORED: Final = frozenset({"Parameters"})
@@ -96,8 +98,8 @@ class Application:
             response = await self._answer(request, found)
         except HawsepipeError as error:
             response = self._refusal(request, error, found.allowed)
-        except Exception:
-            self._log.error("the request failed", interaction=interaction, exc_info=True, request=_name(request))
+        except Exception as error:
+            self._log.error("the request failed", interaction=interaction, **_place(error), **_name(request))
             response = self._refusal(request, HawsepipeError("the request could not be completed"), ())
         self._account(request, interaction, response.status, started)
         return response
@@ -179,9 +181,17 @@ class Application:
             method=request.method if request.method in _METHODS else "other",
             status=status,
             milliseconds=round(seconds * 1000, 2),
-            request=_name(request),
+            **_name(request),
         )
 
 
-def _name(request: Request) -> str | None:
-    return request.header("x-request-id")
+def _name(request: Request) -> dict[str, str]:
+    name = request.header("x-request-id")
+    return {} if name is None else {"request": name}
+
+
+def _place(error: Exception) -> dict[str, Any]:
+    # Class and lines only: a text or a frame's variables could hold what the request was about.
+    frames = traceback.extract_tb(error.__traceback__)
+    trace = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames]
+    return {"error": type(error).__name__, "trace": trace[-_FRAMES:]}

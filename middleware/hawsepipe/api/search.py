@@ -10,7 +10,7 @@ from hawsepipe.api.call import Call
 from hawsepipe.api.cursors import PARAMETER, Place
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.forms import pairs
-from hawsepipe.api.negotiation import check_form_body
+from hawsepipe.api.negotiation import answer_format, check_form_body
 from hawsepipe.api.rendering import resource
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import bundle
@@ -25,7 +25,10 @@ async def search(call: Call) -> Response:
     comes to stand in an address.
     """
     services, principal = call.services, call.view.principal
-    asked = [pair for pair in _asked(call.request) if pair[0] not in _GENERAL]
+    whole = _asked(call.request)
+    # A form may hold `_format` and `_pretty` too.
+    form = answer_format(replace(call.request, query=tuple(whole)))
+    asked = [pair for pair in whole if pair[0] not in _GENERAL]
     place = None
     strict = call.preference.strict
     if any(name == PARAMETER for name, _ in asked):
@@ -44,7 +47,7 @@ async def search(call: Call) -> Response:
     found = bundle.searchset(
         page.versions, base_url=services.base_url, links=links, total=page.total, issues=parsed.ignored
     )
-    return resource(found, call.format)
+    return resource(found, form)
 
 
 def _asked(request: Request) -> list[tuple[str, str]]:

@@ -14,19 +14,17 @@ from hawsepipe.consent.policy import PolicySettings
 class Consents:
     """Directives by patient id.
 
-    `linked` gives, for a patient with links, every id of the same person, her own included.
+    `linked` gives, for a patient with links, every id of the same person, her own included. `alike` are the patients
+    without links, those together about whom the consents say the same.
     """
 
     directives: Mapping[str, tuple[Directive, ...]] = field(default_factory=dict)
     linked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    alike: tuple[frozenset[str], ...] = ()
 
     def persons(self, patient: str) -> frozenset[str]:
         """Return every id of the person."""
         return self.linked.get(patient, frozenset({patient}))
-
-    def patients(self) -> frozenset[str]:
-        """Return the ids of everybody about whom there is something to know."""
-        return frozenset(self.directives) | frozenset(self.linked)
 
     def of(self, patient: str) -> tuple[Directive, ...]:
         """Return all consents of a person, in force or not."""
@@ -52,7 +50,16 @@ def gathered(directives: Iterable[Directive], links: Mapping[str, frozenset[str]
     by_patient: dict[str, list[Directive]] = {}
     for directive in directives:
         by_patient.setdefault(directive.patient, []).append(directive)
-    return Consents({patient: tuple(found) for patient, found in by_patient.items()}, _components(links or {}))
+    linked = _components(links or {})
+    alike: dict[tuple[bytes, ...], list[str]] = {}
+    for patient, found in by_patient.items():
+        if patient not in linked:
+            alike.setdefault(tuple(sorted(one.shape for one in found)), []).append(patient)
+    return Consents(
+        directives={patient: tuple(found) for patient, found in by_patient.items()},
+        linked=linked,
+        alike=tuple(frozenset(patients) for patients in alike.values()),
+    )
 
 
 def slot(boundaries: tuple[int, ...], instant: int) -> int:

@@ -95,9 +95,9 @@ def _labels(request: Request, subject: Subject) -> str | None:
 
 
 def kept_for(purpose: str | None) -> frozenset[str]:
-    """Return the purpose labels that data may carry to be shown for a purpose:
+    """Return the purpose labels that data may carry to be shown for a purpose.
 
-    the purpose itself and what it is a kind of (ruling g).
+    They are the purpose itself and what it is a kind of (ruling g).
     """
     above = terms().purposes.get(purpose, frozenset()) if purpose is not None else frozenset()
     return frozenset(coded(ACT_REASON, code) for code in above)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 
 from hawsepipe.consent.criteria import UNSTATED, Criteria, read
@@ -43,14 +44,20 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its effect (None:
+    """One rule: its effect, its criteria with those of its parents that it does not replace, and its exceptions.
 
-    it only holds others), its criteria with those of its parents it does not replace, and its exceptions.
+    An effect of None: it only holds others. Not `readable`: its type is missing or unknown, so that it denies.
     """
 
     effect: Effect | None
     criteria: Criteria
     rules: tuple[Rule, ...] = ()
+    readable: bool = True
+
+    @property
+    def perhaps_permits(self) -> bool:
+        """Whether it is a permit or could have been meant as one."""
+        return self.effect is Effect.PERMIT or not self.readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Directive:
     dated: tuple[int, int] | None
     root: Rule
     fallback: Effect | None
+    shape: bytes = b""
 
     def every(self) -> Iterator[Rule]:
         """Yield each rule of the tree."""
@@ -91,7 +99,7 @@ class Directive:
         """
         if self.fallback is Effect.PERMIT:
             return True
-        return any(_concerns(rule.criteria, purpose) for rule in self.every() if rule.effect is Effect.PERMIT)
+        return any(_concerns(rule.criteria, purpose) for rule in self.every() if rule.perhaps_permits)
 
     def boundaries(self) -> Iterator[int]:
         """Yield the instants, in microseconds, at which the answer of some rule's period changes."""
@@ -128,10 +136,10 @@ def directive(consent: Resource, *, reference: str = "", base_url: str = "") -> 
     if patient is None:
         return None
     identity = _text(consent.get("id"))
-    base = _base(consent)
+    base, readable = _base(consent)
     provision = consent.get("provision")
-    root, fallback = _root(provision if isinstance(provision, dict) else {}, base, base_url)
-    return Directive(
+    root, fallback = _root(provision if isinstance(provision, dict) else {}, base, base_url, readable=readable)
+    found = Directive(
         id=identity,
         reference=reference or f"Consent/{identity}",
         patient=patient,
@@ -148,6 +156,9 @@ def directive(consent: Resource, *, reference: str = "", base_url: str = "") -> 
         root=root,
         fallback=fallback,
     )
+    # What is nobody else's does not count; dateTime does only beside a business identifier.
+    plain = replace(found, id="", reference="", patient="", dated=found.dated if found.identifiers else None)
+    return replace(found, shape=sha256(repr(plain).encode("utf-8", "surrogatepass")).digest())
 
 
 def in_force(
@@ -199,7 +210,9 @@ def _concerns(criteria: Criteria, purpose: str | None) -> bool:
     return any(terms().covered(purpose, code) for code in listed.known)
 
 
-def _root(provision: Mapping[str, Any], base: Effect | None, base_url: str) -> tuple[Rule, Effect | None]:
+def _root(
+    provision: Mapping[str, Any], base: Effect | None, base_url: str, *, readable: bool
+) -> tuple[Rule, Effect | None]:
     """Read the root rule and the fallback.
 
     Rulings a and j: a type on the root is accepted; equal to the base it narrows, else it is an exception.
@@ -207,9 +220,12 @@ def _root(provision: Mapping[str, Any], base: Effect | None, base_url: str) -> t
     criteria = read(provision, UNSTATED, base_url)
     rules = _rules(provision, criteria, base_url)
     if "type" not in provision:
-        return Rule(base, criteria, rules), None
+        return Rule(base, criteria, rules, readable), None
     effect = _effect(provision)
-    return Rule(effect, criteria, rules), base if base is not effect else None
+    if _readable(provision):
+        return Rule(effect, criteria, rules), base if base is not effect else None
+    # A type that cannot be read could have been the base, which it then would narrow: only a base of deny stays.
+    return Rule(effect, criteria, rules, readable=False), base if base is Effect.DENY else None
 
 
 def _rules(provision: Mapping[str, Any], criteria: Criteria, base_url: str) -> tuple[Rule, ...]:
@@ -217,7 +233,7 @@ def _rules(provision: Mapping[str, Any], criteria: Criteria, base_url: str) -> t
     for child in _dicts(provision.get("provision")):
         # Ruling c: a nested rule inherits the elements that it does not state and overrides those that it states.
         own = read(child, criteria, base_url)
-        rules.append(Rule(_effect(child), own, _rules(child, own, base_url)))
+        rules.append(Rule(_effect(child), own, _rules(child, own, base_url), _readable(child)))
     return tuple(rules)
 
 
@@ -226,9 +242,17 @@ def _effect(provision: Mapping[str, Any]) -> Effect:
     return Effect.PERMIT if provision.get("type") == "permit" else Effect.DENY
 
 
-def _base(consent: Resource) -> Effect | None:
-    """Return the base effect of policyRule. An unknown code of a rule could have been an opt-out, so that it denies."""
+def _readable(provision: Mapping[str, Any]) -> bool:
+    return provision.get("type") in {"permit", "deny"}
+
+
+def _base(consent: Resource) -> tuple[Effect | None, bool]:
+    """Return the base effect of policyRule and whether all of it could be read.
+
+    An unknown code of a rule could have been an opt-out, so that it denies.
+    """
     effects = set()
+    readable = True
     for system, code in _codings(consent.get("policyRule")):
         if system == ACT_CODE and code in terms().policies:
             effects.add(_BASES.get(code))
@@ -236,8 +260,9 @@ def _base(consent: Resource) -> Effect | None:
             effects.add(None)
         else:
             effects.add("deny")
+            readable = False
     stated = effects - {None}
-    return (Effect.DENY if "deny" in stated else Effect.PERMIT) if stated else None
+    return (Effect.DENY if "deny" in stated else Effect.PERMIT) if stated else None, readable
 
 
 def _standing(consent: Resource) -> Standing:

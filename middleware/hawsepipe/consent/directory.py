@@ -17,10 +17,7 @@ from hawsepipe.model import Principal, Resource
 from hawsepipe.store.contract import Store
 
 _PLAIN: Final = frozenset({"Practitioner", "Patient", "RelatedPerson", "Device", "Organization"})
-"""Types whose instances stand for themselves:
-
-one that is not in a circle is surely outside, unless the circle says otherwise.
-"""
+"""Types whose instances stand for themselves: outside a circle unless the circle is unsure of the type."""
 
 _GATHERINGS: Final = frozenset({"CareTeam", "Group"})
 _DEPTH: Final = 20

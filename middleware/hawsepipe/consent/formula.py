@@ -58,14 +58,16 @@ def visibility(
     default = _default(request, settings)
     anybody = _person(request, None, _within(request, frozenset()), default, officer)
     groups: dict[Formula, set[str]] = {}
-    known = set(consents.patients())
-    known |= {patient for patient in (request.principal.patient, request.oneself) if patient is not None}
-    for patient in known:
-        layer = _layer(request, patient, consents, settings, default)
-        oneself = request.oneself if request.oneself in consents.persons(patient) else None
-        formula = _person(request, oneself, _within(request, consents.persons(patient)), layer, officer)
+    # Those about whom something more is to be known are asked about one by one; all others by their kind.
+    singular = set(consents.linked) | {one for one in (request.principal.patient, request.oneself) if one is not None}
+    kinds = [patients if patients.isdisjoint(singular) else patients - singular for patients in consents.alike]
+    for patients in [*filter(None, kinds), *(frozenset({patient}) for patient in sorted(singular))]:
+        one = next(iter(patients))
+        oneself = request.oneself if request.oneself in consents.persons(one) else None
+        layer = _layer(request, one, consents, settings, default)
+        formula = _person(request, oneself, _within(request, consents.persons(one)), layer, officer)
         if formula != anybody:
-            groups.setdefault(formula, set()).add(patient)
+            groups.setdefault(formula, set()).update(patients)
     return Visibility(
         scope=_scope(request, settings, officer),
         patients=tuple((frozenset(patients), formula) for formula, patients in groups.items()),
@@ -168,7 +170,7 @@ class _Folding:
 
     def _source(self, criteria: Criteria, permit: bool) -> Formula:
         sources = [actor.reference for actor in criteria.actors or () if actor.source]
-        if not sources:
+        if not sources or criteria.odd_actor:
             return _TRUE
         return disjunction(self._authored(reference, permit) for reference in sources)
 
@@ -183,7 +185,7 @@ class _Folding:
             return self._under_ceiling() if permit else _TRUE
         sensitive = below(named.sensitivities)
         if permit:
-            if named.duty:
+            if named.duty or named.unknown:
                 return _FALSE
             highest = max(named.ranks, default=-1)
             allowed = AtMost(Measure.RANK, max(highest, self._ceiling), absent=False)

@@ -75,7 +75,7 @@ class Matching:
 
     def _source(self, criteria: Criteria) -> Truth:
         sources = [actor.reference for actor in criteria.actors or () if actor.source]
-        if not sources:
+        if not sources or criteria.odd_actor:  # an odd actor makes the whole element unknown, see Request.asked
             return Truth.TRUE
         authors = self._facet("author")
         return some(self._authored(reference, authors) for reference in sources)
@@ -91,25 +91,24 @@ class Matching:
             if not permit:
                 return Truth.TRUE
             return Truth.UNKNOWN if rank is None else truth(self._under_ceiling())
-        if rank is None or (permit and named.duty):
-            return Truth.UNKNOWN  # not labelled yet, or allowed only under a duty that nobody would keep
+        if rank is None or (permit and (named.duty or named.unknown)):
+            # Not labelled yet; or allowed under a duty that nobody would keep here, which an unknown label may be.
+            return Truth.UNKNOWN
         if permit:
-            return self._covered(rank, named.ranks, named.sensitivities, named.unknown)
+            return truth(self._covered(rank, named.ranks, named.sensitivities))
         labels = self._facet("label")
         if any(rank >= bound for bound in named.ranks) or labels & below(named.sensitivities):
             return Truth.TRUE
         unclear = named.sensitivities and not labels <= readable()
         return Truth.UNKNOWN if named.unknown or named.duty or unclear else Truth.FALSE
 
-    def _covered(self, rank: int, ranks: frozenset[int], sensitivities: frozenset[str], unknown: bool) -> Truth:
+    def _covered(self, rank: int, ranks: frozenset[int], sensitivities: frozenset[str]) -> bool:
         highest = max(ranks, default=-1)
         if rank <= highest:
-            return Truth.TRUE
+            return True
         labels, allowed = self._facet("label"), below(sensitivities)
         ceiling = max(highest, terms().ranks[self.settings.permit_ceiling])
-        if labels & allowed and labels <= allowed | neutral() and rank <= ceiling:
-            return Truth.TRUE
-        return Truth.UNKNOWN if unknown else Truth.FALSE
+        return bool(labels & allowed) and labels <= allowed | neutral() and rank <= ceiling
 
     def _class(self, criteria: Criteria) -> Truth:
         named = criteria.classes

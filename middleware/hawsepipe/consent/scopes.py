@@ -58,9 +58,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The types that an interaction may touch:
+    """The types that an interaction may touch.
 
-    for every patient (`wide`), or only about the launch patient (`narrow`). None: all types.
+    For every patient (`wide`), or only about the launch patient (`narrow`). None: all types.
     """
 
     wide: frozenset[str] | None

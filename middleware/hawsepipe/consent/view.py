@@ -153,8 +153,9 @@ class View:
         the client's is ignored. Raises Forbidden and InvalidResource.
         """
         kind = _type(resource)
+        admitted = await self._admitted("create", kind, kind, resource)
         identity = self._gate.identity()
-        asked = await self._admitted("create", kind, f"{kind}/{identity}", resource)
+        asked = replace(admitted, target=f"{kind}/{identity}")
         await self._record(asked, _PERMIT, ())
         content = {**resource, "id": identity}
         return await self._committed(asked, Change(Method.CREATE, kind, identity, content, if_match=0), "CREATE")

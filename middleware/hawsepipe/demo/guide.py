@@ -36,8 +36,8 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body as JSON."""
-        return json.loads(self.body)
+        """The body as JSON, decimals as they are spelt."""
+        return json.loads(self.body, parse_float=str)
 
 
 @dataclass(slots=True)

@@ -52,12 +52,14 @@ def encode(resource: Resource) -> bytes:
 
 
 def number(value: Any) -> Decimal:
-    """Return the value of a JSON number as `decode` gives it (int, Decimal or Raw).
+    """Return the value of a JSON number (int, Decimal or Raw, as `decode` gives it, or float).
 
     Raises InvalidRequest for anything else.
     """
     if type(value) is int or isinstance(value, Decimal):
         return Decimal(value)
+    if type(value) is float:  # from an adapter; `decode` gives none
+        return Decimal(repr(value))
     if isinstance(value, msgspec.Raw):
         try:
             return Decimal(bytes(value).decode("ascii"))

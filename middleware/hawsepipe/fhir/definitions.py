@@ -87,7 +87,7 @@ class Definitions:
             shape = self._shapes[name] = self._make_shape(name)
         return shape
 
-    def search_parameters(self, type: str) -> Mapping[str, SearchParameter]:  # noqa: A002
+    def search_parameters(self, type: str) -> Mapping[str, SearchParameter]:  # noqa: A002  FHIR's own name
         """Return code -> search parameter of a resource type, those of all resources included."""
         found = self._by_type.get(type)
         if found is None:

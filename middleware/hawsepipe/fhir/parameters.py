@@ -55,7 +55,7 @@ class Parameters:
         """Return (code, kind) of each parameter that a search on this type takes, by code."""
         return tuple((it.code, it.kind) for it in self._extractor.supported(type))
 
-    def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:  # noqa: A002
+    def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:  # noqa: A002  FHIR's own name
         """Return the query of decoded (name, value) pairs on a resource type.
 
         `strict` is `Prefer: handling=strict`: an unknown parameter is refused rather than left out. `_count=0` asks for
@@ -100,7 +100,7 @@ class Parameters:
     def _clause(self, reading: _Reading, name: str, value: str) -> Clause | None:
         code, _, suffix = name.partition(":")
         parameter = reading.parameters.get(code)
-        if parameter is None:
+        if parameter is None or "." in suffix:  # a chain names its target's type before the dot
             reading.leave_out(name)
             return None
         modifier, target = self._modifier(parameter, name, suffix)

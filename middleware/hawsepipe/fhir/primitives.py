@@ -6,6 +6,7 @@ the JSON Schemas are made of them too, and they know the calendar (no 30 Februar
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -62,6 +63,9 @@ def fits(type_name: str, value: Any) -> bool:
     if type_name == "boolean":
         return type(value) is bool
     if type_name == "decimal":
-        return type(value) is int or isinstance(value, msgspec.Raw | Decimal)
+        if isinstance(value, Decimal):
+            return value.is_finite()
+        # A float never comes from `codec.decode`; from an adapter it is worth its shortest spelling.
+        return type(value) is int or isinstance(value, msgspec.Raw) or (type(value) is float and math.isfinite(value))
     low, high = RANGES[type_name]
     return type(value) is int and low <= value <= high

@@ -97,7 +97,7 @@ class NumberValue:
 
 @dataclass(frozen=True, slots=True)
 class QuantityValue:
-    """A number with unit; `system` and `code` as in TokenValue (`code` also meets the human unit when no system is given)."""
+    """A number with unit; `system` and `code` as in TokenValue (`code` also meets the human unit without a system)."""
 
     number: NumberValue
     system: str | None

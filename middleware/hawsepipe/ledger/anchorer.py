@@ -112,9 +112,10 @@ class Anchorer:
         # Each backend is asked once before the first new checkpoint: a log that was restored from a backup must not
         # sign new roots for sizes that are out already. One that does not answer in time is taken as away, and the
         # log goes on.
-        met = asyncio.gather(*(event.wait() for event in self._met.values()))
         try:
-            await asyncio.wait_for(met, self._patience * 2)
+            async with asyncio.timeout(self._patience * 2):
+                for met in self._met.values():
+                    await met.wait()
         except TimeoutError:
             _log.warning("a ledger did not answer at the start", channel=self._channel)
         while True:
@@ -195,7 +196,9 @@ class Anchorer:
 async def _woken(event: asyncio.Event, seconds: float) -> bool:
     """Wait for the event, at most so many seconds; False when the time was up."""
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        # Not asyncio.wait_for: before Python 3.12 it may lose a cancellation that comes as the event does.
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return False
     return True

@@ -40,20 +40,22 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
 
 
 def _read(path: Path) -> Ed25519PrivateKey:
-    # Opened first and asked afterwards, so that the file whose mode is checked is the file that is read.
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # Opened first and asked afterwards, so that the file whose mode is checked is the file that is read.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ConfigError(str(path), "the key file cannot be opened (a symbolic link is not followed)") from error
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
+        raise ConfigError(str(path), "the key file cannot be opened") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             raise ConfigError(str(path), "the key is not in a regular file")
-        if facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(str(path), "others may use this key file; set its mode to 0600")
-        data = file.read(_LARGEST)
+        data = os.read(descriptor, _LARGEST)
+    finally:
+        os.close(descriptor)
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:

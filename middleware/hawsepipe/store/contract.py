@@ -2,8 +2,8 @@
 
 Implementations MUST:
 * make every method that writes durable (fsync) before it returns, and atomic: after an error nothing of it happened;
-* give versions of one resource the numbers 1, 2, 3 … without a gap, and instants that never go back: `last_updated` of a commit is at
-  least one microsecond after that of the commit before;
+* give versions of one resource the numbers 1, 2, 3 … without a gap, and instants that never go back: `last_updated`
+  of a commit is at least one microsecond after that of the commit before;
 * write, for each new version, in one transaction: content, search rows, facets, salt and opening, and one outbox row;
 * serve content byte for byte as it was written;
 * compile `Visibility` so that it agrees with `visibility.visible`, before order, count and limit.
@@ -65,8 +65,8 @@ class Sealer(Protocol):
     ) -> tuple[tuple[Seal, ...], Seal | None]:
         """Seal the versions of one transaction and its Provenance; `source` and `rules` are 32-byte digests or None.
 
-        A draft whose version before is an earlier draft of the same call has `previous` None: the sealer links it to the
-        commitment that it makes for that one.
+        A draft whose version before is an earlier draft of the same call has `previous` None: the sealer links it to
+        the commitment that it makes for that one.
         """
         ...
 
@@ -141,7 +141,8 @@ class JournalRecord:
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
-    `transaction` None: the message has no effect and is settled all the same. `refusal` set: it becomes a dead letter instead.
+    `transaction` None: the message has no effect and is settled all the same. `refusal` set: it becomes a dead letter
+    instead.
     """
 
     sequence: int
@@ -157,8 +158,9 @@ class Application:
 class Sequenced:
     """A batch that enters the log in one commit.
 
-    `anchors` get the indices `start`, `start + 1` …; `leaves` are RFC 6962 leaf hashes in that order, `nodes` the inner nodes that
-    became complete as ((level, index), hash) with level 1 above the leaves; `checkpoint` signs the new head.
+    `anchors` get the indices `start`, `start + 1` …; `leaves` are RFC 6962 leaf hashes in that order, `nodes` the
+    inner nodes that became complete as ((level, index), hash) with level 1 above the leaves; `checkpoint` signs the
+    new head.
     """
 
     start: int
@@ -197,29 +199,31 @@ class Store(Protocol):
         ...
 
     async def replay(self, sequence: int, instant: datetime) -> JournalRecord | None:
-        """Journal a dead letter's bytes anew, linked by `replay_of`, and settle the old one as discarded, in one commit.
+        """Journal a dead letter's bytes anew, linked by `replay_of`, and settle the old one as discarded, in one
+        commit.
 
-        None when it is not a dead letter, so that two replays of one letter have one effect. When its sender has had the same message
-        accepted anew in the meantime, that entry is returned and nothing is journalled.
+        None when it is not a dead letter, so that two replays of one letter have one effect. When its sender has had
+        the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
         """
         ...
 
     # resources
 
     async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
-        """Commit each message's effect, Provenance, outbox rows and journal state, each message on its own, all in one fsync.
+        """Commit each message's effect, Provenance, outbox rows and journal state, each message on its own, all in
+        one fsync.
 
-        An entry whose transaction fails is answered with its error and stays RECEIVED; the others are committed. An entry that is
-        not RECEIVED any more is answered with an empty tuple and has no effect.
+        An entry whose transaction fails is answered with its error and stays RECEIVED; the others are committed. An
+        entry that is not RECEIVED any more is answered with an empty tuple and has no effect.
         """
         ...
 
     async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
         """Commit a transaction: one version for each change, in order, then the Provenance's if anything changed.
 
-        Raises InvalidRequest (a change that is none), InvalidResource, PreconditionFailed (if_match; a deleted resource is not there, so
-        0 holds for it), Conflict (CREATE of an id that is or was in use), NotFound (DELETE of an unknown one; to delete again changes nothing).
-        Several changes of one resource make successive versions.
+        Raises InvalidRequest (a change that is none), InvalidResource, PreconditionFailed (if_match; a deleted
+        resource is not there, so 0 holds for it), Conflict (CREATE of an id that is or was in use), NotFound (DELETE
+        of an unknown one; to delete again changes nothing). Several changes of one resource make successive versions.
         """
         ...
 
@@ -268,7 +272,9 @@ class Store(Protocol):
         ...
 
     async def sequence(self, batch: Sequenced) -> None:
-        """Write a batch to the log. Raises Conflict unless `batch.start` is the log's size and the anchors are the oldest ones."""
+        """Write a batch to the log. Raises Conflict unless `batch.start` is the log's size and the anchors are the
+        oldest ones.
+        """
         ...
 
     async def checkpoint(self, channel: str) -> Checkpoint | None:
@@ -276,11 +282,15 @@ class Store(Protocol):
         ...
 
     async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:
-        """Return the smallest checkpoint above leaf `index` (one that `backend` has receipted, if given), None when none is."""
+        """Return the smallest checkpoint above leaf `index` (one that `backend` has receipted, if given), None when
+        none is.
+        """
         ...
 
     async def nodes(self, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
-        """Return hashes of complete subtrees by (level, index); level 0 are the leaf hashes. Those not in the log are left out."""
+        """Return hashes of complete subtrees by (level, index); level 0 are the leaf hashes. Those not in the log are
+        left out.
+        """
         ...
 
     async def leaf_index(self, commitment: bytes) -> int | None:
@@ -288,7 +298,9 @@ class Store(Protocol):
         ...
 
     async def put_receipt(self, receipt: Receipt) -> None:
-        """Keep a backend's receipt; the same one again changes nothing, another one for the same checkpoint takes its place."""
+        """Keep a backend's receipt; the same one again changes nothing, another one for the same checkpoint takes its
+        place.
+        """
         ...
 
     async def receipts(self, channel: str, size: int) -> Sequence[Receipt]:

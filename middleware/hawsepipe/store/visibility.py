@@ -1,7 +1,7 @@
 """The visibility of a requester as a value that stores compile into their own queries.
 
-A resource is visible when `scope` holds for it and, for every patient that it is about, that patient's formula holds. `holds`
-and `visible` are the reference evaluator; a store's compiled query MUST agree with them on every resource.
+A resource is visible when `scope` holds for it and, for every patient that it is about, that patient's formula holds.
+`holds` and `visible` are the reference evaluator; a store's compiled query MUST agree with them on every resource.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Facets:
     """What formulas can ask of a resource version, computed by `consent` when the version is stored.
 
     `rank` is the confidentiality, 0 (U) to 5 (V), None when not labelled. `clinical_*` is the clinical time as
-    [start, end) in microseconds UTC, None without one. `values` maps a facet kind (label, code, anycode, author, ref, profile,
-    purpose) to strings (`system|code`, `Practitioner/1`, a canonical).
+    [start, end) in microseconds UTC, None without one. `values` maps a facet kind (label, code, anycode, author, ref,
+    profile, purpose) to strings (`system|code`, `Practitioner/1`, a canonical).
     """
 
     rank: int | None = None

@@ -16,8 +16,8 @@ from hawsepipe.store.sqlite.pen import Pen
 def record(pen: Pen, accesses: Sequence[Access]) -> None:
     """Append entries."""
     pen.connection.executemany(
-        "INSERT INTO access (instant, subject, client, purpose, interaction, target, patients, permit, reasons, consents,"
-        " query) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO access (instant, subject, client, purpose, interaction, target, patients, permit, reasons,"
+        " consents, query) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 microseconds(entry.instant),
@@ -40,8 +40,8 @@ def record(pen: Pen, accesses: Sequence[Access]) -> None:
 def accesses(connection: apsw.Connection, after: int, limit: int) -> tuple[tuple[int, Access], ...]:
     """Return entries with a number above `after`, in order."""
     rows = connection.execute(
-        "SELECT number, instant, subject, client, purpose, interaction, target, patients, permit, reasons, consents, query"
-        " FROM access WHERE number > ? ORDER BY number LIMIT ?",
+        "SELECT number, instant, subject, client, purpose, interaction, target, patients, permit, reasons, consents,"
+        " query FROM access WHERE number > ? ORDER BY number LIMIT ?",
         (after, max(limit, 0)),
     )
     return tuple(

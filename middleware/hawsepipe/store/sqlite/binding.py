@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import apsw
+
 
 class Bindings:
     """Named parameters of the statements of one search; each method returns SQL that stands for a value."""
@@ -21,11 +23,17 @@ class Bindings:
 
     def members(self, values: Iterable[str]) -> str:
         """Bind any number of texts as the right side of IN."""
-        return f"(SELECT value FROM json_each({self.bind(json.dumps(sorted(values)))}))"
+        return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"  # noqa: S608  bound
+
+    def pointer(self, value: object) -> str:
+        """Bind a Python object for a function of ours; SQL sees NULL."""
+        name = f"v{len(self.values)}"
+        self.values[name] = apsw.pyobject(value)
+        return f":{name}"
 
     def symbol(self, text: str) -> str:
         """Stand for the number of an interned text; NULL, which equals nothing, when there is none."""
-        return f"(SELECT key FROM symbol WHERE text = {self.bind(text)})"
+        return f"(SELECT key FROM symbol WHERE text = {self.bind(text)})"  # noqa: S608  bound
 
 
 def joined(operator: str, parts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Clauses of a search as SQL.
 
-A clause becomes a `Predicate`: a condition on the row `r` of table resource, and, where an index by value can serve it, selects that
-together give exactly the keys that meet it. R4 Search: https://hl7.org/fhir/R4/search.html.
+A clause becomes a `Predicate`: a condition on the row `r` of table resource, and, where an index by value can serve
+it, selects that together give exactly the keys that meet it. R4 Search: https://hl7.org/fhir/R4/search.html.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
 
 
 def _alternatives(clause: Clause, bindings: Bindings, now: int) -> tuple[list[str], bool]:
-    """Return conditions on rows, any of which is enough, and whether they are one equality, whose index has the keys in order."""
+    """Return conditions on rows, any of which is enough, and whether they are one equality, whose index has the keys
+    in order.
+    """
     values = clause.values
     tokens = _of(values, TokenValue)
     references = _of(values, ReferenceValue)

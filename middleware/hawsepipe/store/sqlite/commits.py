@@ -20,6 +20,9 @@ from hawsepipe.store.visibility import Facets
 
 _DECISIVE = ACTORS | {"Consent"}
 _NO_FACETS = Facets()
+_COLUMNS = ("version", "deleted", "last_updated", "rank", "clinical_start", "clinical_end", "indexed")
+_UPDATE = f"UPDATE resource SET {' = ?, '.join(_COLUMNS)} = ? WHERE key = ?"  # noqa: S608  our own columns
+_INSERT = f"INSERT INTO resource ({', '.join(_COLUMNS)}, key, type, id, first_recorded) VALUES ({', '.join('?' * 11)})"  # noqa: S608  our own columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Commits:
     def commit(self, pen: Pen, transaction: Transaction) -> tuple[Version, ...]:
         """Commit a transaction inside the open one; see `Store.commit`."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
-        drafting = Drafting(pen.connection, instant(micros), self.labeller, self.validator, self.base_url)
+        drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url)
         steps = [drafting.change(change) for change in transaction.changes]
         planned = list(drafting.planned)
         if not planned:
@@ -100,11 +103,11 @@ class Commits:
             draft = planned.draft
             place = (draft.type, draft.id)
             key = keys.get(place, planned.key)
-            if planned.last or key is None:
-                facets = self.labeller.facets(planned.resource) if planned.resource is not None else _NO_FACETS
-                key = self._stand(pen, key, planned, facets, micros)
-                if planned.resource is not None and planned.last:
-                    rows.add(key, draft.type, self.extractor.rows(planned.resource), facets, draft.patients)
+            if key is None:
+                key = pen.state.resources + 1
+                pen.count(resources=key)
+            if planned.last:
+                self._stand(pen, key, planned, micros, rows)
             keys[place] = key
             contents.append(
                 (
@@ -129,31 +132,33 @@ class Commits:
             pen.count(epoch=pen.state.epoch + 1)
         return made
 
-    def _stand(self, pen: Pen, key: int | None, planned: Planned, facets: Facets, micros: int) -> int:
-        """Make a version the current one of its resource and remove what the one before was found by."""
-        draft = planned.draft
+    def _stand(self, pen: Pen, key: int, planned: Planned, micros: int, rows: indexing.Rows) -> None:
+        """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
+        one before.
+        """
+        resource = planned.resource
+        draft, facets, indexed = planned.draft, _NO_FACETS, 0
+        if resource is not None:
+            facets = self.labeller.facets(resource)
+            found = self.extractor.rows(resource)
+            indexed = rows.replace(key, planned.indexed, draft.type, found, facets, draft.patients)
+        elif planned.indexed:
+            rows.replace(key, planned.indexed, draft.type, (), facets, ())
         values = (
             draft.version,
-            int(planned.resource is None),
+            int(resource is None),
             micros,
             facets.rank,
             facets.clinical_start,
             facets.clinical_end,
+            indexed,
+            key,
         )
-        if key is not None:
-            pen.connection.execute(
-                "UPDATE resource SET version = ?, deleted = ?, last_updated = ?, rank = ?, clinical_start = ?, clinical_end = ?"
-                " WHERE key = ?",
-                (*values, key),
-            )
-            indexing.remove(pen.connection, key)
-            return key
-        pen.connection.execute(
-            "INSERT INTO resource (type, id, first_recorded, version, deleted, last_updated, rank, clinical_start, clinical_end)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded), *values),
-        )
-        return pen.connection.last_insert_rowid()
+        if planned.key is not None:
+            pen.connection.execute(_UPDATE, values)
+        else:
+            named = (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded))
+            pen.connection.execute(_INSERT, (*values, *named))
 
 
 def _results(

@@ -1,7 +1,7 @@
 """Prefixes of ordered parameters as SQL (https://hl7.org/fhir/R4/search.html#prefix).
 
-Dates compare intervals: [low, high) of the search value with that of the row. Numbers compare a point; their implicit precision counts for
-eq and ne alone.
+Dates compare intervals: [low, high) of the search value with that of the row. Numbers compare a point; their implicit
+precision counts for eq and ne alone.
 """
 
 from __future__ import annotations
@@ -85,5 +85,5 @@ def numbers(value: NumberValue, column: str, bindings: Bindings) -> str:
 
 def _within(value: DateValue, low: str, high: str, bindings: Bindings) -> str:
     first, last = bindings.bind(value.low), bindings.bind(value.high)
-    # A row's low is below its high, so the second condition follows from the third; it bounds the range of the index on low.
+    # A row's low is below its high, so the second condition follows from the third; it bounds the range of the index.
     return f"({low} >= {first} AND {low} < {last} AND {high} <= {last})"

@@ -8,6 +8,7 @@ from typing import Final
 import apsw
 
 from hawsepipe.errors import StoreError, StoreFull
+from hawsepipe.store.sqlite import formulas
 
 CHECKPOINT_PAGES: Final = 2000
 """Pages in the write-ahead log after which they are copied into the file."""
@@ -47,6 +48,7 @@ def open_reader(file: Path, vfs: str | None = None) -> apsw.Connection:
     """Open a connection that only reads and sees every commit that was finished when its statement began."""
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS, vfs=vfs)
     connection.set_busy_timeout(_WAIT_MS)
+    formulas.register(connection)
     connection.pragma("query_only", True)
     connection.pragma("cache_size", -16_000)
     connection.pragma("temp_store", "MEMORY")

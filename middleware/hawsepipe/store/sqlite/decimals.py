@@ -1,7 +1,7 @@
 """Decimals as bytes that compare as the numbers do, exactly and at any size: a side table can index them.
 
-Sign, adjusted exponent, digits without trailing zeros; for a negative number the complement of it all, closed by 0xFF so that the
-shorter of two is the greater.
+Sign, adjusted exponent, digits without trailing zeros; for a negative number the complement of it all, closed by 0xFF
+so that the shorter of two is the greater.
 """
 
 from __future__ import annotations

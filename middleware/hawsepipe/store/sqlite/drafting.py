@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import apsw
-
 from hawsepipe.errors import Conflict, InvalidRequest, InvalidResource, NotFound, PreconditionFailed
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
@@ -21,6 +19,7 @@ from hawsepipe.model import Change, Draft, Method, Operation, Resource, Severity
 from hawsepipe.store.contract import Labeller, Validator
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
+from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
 _REFUSED = (Severity.ERROR, Severity.FATAL)
@@ -30,11 +29,16 @@ _NEVER = b""
 
 @dataclass(slots=True)
 class Planned:
-    """A version to be. `key` is the resource's, None for a new one; `resource` is None for a tombstone; `last`: no later one of it follows."""
+    """A version to be.
+
+    `key` is the resource's, None for a new one; `indexed` says what it is found by so far (see `indexing`);
+    `resource` is None for a tombstone; `last`: no later version of it follows in the transaction.
+    """
 
     draft: Draft
     resource: Resource | None
     key: int | None
+    indexed: int
     first_recorded: datetime
     last: bool = True
 
@@ -62,6 +66,7 @@ class Standing:
     """What is current for one id while a transaction is drafted: a stored version or a planned one."""
 
     key: int | None
+    indexed: int
     stored: Version | None
     planned: Planned | None = None
     decoded: Resource | None = None
@@ -100,10 +105,8 @@ class Standing:
 class Drafting:
     """One transaction being drafted at one instant."""
 
-    def __init__(
-        self, connection: apsw.Connection, instant: datetime, labeller: Labeller, validator: Validator, base_url: str
-    ) -> None:
-        self._connection = connection
+    def __init__(self, pen: Pen, instant: datetime, labeller: Labeller, validator: Validator, base_url: str) -> None:
+        self._pen = pen
         self._instant = instant
         self._text = instant_text(instant)
         self._labeller = labeller
@@ -140,8 +143,8 @@ class Drafting:
     def _standing(self, type_: str, id_: str) -> Standing:
         standing = self._standings.get((type_, id_))
         if standing is None:
-            found = versions.read_with_key(self._connection, type_, id_)
-            standing = Standing(None, None) if found is None else Standing(*found)
+            found = versions.standing(self._pen.connection, self._pen.symbols.key(type_), type_, id_)
+            standing = Standing(None, 0, None) if found is None else Standing(*found)
             self._standings[type_, id_] = standing
         return standing
 
@@ -197,7 +200,7 @@ class Drafting:
             previous=standing.stored.commitment if linked and standing.stored is not None else None,
         )
         first = standing.stored.first_recorded if standing.stored is not None else self._instant
-        planned = Planned(draft, resource, standing.key, first)
+        planned = Planned(draft, resource, standing.key, standing.indexed, first)
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned

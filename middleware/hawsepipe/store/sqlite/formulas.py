@@ -5,7 +5,11 @@ A search is on one type, so what depends on the type alone is decided here and n
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Any as Any_
+from typing import Final, assert_never
+
+import apsw
 
 from hawsepipe.store.sqlite.binding import Bindings, joined
 from hawsepipe.store.visibility import (
@@ -28,16 +32,57 @@ from hawsepipe.store.visibility import (
 Condition = str | bool
 """SQL, or what is known without asking the database."""
 
+LARGE: Final = 200
+"""Patients in groups above which SQLite asks us for a patient's group instead of reading every group for each search.
+"""
+
+
+def register(connection: apsw.Connection) -> None:
+    """Give a connection the function that compiled conditions call."""
+    connection.create_scalar_function("group_of", _group_of, 2, deterministic=True)
+
+
+class _Groups:
+    """Which group a patient is in, the first that has it. The whole map is made only for a search that asks often."""
+
+    _OFTEN: Final = 200
+
+    def __init__(self, groups: Sequence[frozenset[str]]) -> None:
+        self._groups = groups
+        self._known: dict[str, int | None] = {}
+        self._whole = False
+
+    def number(self, patient: str) -> int | None:
+        """Return the group's number, None for a patient in none."""
+        if patient in self._known or self._whole:
+            return self._known.get(patient)
+        if len(self._known) == self._OFTEN:
+            for place, members in reversed(list(enumerate(self._groups))):
+                self._known.update(dict.fromkeys(members, place))
+            self._whole = True
+            return self._known.get(patient)
+        found = next((place for place, members in enumerate(self._groups) if patient in members), None)
+        self._known[patient] = found
+        return found
+
+
+def _group_of(*arguments: Any_) -> int | None:
+    groups, patient = arguments
+    assert isinstance(groups, _Groups)
+    return groups.number(patient)
+
 
 def visibility_condition(visibility: Visibility, type_: str, bindings: Bindings) -> Condition:
-    """Return when a resource of this type is visible: the scope holds, and for each of its patients the patient's formula."""
+    """Return when a resource of this type is visible: the scope holds, and for each of its patients the patient's
+    formula.
+    """
     scope = formula_condition(visibility.scope, type_, bindings)
     if scope is False:
         return False
     return _all([scope, _patients_condition(visibility, type_, bindings)])
 
 
-def formula_condition(formula: Formula, type_: str, bindings: Bindings) -> Condition:  # noqa: PLR0911  one a case
+def formula_condition(formula: Formula, type_: str, bindings: Bindings) -> Condition:
     """Return when a formula holds."""
     match formula:
         case Constant(value):
@@ -76,12 +121,18 @@ def _patients_condition(visibility: Visibility, type_: str, bindings: Bindings) 
     ]
     if default is True and all(condition is True for _, condition in groups):
         return True
-    branches = [f"WHEN p.id IN {bindings.members(members)} THEN {_text(condition)}" for members, condition in groups]
-    formula = f"CASE {' '.join(branches)} ELSE {_text(default)} END" if branches else _text(default)
-    return (
-        "NOT EXISTS (SELECT 1 FROM about a JOIN person p ON p.key = a.person"
-        f" WHERE a.resource = r.key AND NOT ({formula}))"
-    )
+    if sum(len(members) for members, _ in groups) > LARGE:
+        numbers = _Groups([members for members, _ in groups])
+        asked = f" group_of({bindings.pointer(numbers)}, p.id)"
+        branches = [f"WHEN {place} THEN {_text(condition)}" for place, (_, condition) in enumerate(groups)]
+    else:
+        asked = ""
+        branches = [
+            f"WHEN p.id IN {bindings.members(members)} THEN {_text(condition)}" for members, condition in groups
+        ]
+    formula = f"CASE{asked} {' '.join(branches)} ELSE {_text(default)} END" if branches else _text(default)
+    patients = "SELECT 1 FROM about a JOIN person p ON p.key = a.person WHERE a.resource = r.key"
+    return f"NOT EXISTS ({patients} AND NOT ({formula}))"
 
 
 def _facet(kind: str, bindings: Bindings) -> str:

@@ -1,11 +1,13 @@
-"""Writes what versions are found by: search rows, facets, patients."""
+"""Writes what versions are found by: search rows, facets, patients.
+
+Which side tables hold rows of a resource is kept with it, a bit for each table in the order of `_KEYS`, so that
+removing them costs no more than there is to remove. The order is part of the stored format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
-
-import apsw
 
 from hawsepipe.fhir.index import (
     DateRow,
@@ -24,23 +26,34 @@ from hawsepipe.store.visibility import Facets
 COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
 """Parameters that are columns of the resource itself and need no rows."""
 
-_TABLES: Final = ("token", "reference", "uri", "string", "date", "number", "quantity", "facet", "about")
-_WIDTHS: Final = {
-    "token": 4,
-    "reference": 4,
-    "uri": 3,
-    "string": 5,
-    "date": 4,
-    "number": 3,
-    "quantity": 7,
-    "facet": 3,
-    "about": 2,
+_KEYS: Final = {
+    "token": ("parameter", "code", "system"),
+    "reference": ("parameter", "value", "type"),
+    "uri": ("parameter", "uri"),
+    "string": ("parameter", "place", "normal", "exact"),
+    "date": ("parameter", "low", "high"),
+    "number": ("parameter", "value"),
+    "quantity": ("parameter", "place", "value", "system", "code", "unit"),
+    "facet": ("kind", "value"),
+    "about": ("person",),
 }
+"""The side tables and what is in a row beside the resource's key."""
+
 _INSERTS: Final = {
-    table: f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * width)})"  # noqa: S608  our own tables
-    for table, width in _WIDTHS.items()
+    table: f"INSERT INTO {table} (resource, {', '.join(columns)}) VALUES ({', '.join('?' * (len(columns) + 1))})"  # noqa: S608  our own tables
+    for table, columns in _KEYS.items()
 }
-_DELETES: Final = tuple(f"DELETE FROM {table} WHERE resource = ?" for table in _TABLES)  # noqa: S608  our own tables
+_DELETES: Final = {
+    table: f"DELETE FROM {table} WHERE resource = ? AND {' AND '.join(f'{column} = ?' for column in columns)}"  # noqa: S608  our own tables
+    for table, columns in _KEYS.items()
+}
+_SELECTS: Final = {
+    table: f"SELECT resource, {', '.join(columns)} FROM {table} WHERE resource = ?"  # noqa: S608  our own tables
+    for table, columns in _KEYS.items()
+}
+
+
+_Tuple = tuple[Any, ...]
 
 
 def parameter_symbol(type_: str, parameter: str) -> str:
@@ -48,53 +61,71 @@ def parameter_symbol(type_: str, parameter: str) -> str:
     return f"{type_}?{parameter}"
 
 
-def remove(connection: apsw.Connection, key: int) -> None:
-    """Remove every row of a resource."""
-    for sql in _DELETES:
-        connection.execute(sql, (key,))
-
-
 class Rows:
-    """Rows of several resources, collected to be written table by table."""
+    """Changes of rows of several resources, collected to be written table by table."""
 
     def __init__(self, pen: Pen) -> None:
         self._pen = pen
-        self._tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _TABLES}
+        self._inserts: dict[str, list[_Tuple]] = {table: [] for table in _KEYS}
+        self._deletes: dict[str, list[_Tuple]] = {table: [] for table in _KEYS}
 
-    def add(self, key: int, type_: str, rows: Sequence[Row], facets: Facets, patients: Sequence[str]) -> None:
-        """Collect the rows of one resource."""
-        tables, symbol = self._tables, self._pen.symbols.key
-        for place, row in enumerate(rows):
+    def replace(
+        self, key: int, indexed: int, type_: str, found: Sequence[Row], facets: Facets, patients: Sequence[str]
+    ) -> int:
+        """Collect what makes these the rows of a resource, whose tables are `indexed`; return the tables that it is
+        in then.
+        """
+        now = 0
+        wanted = self._wanted(key, type_, found, facets, patients)
+        for place, (table, rows) in enumerate(wanted.items()):
+            if indexed >> place & 1:
+                # Most rows outlive an update: to find those that do is far cheaper than to write them again.
+                before = set(self._pen.connection.execute(_SELECTS[table], (key,)))
+                self._deletes[table] += before - rows.keys()
+                self._inserts[table] += [row for row in rows if row not in before]
+            else:
+                self._inserts[table] += rows
+            now |= bool(rows) << place
+        return now
+
+    def _wanted(
+        self, key: int, type_: str, found: Sequence[Row], facets: Facets, patients: Sequence[str]
+    ) -> dict[str, dict[_Tuple, None]]:
+        """Return the rows of one resource by table, each once."""
+        tables: dict[str, dict[_Tuple, None]] = {table: {} for table in _KEYS}
+        symbol = self._pen.symbols.key
+        for row in found:
             if row.parameter in COLUMNS:
                 continue
             parameter = symbol(f"{type_}?{row.parameter}")
             match row:
                 case TokenRow():
-                    tables["token"].append((key, parameter, row.code, symbol(row.system)))
+                    tables["token"][key, parameter, row.code, symbol(row.system)] = None
                 case ReferenceRow():
-                    if row.url:
-                        tables["reference"].append((key, parameter, row.url, 0))
-                    else:
-                        tables["reference"].append((key, parameter, row.id, symbol(row.type)))
+                    value, target = (row.url, 0) if row.url else (row.id, symbol(row.type))
+                    tables["reference"][key, parameter, value, target] = None
                 case DateRow():
-                    tables["date"].append((key, parameter, row.low, row.high))
+                    tables["date"][key, parameter, row.low, row.high] = None
                 case StringRow():
-                    tables["string"].append((key, parameter, place, row.normal, row.exact))
+                    strings = tables["string"]
+                    strings[key, parameter, len(strings), row.normal, row.exact] = None
                 case UriRow():
-                    tables["uri"].append((key, parameter, row.uri))
+                    tables["uri"][key, parameter, row.uri] = None
                 case QuantityRow():
-                    value = sortable(row.value)
-                    tables["quantity"].append((key, parameter, place, value, row.system, row.code, row.unit))
+                    sizes, value_ = tables["quantity"], sortable(row.value)
+                    sizes[key, parameter, len(sizes), value_, row.system, row.code, row.unit] = None
                 case NumberRow():
-                    tables["number"].append((key, parameter, sortable(row.value)))
+                    tables["number"][key, parameter, sortable(row.value)] = None
         for kind, values in facets.values.items():
             number = symbol(kind)
-            tables["facet"] += [(key, number, value) for value in values]
+            tables["facet"].update(dict.fromkeys((key, number, value) for value in values))
         person = self._pen.people.key
-        tables["about"] += [(key, person(patient)) for patient in patients]
+        tables["about"].update(dict.fromkeys((key, person(patient)) for patient in patients))
+        return tables
 
     def write(self) -> None:
         """Write everything that was collected."""
-        for table, rows in self._tables.items():
-            if rows:
-                self._pen.connection.executemany(_INSERTS[table], rows)
+        for statements, collected in ((_DELETES, self._deletes), (_INSERTS, self._inserts)):
+            for table, rows in collected.items():
+                if rows:
+                    self._pen.connection.executemany(statements[table], rows)

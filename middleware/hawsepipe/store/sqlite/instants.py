@@ -1,4 +1,4 @@
-"""Instants as the tables hold them: microseconds since 1970-01-01T00:00:00Z (`fhir.dates.microseconds` is the way in)."""
+"""Instants as the tables hold them: microseconds since 1970-01-01T00:00:00Z (see `fhir.dates.microseconds`)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,10 @@ from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState
 from hawsepipe.store.sqlite.instants import instant, optional_instant
 from hawsepipe.store.sqlite.pen import Pen
 
-_COLUMNS = "sequence, feed, key, digest, media_type, received_at, body, reply, state, cause, location, text, replay_of, label, settled_at"
+_COLUMNS = (
+    "sequence, feed, key, digest, media_type, received_at, body, reply, state, cause, location, text, replay_of, label,"
+    " settled_at"
+)
 _LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value)
 
 
@@ -72,7 +75,7 @@ def discard(pen: Pen, sequence: int, micros: int) -> bool:
 
 
 def replay(pen: Pen, sequence: int, micros: int) -> JournalRecord | None:
-    """Journal a dead letter anew; the entry that its sender has had accepted since, if there is one, takes its place."""
+    """Journal a dead letter anew; the entry that its sender has had accepted since, if there is one, is returned."""
     letter = record(pen.connection, sequence)
     if letter is None or not discard(pen, sequence, micros):
         return None

@@ -1,4 +1,4 @@
-"""The outbox and the log. A commitment's place in the outbox is its place in the log, so entering the log moves no row."""
+"""The outbox and the log. A commitment's place in the outbox is its place in the log, so entering it moves no row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def outbox(connection: apsw.Connection, limit: int) -> tuple[Anchor, ...]:
 
 
 def sequence(pen: Pen, batch: Sequenced) -> None:
-    """Write a batch to the log. Raises Conflict unless it continues the log with the oldest commitments of the outbox."""
+    """Write a batch to the log. Raises Conflict unless it continues the log with the oldest of the outbox."""
     size = pen.state.log_size
     if batch.start != size:
         raise Conflict(f"the batch starts at {batch.start}, the log has {size} leaves")

@@ -15,12 +15,15 @@ _KEPT: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The counters of a store as of a commit. `leaves` counts the outbox and the log together."""
+    """The counters of a store as of a commit. `leaves` counts the outbox and the log together, `resources` is the
+    highest key.
+    """
 
     instant: int
     epoch: int
     log_size: int
     leaves: int
+    resources: int
     backlog: int
 
 
@@ -70,7 +73,7 @@ Mark = tuple[State, int, int, int]
 
 @dataclass(slots=True)
 class Pen:
-    """See the module. `state` is replaced, never changed; `stored` collects the types of new versions for the meters."""
+    """See the module. `state` is replaced, never changed; `stored` collects the types of new versions."""
 
     connection: apsw.Connection
     symbols: Interned
@@ -85,7 +88,8 @@ class Pen:
         instant, epoch, log_size = connection.execute("SELECT instant, epoch, log_size FROM state").get
         leaves = connection.execute("SELECT coalesce(max(sequence), 0) FROM leaf").get
         backlog = connection.execute("SELECT count(*) FROM journal WHERE state = 'received'").get
-        state = State(instant, epoch, log_size, leaves, backlog)
+        resources = connection.execute("SELECT coalesce(max(key), 0) FROM resource").get
+        state = State(instant, epoch, log_size, leaves, resources, backlog)
         return cls(
             connection,
             Interned(connection, "symbol", "text"),

@@ -1,8 +1,8 @@
 """The tables, and the steps from one version of them to the next.
 
-Instants are microseconds since 1970-01-01T00:00:00Z. A version's row key is `(resource << 24) | version`, so that the versions of a
-resource lie together and need no index of their own. Side tables are clustered by resource (to check one candidate, and to replace a
-resource's rows) and have one index by value (to find candidates).
+Instants are microseconds since 1970-01-01T00:00:00Z. A version's row key is `(resource << 24) | version`, so that the
+versions of a resource lie together and need no index of their own. Side tables are clustered by resource (to check
+one candidate, and to replace a resource's rows) and have one index by value (to find candidates).
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ CREATE TABLE resource (
   type INTEGER NOT NULL, id TEXT NOT NULL,
   version INTEGER NOT NULL, deleted INTEGER NOT NULL,
   first_recorded INTEGER NOT NULL, last_updated INTEGER NOT NULL,
-  rank INTEGER, clinical_start INTEGER, clinical_end INTEGER
+  rank INTEGER, clinical_start INTEGER, clinical_end INTEGER,
+  indexed INTEGER NOT NULL    -- which side tables have rows of it, a bit each
 ) STRICT;
 CREATE UNIQUE INDEX resource_identity ON resource (type, id);
 CREATE INDEX resource_updated ON resource (type, last_updated);
@@ -121,7 +122,9 @@ CREATE TABLE access (
 
 
 def prepare(connection: apsw.Connection) -> None:
-    """Make the tables in an empty file, in one transaction; leave known ones. Raises StoreError for a file that is not ours."""
+    """Make the tables in an empty file, in one transaction; leave known ones. Raises StoreError for a file that is
+    not ours.
+    """
     version = int(connection.pragma("user_version"))
     if version > VERSION:
         raise StoreError(f"the store has tables of version {version}; this program knows up to {VERSION}")

@@ -1,8 +1,9 @@
 """Runs a search: one type, clauses joined by AND, visibility in the same WHERE, pages by key.
 
-The plan is ours, not SQLite's: a clause that few resources meet gives the candidates (how many is counted, up to a bound, when the search
-runs, so no statistics can be stale); otherwise an equality whose index is in key order is followed, or the resources of the type are, both
-only as far as the page needs. All other clauses are checked on each candidate through the tables' clustering by resource.
+The plan is ours, not SQLite's: a clause that few resources meet gives the candidates (how many is counted, up to a
+bound, when the search runs, so no statistics can be stale); otherwise an equality whose index is in key order is
+followed, or the resources of the type are, both only as far as the page needs. All other clauses are checked on each
+candidate through the tables' clustering by resource.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _EMPTY: Final = Page((), None, None)
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The FROM of a search, with `r` in it, the column whose order is that of the keys, and whether another table comes before `r`."""
+    """The FROM of a search, with `r` in it, the column whose order is that of the keys, and whether another table
+    comes before `r`.
+    """
 
     tables: str
     key: str
@@ -36,7 +39,9 @@ class _Source:
 
 
 def search(connection: apsw.Connection, query: Query, visibility: Visibility, now: int) -> Page:
-    """Run a search inside a read transaction; `now` in microseconds. Raises InvalidRequest for what cannot be searched by."""
+    """Run a search inside a read transaction; `now` in microseconds. Raises InvalidRequest for what cannot be
+    searched by.
+    """
     bindings = Bindings()
     predicates = [predicate(clause, query.type, bindings, now) for clause in query.clauses]
     keys = sorting.keys(query.sort, query.type, bindings)
@@ -73,9 +78,8 @@ def _source(connection: apsw.Connection, query: Query, predicates: list[Predicat
     if fewest[0] < FEW:
         # UNION makes each key come once.
         union = " UNION ".join(usable[fewest[1]].drivers)
-        return _Source(
-            f"(SELECT DISTINCT resource FROM ({union})) d CROSS JOIN resource r ON r.key = d.resource", "r.key", True
-        )
+        candidates = f"SELECT DISTINCT resource FROM ({union})"  # noqa: S608  bound values only
+        return _Source(f"({candidates}) d CROSS JOIN resource r ON r.key = d.resource", "r.key", True)
     if ordered:
         return _streamed(ordered[0])
     if query.sort and query.sort[0].parameter == "_lastUpdated":

@@ -67,7 +67,9 @@ def order(compiled: Sequence[Key]) -> str:
 
 
 def beyond(compiled: Sequence[Key], cursor: Cursor, bindings: Bindings) -> str:
-    """Return the condition, over the names in the result, of coming after the cursor. Raises InvalidRequest for a cursor of another order."""
+    """Return the condition, over the names in the result, of coming after the cursor. Raises InvalidRequest for a
+    cursor of another order.
+    """
     if len(cursor.values) != len(compiled):
         raise InvalidRequest("the page link belongs to another search")
     equal: list[str] = []

@@ -61,11 +61,12 @@ async def open_store(
     readers: int = READERS,
     vfs: str | None = None,
 ) -> AsyncIterator[Store]:
-    """Open the store in the directory `path`, making both if they are not there; leaving finishes what waits and closes it.
+    """Open the store in the directory `path`, making both if they are not there; leaving finishes what waits and
+    closes it.
 
-    `base_url` is our own address, so that absolute references to our patients make a resource theirs.
-    `readers` is the number of threads that read; `vfs` names a SQLite VFS other than the default. Raises StoreError when another process has
-    it open, when it is of a newer version, or when the disk does not do.
+    `base_url` is our own address, so that absolute references to our patients make a resource theirs. `readers` is
+    the number of threads that read; `vfs` names a SQLite VFS other than the default. Raises StoreError when another
+    process has it open, when it is of a newer version, or when the disk does not do.
     """
     commits = Commits(sealer, labeller, extractor, validator, base_url.rstrip("/"))
     with _locked(path):

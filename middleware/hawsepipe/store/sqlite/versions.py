@@ -28,10 +28,22 @@ def read(connection: apsw.Connection, type_: str, id_: str) -> Version | None:
     return None if row is None else version_of(type_, id_, row)
 
 
-def read_with_key(connection: apsw.Connection, type_: str, id_: str) -> tuple[int, Version] | None:
-    """Return the resource's key and its current version."""
-    row = connection.execute(_CURRENT + _OF, (type_, id_)).fetchone()
-    return None if row is None else (row[0] >> VERSION_BITS, version_of(type_, id_, row))
+def standing(connection: apsw.Connection, type_key: int, type_: str, id_: str) -> tuple[int, int, Version] | None:
+    """Return a resource's key, what it is found by (see `indexing`) and its current version, by the interned number
+    of its type.
+    """
+    row = connection.execute(
+        "SELECT key, version, first_recorded, indexed FROM resource WHERE type = ? AND id = ?", (type_key, id_)
+    ).get
+    if row is None:
+        return None
+    key, version, first, indexed = row
+    found = connection.execute(
+        "SELECT recorded, operation, content, patients, commitment, opening, salt FROM version WHERE key = ?",
+        (row_key(key, version),),
+    ).get
+    recorded, *rest = found
+    return key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest))
 
 
 def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Version | None:

@@ -1,7 +1,7 @@
 """The one thread that writes. All jobs that wait share a transaction and its fsync; each fails alone.
 
-A failed commit may have left a whole, valid transaction in the write-ahead log, which a crash would bring back. So the next thing
-written after a failure is a tick, which overwrites it: what was answered with an error stays undone.
+A failed commit may have left a whole, valid transaction in the write-ahead log, which a crash would bring back. So
+the next thing written after a failure is a tick, which overwrites it: what was answered with an error stays undone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Writer:
         self._thread.start()
 
     async def run(self, work: Callable[[Pen], T]) -> T:
-        """Run a job; when this returns, what it wrote is on the disk. A cancelled call may or may not have taken effect."""
+        """Run a job; when this returns, what it wrote is on the disk. A cancelled call may or may not have taken
+        effect.
+        """
         if self._closed:
             raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()

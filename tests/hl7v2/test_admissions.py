@@ -1,0 +1,232 @@
+"""ADT to Patient, Encounter and what hangs on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hawsepipe import Method
+from hawsepipe.fhir.merge import merged
+
+
+def adt(event: str, *segments: str, head: str = "20260301083000+0000") -> tuple[str, ...]:
+    return (f"MSH|^~\\&|ADT1|GOOD|HP|HUB|{head}||ADT^{event}|M1|P|2.5.1", f"EVN|{event}|{head}", *segments)
+
+
+PID = "PID|1||MRN1^^^GOOD^MR||DOE^JANE"
+
+
+def test_the_identifiers_of_pid_form_one_list_and_the_first_type_in_the_settings_is_the_identity(
+    translate: Any, samples: Any
+) -> None:
+    made = translate(samples["admission"])
+    identifiers = [(item["system"], item["value"]) for item in made.one("Patient")["identifier"]]
+    assert identifiers == [
+        ("urn:hawsepipe:authority:GOOD", "MRN1"),
+        ("urn:oid:2.16.840.1.113883.3.77", "4711"),
+        ("urn:hawsepipe:authority:GOOD", "OLD7"),
+    ]
+    assert made.source("Patient", "identifier[1].value") == {"PID-3[2].1"}
+    assert translate(adt("A28", PID)).one("Patient")["id"] == made.one("Patient")["id"]
+    by_type = translate(samples["admission"], patient_identity=["PT"])
+    assert by_type.one("Patient")["id"] != made.one("Patient")["id"]
+
+
+def test_a_naming_system_of_the_settings_counts_first_and_no_authority_means_the_facility(translate: Any) -> None:
+    made = translate(adt("A28", "PID|1||M1^^^GOOD~M2"), systems={"GOOD": "urn:oid:1.2.3"})
+    systems = [item["system"] for item in made.one("Patient")["identifier"]]
+    assert systems == ["urn:oid:1.2.3", "urn:oid:1.2.3"]
+    assert translate(adt("A28", "PID|1||M2")).one("Patient")["identifier"][0]["system"] == (
+        "urn:hawsepipe:facility:GOOD"
+    )
+
+
+def test_demographics_arrive_with_their_sources(translate: Any, samples: Any) -> None:
+    made = translate(samples["admission"])
+    patient = made.one("Patient")
+    assert patient["name"][0] == {"family": "DOE", "given": ["JANE", "Q"], "prefix": ["MRS"], "use": "official"}
+    assert (patient["gender"], patient["birthDate"], patient["deceasedBoolean"]) == ("female", "1980-01-01", False)
+    assert patient["address"][0]["line"] == ["1 MAIN ST", "APT 2"]
+    assert [(item["use"], item["value"]) for item in patient["telecom"]] == [
+        ("home", "+1 555 5551212"),
+        ("work", "555 5550000"),
+    ]
+    assert made.source("Patient", "name[0].family") == {"PID-5.1"}
+    assert made.source("Patient", "name[1].family") == {"PID-5[2].1"}
+
+
+def test_an_empty_field_changes_nothing_and_a_delete_removes_the_element(translate: Any, samples: Any) -> None:
+    stored = merged(None, translate(samples["admission"]).change("Patient"))
+    kept = merged(stored, translate(adt("A08", "PID|1||MRN1^^^GOOD^MR||DOE^JANET")).change("Patient"))
+    assert kept["name"] == [{"family": "DOE", "given": ["JANET"]}]
+    assert (kept["birthDate"], len(kept["identifier"])) == ("1980-01-01", 3)
+    change = translate(adt("A08", 'PID|1||MRN1^^^GOOD^MR||DOE^JANE||""||||""')).change("Patient")
+    assert change.remove == {"birthDate", "address"}
+    assert "birthDate" not in merged(stored, change)
+
+
+def test_a_delete_of_only_a_part_of_an_element_is_reported(translate: Any) -> None:
+    made = translate(adt("A08", 'PID|1||MRN1^^^GOOD^MR|||||||||||""'))
+    assert made.change("Patient").remove == frozenset()
+    assert made.texts("PID-14") == ["a delete of a part of telecom cannot be applied"]
+
+
+def test_religion_changes_alone_and_other_extensions_stay(translate: Any, samples: Any, write: Any) -> None:
+    stored = merged(None, translate(samples["admission"]).change("Patient"))
+    update = write("PID", f3="MRN1^^^GOOD^MR", f6="SMITH^ANN", f17="LUT")
+    after = merged(stored, translate(adt("A08", update)).change("Patient"))
+    urls = [item["url"].rpartition("/")[2] for item in after["extension"]]
+    assert sorted(urls) == ["patient-mothersMaidenName", "patient-religion"]
+
+
+def test_death_by_time_takes_the_place_of_the_indicator(translate: Any, samples: Any, write: Any) -> None:
+    stored = merged(None, translate(samples["admission"]).change("Patient"))
+    died = write("PID", f3="MRN1^^^GOOD^MR", f29="20260302110000+0000", f30="Y")
+    after = merged(stored, translate(adt("A08", died)).change("Patient"))
+    assert after["deceasedDateTime"] == "2026-03-02T11:00:00+00:00"
+    assert "deceasedBoolean" not in after
+
+
+def test_a_visit_has_class_status_period_places_and_people(translate: Any, samples: Any) -> None:
+    made = translate(samples["admission"])
+    visit = made.one("Encounter")
+    assert (visit["status"], visit["class"]["code"]) == ("in-progress", "IMP")
+    assert visit["period"] == {"start": "2026-03-01T08:25:00+00:00"}
+    assert [item["type"][0]["coding"][0]["code"] for item in visit["participant"]] == ["ATND", "REF"]
+    places = {f"Location/{item['id']}": item for item in made.all("Location")}
+    bed = places[visit["location"][0]["location"]["reference"]]
+    names = [bed["name"]]
+    while "partOf" in bed:
+        bed = places[bed["partOf"]["reference"]]
+        names.append(bed["name"])
+    assert names == ["A", "101", "W1", "HOSP"]
+    assert visit["diagnosis"][0]["rank"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ("A01", "in-progress"),
+        ("A02", "in-progress"),
+        ("A03", "finished"),
+        ("A04", "in-progress"),
+        ("A05", "planned"),
+        ("A08", "in-progress"),
+        ("A11", "cancelled"),
+        ("A13", "in-progress"),
+    ],
+)
+def test_the_event_decides_the_status_of_the_visit(translate: Any, write: Any, event: str, status: str) -> None:
+    visit = write("PV1", f2="I", f19="V1^^^GOOD")
+    assert translate(adt(event, PID, visit)).one("Encounter")["status"] == status
+
+
+def test_an_update_after_the_discharge_does_not_reopen_the_visit(translate: Any, write: Any) -> None:
+    ended = write("PV1", f2="I", f19="V1^^^GOOD", f44="20260301", f45="20260304")
+    stored = merged(None, translate(adt("A03", PID, ended)).change("Encounter"))
+    update = translate(adt("A08", PID, write("PV1", f2="I", f10="CAR", f19="V1^^^GOOD"))).change("Encounter")
+    after = merged(stored, update)
+    assert after["status"] == "finished"
+    assert after["period"] == {"start": "2026-03-01", "end": "2026-03-04"}
+    cancelled = translate(adt("A13", PID, write("PV1", f2="I", f19="V1^^^GOOD", f44="20260301"))).change("Encounter")
+    reopened = merged(after, cancelled)
+    assert (reopened["status"], reopened["period"]) == ("in-progress", {"start": "2026-03-01"})
+
+
+def test_a_discharge_that_tells_only_its_end_keeps_the_stored_start(translate: Any, write: Any) -> None:
+    begun = translate(adt("A01", PID, write("PV1", f2="I", f19="V1", f44="20260301"))).change("Encounter")
+    ended = translate(adt("A03", PID, write("PV1", f2="I", f19="V1", f45="20260304"))).change("Encounter")
+    assert merged(merged(None, begun), ended)["period"] == {"start": "2026-03-01", "end": "2026-03-04"}
+
+
+def test_a_person_level_event_makes_no_visit(translate: Any) -> None:
+    assert translate(adt("A31", PID, "PV1|1|N")).all("Encounter") == []
+
+
+def test_relatives_allergies_diagnoses_and_insurance_refer_to_the_patient(translate: Any, samples: Any) -> None:
+    made = translate(samples["admission"])
+    patient = {"reference": f"Patient/{made.one('Patient')['id']}"}
+    assert made.one("RelatedPerson")["patient"] == patient
+    assert made.one("AllergyIntolerance")["reaction"][0]["severity"] == "severe"
+    assert made.one("Condition")["code"]["coding"][0]["system"] == "http://hl7.org/fhir/sid/icd-10-cm"
+    coverage = made.one("Coverage")
+    assert (coverage["beneficiary"], coverage["subscriberId"]) == (patient, "POL123")
+    assert made.one("Account")["subject"] == [patient]
+
+
+def test_a_merge_retires_one_patient_and_links_both(translate: Any, samples: Any) -> None:
+    made = translate(samples["merge"])
+    survivor, retired = made.all("Patient")
+    assert (retired["active"], retired["link"]) == (
+        False,
+        [{"other": {"reference": f"Patient/{survivor['id']}"}, "type": "replaced-by"}],
+    )
+    assert survivor["link"] == [{"other": {"reference": f"Patient/{retired['id']}"}, "type": "replaces"}]
+    assert [(item["value"], item.get("use")) for item in survivor["identifier"]] == [("MRN1", None), ("MRN2", "old")]
+    change = made.change("Patient", 1)
+    assert (change.method, change.union) == (Method.MERGE, {"identifier", "link"})
+    assert merged(merged(None, change), change) == merged(None, change)
+
+
+@pytest.mark.parametrize("event", ["A18", "A34", "A39"])
+def test_the_old_merges_do_the_same(translate: Any, event: str) -> None:
+    assert len(translate(adt(event, PID, "MRG|MRN2^^^GOOD^MR")).all("Patient")) == 2
+
+
+def test_a_merge_into_itself_changes_no_link(translate: Any) -> None:
+    made = translate(adt("A40", PID, "MRG|MRN1^^^GOOD^MR"))
+    assert "link" not in made.one("Patient")
+    assert made.one("Patient").get("active") is None
+
+
+def test_a_wrong_segment_order_gives_the_same_resources(translate: Any, write: Any) -> None:
+    visit = write("PV1", f2="I", f19="V1^^^GOOD")
+    right, wrong = translate(adt("A01", PID, visit)), translate(adt("A01", visit, PID))
+    assert {change.id: change.resource for change in right.translation.changes} == {
+        change.id: change.resource for change in wrong.translation.changes
+    }
+    assert wrong.texts("PV1") == ["the segment is out of order"]
+
+
+def test_times_without_an_offset_are_cut_and_keep_their_text(translate: Any, write: Any) -> None:
+    visit = write("PV1", f2="I", f19="V1", f44="20260301082500")
+    cut = translate(adt("A01", PID, visit, head="20260301083000")).one("Encounter")["period"]
+    assert cut["start"] == "2026-03-01"
+    assert cut["_start"]["extension"][0]["valueString"] == "20260301082500"
+    zoned = translate(adt("A01", PID, visit, head="20260301083000"), timezone="America/New_York")
+    assert zoned.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00-05:00"}
+    header = translate(adt("A01", PID, visit, head="20260301083000+0200"), timezone="America/New_York")
+    assert header.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00+02:00"}
+
+
+def test_an_impossible_date_is_left_out_with_a_reason_and_the_message_lives(translate: Any) -> None:
+    made = translate(adt("A28", "PID|1||MRN1||DOE^JANE||19800230"))
+    assert "birthDate" not in made.one("Patient")
+    assert made.one("Patient")["_birthDate"]["extension"][0]["valueCode"] == "unknown"
+    assert made.texts("PID-7") == ["not a possible date or time; left out"]
+
+
+def test_an_unmapped_code_stays_beside_the_element_and_is_reported(translate: Any) -> None:
+    made = translate(adt("A28", "PID|1||MRN1||DOE^JANE|||Q7"))
+    coding = made.one("Patient")["_gender"]["extension"][0]["valueCodeableConcept"]["coding"][0]
+    assert coding == {"system": "http://terminology.hl7.org/CodeSystem/v2-0001", "code": "Q7"}
+    assert len(made.texts("PID-8")) == 1
+
+
+def test_segments_and_fields_without_a_map_are_reported(translate: Any) -> None:
+    made = translate(adt("A28", "PID|1||MRN1||DOE^JANE||||ALIAS^A", "ZPD|1|x", "PD1||||||||||||Y"))
+    assert made.texts("ZPD") == ["this segment has no map"]
+    assert made.texts("PD1-12") == ["this field has no map"]
+
+
+def test_an_event_without_a_map_is_translated_segment_by_segment_and_says_so(translate: Any) -> None:
+    made = translate(adt("A60", PID, "AL1|1|DA|PEN^Penicillin^L"))
+    assert made.one("AllergyIntolerance")["type"] == "allergy"
+    assert len(made.texts("MSH-9")) == 1
+
+
+def test_the_label_names_the_message_and_nothing_of_the_patient(translate: Any, samples: Any) -> None:
+    translation = translate(samples["admission"]).translation
+    assert translation.label == "ADT^A01 M0001 from ADT1|GOOD"
+    assert str(translation.event_time) == "2026-03-01 08:25:00+00:00"

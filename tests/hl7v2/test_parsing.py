@@ -1,0 +1,107 @@
+"""Bytes to segments, fields and text."""
+
+from __future__ import annotations
+
+import pytest
+
+from hawsepipe import MessageError
+from hawsepipe_hl7v2.escapes import STANDARD, unescape
+from hawsepipe_hl7v2.message import parse
+
+HEAD = "MSH|^~\\&|A|B|C|D|20260301||ADT^A01|1|P|2.5.1"
+
+
+def test_fields_repetitions_components_and_subcomponents_are_found_by_position() -> None:
+    message = parse(f"{HEAD}\rPID|1||A^^^X&1.2&ISO~B||DOE^JANE\r".encode())
+    person = message.first("PID")
+    assert person is not None
+    assert [person.text(3), person.text(3, repetition=2), person.text(5, 2)] == ["A", "B", "JANE"]
+    assert person.text(3, 4, 2) == "1.2"
+    assert [person.text(3, 9), person.text(99), person.text(3, 1, 1, 7)] == ["", "", ""]
+
+
+def test_the_header_counts_its_separator_as_a_field() -> None:
+    header = parse(HEAD.encode()).segments[0]
+    assert (header.field(1), header.field(2), header.text(3), header.text(9, 2)) == ("|", "^~\\&", "A", "A01")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_every_line_ending_ends_a_segment(end: str) -> None:
+    names = [segment.name for segment in parse(f"{HEAD}{end}PID|1{end}PV1|1{end}".encode()).segments]
+    assert names == ["MSH", "PID", "PV1"]
+
+
+def test_a_byte_order_mark_is_tolerated() -> None:
+    assert parse(b"\xef\xbb\xbf" + HEAD.encode()).type == "ADT"
+
+
+def test_delimiters_come_from_the_header() -> None:
+    message = parse(b"MSH#@~\\&#A#B#C#D#2026##ADT@A01#1#P#2.5.1\rPID#1##M@@@G\r")
+    person = message.first("PID")
+    assert message.event == "A01"
+    assert person is not None
+    assert person.text(3, 4) == "G"
+
+
+def test_a_fifth_encoding_character_shifts_nothing() -> None:
+    message = parse(b"MSH|^~\\&#|A|B|C|D|2026||ADT^A01|1|P|2.7\r")
+    assert (message.delimiters.truncation, message.segments[0].text(3)) == ("#", "A")
+
+
+@pytest.mark.parametrize("head", ["MSH|^^\\&|A", "MSH||A|B|C", "MSH|^~|A|B|C", "MSH|^~\\A|A|B"])
+def test_bad_encoding_characters_are_refused_with_their_place(head: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        parse(f"{head}|C|D|2026||ADT^A01|1|P|2.5.1\r".encode())
+    assert (caught.value.cause, caught.value.location) == ("parse", "MSH-2")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_refused(codec: str) -> None:
+    with pytest.raises(MessageError, match="UTF-16"):
+        parse(HEAD.encode(codec))
+
+
+def test_without_a_header_there_is_no_message() -> None:
+    with pytest.raises(MessageError) as caught:
+        parse(b"PID|1||x\r")
+    assert caught.value.cause == "structure"
+
+
+def test_a_declared_character_set_is_used() -> None:
+    body = f"{HEAD}||||||8859/1\rPID|||||MÜLLER\r".encode("latin-1")
+    person = parse(body).first("PID")
+    assert person is not None
+    assert person.text(5) == "MÜLLER"
+
+
+def test_japanese_by_iso_2022_is_decoded() -> None:
+    body = f"{HEAD}||||||ASCII~ISO IR87\rPID|||||山田\r".encode("iso2022_jp")
+    person = parse(body).first("PID")
+    assert person is not None
+    assert person.text(5) == "山田"
+
+
+def test_bytes_that_contradict_the_character_set_are_refused() -> None:
+    latin = f"{HEAD}\rPID|||||MÜLLER\r".encode("latin-1")
+    with pytest.raises(MessageError) as caught:
+        parse(latin)
+    assert (caught.value.cause, caught.value.location) == ("parse", "MSH-18")
+    with pytest.raises(MessageError):
+        parse(latin, "utf-8")
+    assert parse(latin, "latin-1").segments[1].text(5) == "MÜLLER"
+
+
+def test_an_unknown_character_set_is_refused() -> None:
+    with pytest.raises(MessageError, match="not supported"):
+        parse(f"{HEAD}||||||KLINGON\r".encode())
+
+
+def test_escapes_are_resolved_and_unknown_ones_stay() -> None:
+    text = unescape("a\\F\\b\\S\\c\\T\\d\\R\\e\\E\\f\\X41\\\\.br\\g\\Q\\h\\", STANDARD, "ascii")
+    assert text == "a|b^c&d~e\\fA\ng\\Q\\h\\"
+
+
+def test_a_line_that_is_no_segment_stays_with_the_segment_before_it() -> None:
+    message = parse(f"{HEAD}\rOBX|1|TX|||first\nsecond line\r".encode())
+    assert message.segments[1].text(5) == "first\nsecond line"
+    assert message.joined == 1

@@ -1,0 +1,161 @@
+"""The private suite of `store.contract.Store`, second part: the log, the access record, durability."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawsepipe.errors import (
+    Conflict,
+)
+from hawsepipe.fhir import provenance
+from hawsepipe.model import (
+    Access,
+    Change,
+    Checkpoint,
+    Method,
+    RawMessage,
+    Receipt,
+    Resource,
+    Transaction,
+)
+from hawsepipe.store.contract import JournalEntry, Sequenced, Store
+
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+Opener = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+def entry() -> JournalEntry:
+    return JournalEntry(RawMessage("adt", NOW, "application/hl7-v2", b"MSH|1"), "1", b"AA")
+
+
+def change(type_: str, id_: str, **elements: Any) -> Change:
+    return Change(Method.PUT, type_, id_, {"resourceType": type_, **elements})
+
+
+def transaction(*changes: Change, draft: Resource | None = None, instant: datetime = NOW) -> Transaction:
+    return Transaction(changes, draft, "feed:adt", instant)
+
+
+class TestLog:
+    CHANNEL = "example.org/log"
+
+    def head(self, size: int) -> Checkpoint:
+        return Checkpoint(self.CHANNEL, size, sha256(b"root %d" % size).digest(), b"note %d" % size)
+
+    async def logged(self, store: Store, patients: int, batch: int) -> None:
+        for number in range(patients):
+            await store.commit(transaction(change("Patient", str(number))))
+        start = 0
+        while anchors := tuple(await store.outbox(batch)):
+            nodes = (((1, start), sha256(b"node %d" % start).digest()),)
+            await store.sequence(Sequenced(start, anchors, nodes, self.head(start + len(anchors))))
+            start += len(anchors)
+
+    async def test_an_empty_log_has_no_checkpoint(self, store: Store) -> None:
+        assert await store.checkpoint(self.CHANNEL) is None
+        assert await store.checkpoint_covering(self.CHANNEL, 0, None) is None
+        assert await store.outbox(10) == ()
+        assert await store.nodes([(0, 0), (1, 0)]) == {}
+
+    async def test_leaves_get_the_places_of_their_commits(self, store: Store) -> None:
+        await self.logged(store, 5, 2)
+        assert await store.outbox_depth() == 0
+        for number in range(5):
+            version = await store.read("Patient", str(number))
+            assert version is not None
+            assert await store.leaf_index(version.commitment) == number
+            leaf = sha256(b"\x00" + version.commitment).digest()
+            assert await store.nodes([(0, number)]) == {(0, number): leaf}
+        assert await store.nodes([(1, 2), (1, 3)]) == {(1, 2): sha256(b"node 2").digest()}
+        assert await store.checkpoint(self.CHANNEL) == self.head(5)
+        assert await store.checkpoint("elsewhere") is None
+
+    async def test_a_commitment_outside_the_log_has_no_place(self, store: Store) -> None:
+        (made,) = await store.commit(transaction(change("Patient", "1")))
+        assert await store.leaf_index(made.commitment) is None
+        assert await store.leaf_index(b"x" * 32) is None
+        assert await store.outbox_depth() == 1
+
+    async def test_a_batch_that_does_not_continue_the_log_is_refused(self, store: Store) -> None:
+        for number in range(3):
+            await store.commit(transaction(change("Patient", str(number))))
+        anchors = tuple(await store.outbox(3))
+        forged = (replace(anchors[0], digest=b"x" * 32), *anchors[1:])
+        for batch in (
+            Sequenced(1, anchors, (), self.head(4)),
+            Sequenced(0, anchors[1:], (), self.head(2)),
+            Sequenced(0, anchors[::-1], (), self.head(3)),
+            Sequenced(0, forged, (), self.head(3)),
+            Sequenced(0, anchors, (), self.head(2)),
+        ):
+            with pytest.raises(Conflict):
+                await store.sequence(batch)
+        assert await store.checkpoint(self.CHANNEL) is None
+        answers = await asyncio.gather(
+            *(store.sequence(Sequenced(0, anchors, (), self.head(3))) for _ in range(2)), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [type(None), Conflict]
+
+    async def test_the_smallest_checkpoint_over_a_leaf_is_found_and_by_receipt(self, store: Store) -> None:
+        await self.logged(store, 6, 2)
+        receipt = Receipt("log", self.CHANNEL, 6, self.head(6).root, "at 3", {"a": [1, "é"]})
+        await store.put_receipt(receipt)
+        await store.put_receipt(receipt)
+        assert await store.checkpoint_covering(self.CHANNEL, 1, None) == self.head(2)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, None) == self.head(4)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, "log") == self.head(6)
+        assert await store.checkpoint_covering(self.CHANNEL, 2, "other") is None
+        assert await store.checkpoint_covering(self.CHANNEL, 6, None) is None
+        assert await store.receipts(self.CHANNEL, 6) == (receipt,)
+        assert await store.receipts(self.CHANNEL, 4) == ()
+
+
+class TestAccessRecord:
+    async def test_entries_come_back_in_order_as_they_were(self, store: Store) -> None:
+        def access(number: int) -> Access:
+            return Access(
+                NOW + timedelta(microseconds=number),
+                "Practitioner/1",
+                "app",
+                None if number % 2 else "TREAT",
+                "read",
+                f"Patient/{number}",
+                ("1", "2"),
+                bool(number % 2),
+                ("reason",),
+                ("Consent/1/_history/1",),
+                "Observation?code",
+            )
+
+        await asyncio.gather(*(store.record([access(n), access(n + 1)]) for n in range(0, 10, 2)))
+        found = await store.accesses(0, 100)
+        assert [entry for _, entry in found] == [access(number) for number in range(10)]
+        assert await store.accesses(found[7][0], 100) == found[8:]
+        assert await store.accesses(0, 3) == found[:3]
+        await store.record([])
+
+
+class TestDurability:
+    async def test_everything_is_there_after_closing_and_opening(self, opener: Opener, tmp_path: Path) -> None:
+        async with opener(tmp_path / "s") as store:
+            await store.append(entry())
+            made = await store.commit(
+                transaction(change("Consent", "1", n=1), draft=provenance.draft("feed:adt", id="p1"), instant=NOW)
+            )
+            epoch = await store.consent_epoch()
+        async with opener(tmp_path / "s") as store:
+            assert await store.read("Consent", "1") == made[0]
+            assert (await store.backlog(), await store.outbox_depth(), await store.consent_epoch()) == (1, 2, epoch)
+            assert (await store.append(entry())).duplicate
+            (later,) = await store.commit(transaction(change("Consent", "1", n=2), instant=NOW - timedelta(days=1)))
+            assert later.last_updated > made[0].last_updated
+            await store.check()
