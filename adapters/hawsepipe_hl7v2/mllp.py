@@ -118,8 +118,7 @@ class _Connection(asyncio.Protocol):
     def close(self) -> None:
         """Read no more, answer what is on its way, then close."""
         self._ending = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause()
         self._stop_timer()
         self._close_when_answered()
 
@@ -141,7 +140,7 @@ class _Connection(asyncio.Protocol):
                 break
             self._take(event)
         transport = self._transport
-        if transport is None or self._ending:
+        if transport is None or self._ending or transport.is_closing():
             return
         busy = self._full or len(self._answers) >= limits.window or self._bytes >= limits.window_bytes
         if busy != self._paused:
@@ -229,9 +228,12 @@ class _Connection(asyncio.Protocol):
         self._count("idle_timeout")
         self._ending = True
         self._pump(final=True)
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause()
         self._close_when_answered()
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
 
     def _close_when_answered(self) -> None:
         if not self._answers:

@@ -90,8 +90,7 @@ def observation(bench: Bench, segment: Segment) -> str | None:
     """
     code = segment.text(3) or segment.text(3, 2)
     if not code:
-        bench.warn("required", f"{segment.label}-3", "the observation has no code; it is left out")
-        return None
+        bench.warn("required", f"{segment.label}-3", "the observation has no code")
     home = bench.group.role("report") or bench.group.role("immunization")
     if home is not None:
         owner = home.id

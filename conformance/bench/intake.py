@@ -130,7 +130,12 @@ async def bare(folder: Path) -> AsyncIterator[tuple[int, int, Path]]:
 async def serve_bare(port: int, folder: Path) -> None:
     """The baseline: append to SQLite, one commit for whatever came meanwhile, a fixed acknowledgement."""
     database = apsw.Connection(str(folder / "bare.sqlite"))
-    database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE journal (body BLOB)")
+    for statement in (
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "CREATE TABLE IF NOT EXISTS journal (body BLOB)",
+    ):
+        list(database.execute(statement))
     waiting: list[tuple[bytes, asyncio.Future[None]]] = []
     there = asyncio.Event()
 

@@ -93,9 +93,9 @@ class World:
         return {"start": start, "end": end} if self.chance(2) else {"end": end} if self.chance(2) else {"start": start}
 
     def label(self) -> Json:
-        if self.chance(2):
+        if self.chance(3):
             return self.coding(CONF, "N", "R", "V", "L")
-        return self.coding(ACT, "PSY", "SUD", "ETH", "HIV", "OPIOIDUD", "SPI", *(("MASK",) if self.chance(4) else ()))
+        return self.coding(ACT, "PSY", "SUD", "ETH", "HIV", "OPIOIDUD", "SPI", *(("MASK", "odd", "odder") if self.chance(3) else ()))
 
     def code(self) -> Json:
         loinc, snomed = ("http://loinc.org", "2345-7", "72133-2"), ("http://snomed.info/sct", "86406008")
@@ -168,17 +168,25 @@ class World:
         return consent
 
     def consents(self) -> list[Json]:
-        return [self.consent() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3)))]
+        found = [self.consent() for _ in range(self.random.choice((0, 1, 1, 1, 2, 3)))]
+        if self.chance(3):  # the same again about the other patients
+            for about in ("Patient/p", "Patient/q", "Patient/r"):
+                found += [
+                    one | {"patient": {"reference": about}} for one in found if one["patient"]["reference"] != about
+                ]
+        return found[:9]
 
     def resource(self) -> Json:
         kinds = ["Observation"] * 5 + ["MedicationRequest"] * 2 + ["Encounter", "Consent", "Organization"]
         kind = self.random.choice(kinds)
         resource: Json = {"resourceType": kind, "id": self.random.choice("oex"), "meta": {}}
         if kind != "Organization" and not self.chance(12):
-            about = self.reference("Patient/p", "Patient/p", "Patient/p", "Patient/q")
+            about = self.reference("Patient/p", "Patient/p", "Patient/p", "Patient/q", "Patient/r")
             resource["patient" if kind == "Consent" else "subject"] = about
         if self.chance(2):
             resource["meta"]["security"] = self.few(self.label)
+            if self.chance(3):
+                resource["meta"]["security"].append({"system": ACT, "code": "odd"})
         if self.chance(12):
             resource["meta"]["security"] = [self.coding(REASON, "TREAT", "HTEST", "HRESCH")]
         if self.chance(3):
@@ -233,7 +241,7 @@ class World:
 
     def instants(self) -> tuple[int, int]:
         """When a version was first recorded and last updated, in microseconds."""
-        days = (1_514_764_800, 1_769_904_000, 1_771_545_600, 1_770_714_000)
+        days = (1_514_764_800, 1_769_904_000, 1_771_545_600, 1_771_545_601, 1_770_714_000)
         first, last = sorted(self.random.choices(days, k=2))
         return first * 1_000_000, last * 1_000_000
 

@@ -55,7 +55,7 @@ def test_a_folded_formula_shows_exactly_what_the_decision_permits(
 ) -> None:
     permits = checked = 0
 
-    @settings(max_examples=30000, **QUICK)
+    @settings(max_examples=3000, **QUICK)
     @given(SEEDS)
     def agree(seed: int) -> None:
         nonlocal permits, checked
@@ -77,7 +77,7 @@ def test_a_folded_formula_shows_exactly_what_the_decision_permits(
 def test_a_code_that_becomes_unknown_never_opens_anything(
     world: Any, directory_resources: Fixtures, noon: datetime
 ) -> None:
-    @settings(max_examples=30000, **QUICK)
+    @settings(max_examples=1000, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         draw = world(seed)
@@ -118,7 +118,7 @@ def closed_codes(consent: Resource) -> Iterator[tuple[dict[str, Any], str]]:
 def test_a_label_that_becomes_unknown_never_opens_a_resource(
     world: Any, directory_resources: Fixtures, noon: datetime
 ) -> None:
-    @settings(max_examples=30000, **QUICK)
+    @settings(max_examples=1500, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         draw = world(seed)
@@ -138,7 +138,7 @@ def test_a_label_that_becomes_unknown_never_opens_a_resource(
 def test_a_further_consent_that_only_denies_never_opens_anything(
     world: Any, directory_resources: Fixtures, noon: datetime
 ) -> None:
-    @settings(max_examples=30000, **QUICK)
+    @settings(max_examples=1500, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         draw = world(seed)

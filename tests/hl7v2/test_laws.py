@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid5
 
 import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hawsepipe import Change, ConfigError, Issue, MessageError, RawMessage, Severity, Translation
+from hawsepipe import Change, ConfigError, Issue, MessageError, RawMessage, Severity, Translation, plugins
 from hawsepipe.fhir.codec import decode, encode
 from hawsepipe.fhir.definitions import load as load_definitions
 from hawsepipe.fhir.validate import Validator
 from hawsepipe_hl7v2.message import parse
+from hawsepipe_hl7v2.naming import NAMESPACE, resource_id
 from hawsepipe_hl7v2.reference import fields
+from hawsepipe_hl7v2.settings import filled
 from hawsepipe_hl7v2.translator import Hl7v2Translator, tables
 from hawsepipe_schemas import load
 
@@ -166,3 +169,26 @@ def test_a_table_that_names_nothing_stops_the_start(via: str) -> None:
 def test_an_unknown_time_zone_stops_the_start() -> None:
     with pytest.raises(ConfigError, match="timezone"):
         Hl7v2Translator({"timezone": "Middle/Earth"})
+
+
+def test_the_plugin_offers_its_two_kinds_with_settings_that_their_schemas_take() -> None:
+    offered = plugins.load(["hl7v2"])
+    assert (set(offered.feeds), set(offered.translators)) == ({"mllp"}, {"hl7v2"})
+    for kind in (offered.feeds["mllp"], offered.translators["hl7v2"]):
+        jsonschema.validate(filled(dict(kind.config_schema), {}), kind.config_schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"no_such_setting": 1}, kind.config_schema)
+
+
+@pytest.mark.parametrize("type_", ["Patient", "Observation", "Location"])
+def test_an_id_is_a_version_5_uuid_of_its_business_key(type_: str) -> None:
+    assert resource_id(type_, "urn:oid:1.2|é") == str(uuid5(NAMESPACE, f"{type_}|urn:oid:1.2|é"))
+
+
+def test_an_observation_without_a_code_is_kept_with_its_code_absent() -> None:
+    body = b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1\rPID|1||M1\rOBR|1||F1|X^Panel\rOBX|1|ST|||text||||||F\r"
+    changes = TRANSLATOR.translate(raw(body)).changes
+    (observation,) = [change.resource for change in changes if change.type == "Observation" and change.resource]
+    assert observation["valueString"] == "text"
+    assert "extension" in observation["code"]
+    assert faults(changes) == []

@@ -213,15 +213,17 @@ async def test_a_frame_that_lacks_only_its_return_is_taken_after_the_silence(lis
         line.writer.close()
 
 
-async def test_an_idle_connection_without_a_frame_stays_open(listen: Listen) -> None:
+async def test_an_idle_connection_without_a_frame_outlives_one_that_is_silent_inside_a_frame(listen: Listen) -> None:
     async with listen(limits={"idle_seconds": 0.02}) as bed:
-        line = await bed.line()
+        line, other = await bed.line(), await bed.line()
         line.send(framed(message("M1")))
         await line.reply()
-        await asyncio.sleep(0.06)
+        other.send(b"\x0bhalf")
+        assert await other.rest() == b""
         line.send(framed(message("M2")))
         assert msa(await line.reply())[2] == "M2"
         line.writer.close()
+        other.writer.close()
 
 
 @pytest.mark.parametrize(

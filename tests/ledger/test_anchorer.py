@@ -292,6 +292,8 @@ async def test_a_running_anchorer_wakes_when_it_is_told_and_passes_over_a_ledger
             return ""
 
     backends = {"log": ledger, "hanging": Hanging(ledger, Fault.CRASH, 0)}
+    await write(store, patient(9))
+    await anchorers(store, backends={}).once()
     anchorer = anchorers(store, backends=backends, interval=3600.0, linger=0.0, patience=60.0)
     running = asyncio.create_task(anchorer.run())
     async with asyncio.timeout(10):
@@ -300,7 +302,7 @@ async def test_a_running_anchorer_wakes_when_it_is_told_and_passes_over_a_ledger
             anchorer.notify()
             while await store.leaf_index(made[-1].commitment) is None:
                 await asyncio.sleep(0)
-            while not await store.receipts(channel, 2 * number + 2):
+            while not await store.receipts(channel, 2 * number + 4):
                 await asyncio.sleep(0)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -318,6 +320,50 @@ async def test_a_ledger_that_answers_outside_its_contract_is_only_unreachable(
     await write(store, patient(1))
     assert await anchorer.once() is False
     assert anchorer.state is LedgerState.UNREACHABLE
+
+
+async def test_after_a_failure_the_ledger_is_asked_for_its_head_before_anything_is_submitted_again(
+    store: Store, ledger: LedgerBackend, anchorers: Callable[..., Anchorer], write: Writer, wall: Wall
+) -> None:
+    asked: list[str] = []
+
+    class Listening(FaultyLedger):
+        async def head(self, channel: str) -> Checkpoint | None:
+            asked.append("head")
+            return await super().head(channel)
+
+        async def publish(self, new: Checkpoint, expected: Checkpoint | None) -> str:
+            asked.append("publish")
+            return await super().publish(new, expected)
+
+    anchorer = anchorers(store, backends={"log": Listening(ledger, Fault.LOST_REPLY, 2)})
+    await write(store, patient(1))
+    assert await anchorer.once() is False
+    wall.forward(60)
+    assert await anchorer.once() is True
+    assert asked == ["head", "publish", "head", "publish"]
+
+
+async def test_a_log_whose_nodes_do_not_give_the_signed_root_is_not_continued(
+    store: Store, anchorers: Callable[..., Anchorer], write: Writer, channel: str
+) -> None:
+    await write(store, patient(1), patient(2))
+    await anchorers(store, backends={}).once()
+    await write(store, patient(3))
+
+    class Tampered(FaultyLog):
+        async def nodes(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+            return dict.fromkeys(places, bytes(32))
+
+    class Torn(FaultyLog):
+        async def nodes(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+            return {}
+
+    for kind in (Tampered, Torn):
+        anchorer = anchorers(kind(store, 0, False), backends={})
+        assert await anchorer.once() is False
+        assert anchorer.state is LedgerState.BROKEN
+        assert await store.outbox_depth() == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import string
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -101,6 +102,24 @@ def test_a_cosignature_binds_checkpoint_key_and_second() -> None:
     ):
         with pytest.raises(VerificationError):
             verify_cosignature(told, about, str(key))
+
+
+def test_a_field_in_another_base64_form_of_the_same_bytes_is_refused() -> None:
+    signer = Signer(CHANNEL, KEY)
+    checkpoint = signer.checkpoint(5, bytes(32))
+    other = respelt(checkpoint.note.decode())
+    with pytest.raises(VerificationError, match="base64"):
+        note.split(other.encode())
+
+
+def respelt(text: str) -> str:
+    """Return the note with unused bits of its signature's last character set."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    head, last, tail = text[:-3], text[-3], text[-2:]
+    assert tail == "=\n"
+    other = head + alphabet[alphabet.index(last) | 1] + tail
+    assert other != text
+    return other
 
 
 def test_names_that_cannot_stand_in_a_signature_line_are_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import string
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -286,6 +287,64 @@ async def test_one_record_in_the_place_of_another_is_a_binding_mismatch(ward: Wa
     assert findings(other, ward.trust, patient="p1").code == "BINDING_MISMATCH"
     assert findings(other | {"id": "p1"}, ward.trust).code == "BINDING_MISMATCH"
     assert findings(other, ward.trust | {"channel": "ledger.example/x"}).code == "BINDING_MISMATCH"
+
+
+def committed(ward: Ward, signer: Signer, content: Document, **told: Any) -> Document:
+    """Return evidence of a version that an untruthful log has committed to, whatever it is; it has no receipts."""
+    text = json.dumps(content)
+    opening = {
+        "channel": ward.trust["channel"],
+        "id": "p1",
+        "kind": "resource",
+        "operation": "create",
+        "patients": ["p1"],
+        "recorded": "2026-03-01T08:00:00.000000Z",
+        "type": "Patient",
+        "version": 1,
+        **content_hashes(text),
+        **told,
+    }
+    document = resealed({"opening": "{}", "salt": "00" * 32}, **opening)
+    root = merkle.leaf_hash(bytes.fromhex(document["commitment"]))
+    return document | {
+        "format": "hawsepipe/evidence/v1",
+        "type": opening["type"],
+        "id": opening["id"],
+        "version": opening["version"],
+        "content": text,
+        "leafIndex": 0,
+        "inclusionProof": [],
+        "rootHash": root.hex(),
+        "checkpoint": signer.checkpoint(1, root).note.decode(),
+        "receipts": [],
+        "dependencies": [],
+    }
+
+
+async def test_content_and_opening_must_speak_of_the_same_thing(ward: Ward, signer: Signer) -> None:
+    honest = {"resourceType": "Patient", "id": "p1", "meta": {"versionId": "1"}}
+    assert findings(committed(ward, signer, honest), ward.trust, quorum=0).ok
+    assert findings(committed(ward, signer, {"resourceType": "Patient", "id": "p1"}), ward.trust, quorum=0).ok
+    lies = (
+        committed(ward, signer, honest | {"id": "p2"}),
+        committed(ward, signer, honest | {"resourceType": "Person"}),
+        committed(ward, signer, honest | {"meta": {"versionId": "2"}}),
+        committed(ward, signer, honest, patients=["p2"]),
+        committed(ward, signer, honest, kind="consent"),
+        committed(ward, signer, honest | {"resourceType": "Consent"}, type="Consent"),
+    )
+    for document in lies:
+        assert findings(document, ward.trust, quorum=0).code == "BINDING_MISMATCH"
+
+
+async def test_another_base64_form_of_a_signature_is_refused(ward: Ward) -> None:
+    document = await ward.of("Obse/o1/1")
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    text = document["checkpoint"]
+    other = text[:-3] + alphabet[alphabet.index(text[-3]) | 1] + text[-2:]
+    assert text.endswith("=\n")
+    assert other != text
+    assert findings(document | {"checkpoint": other}, ward.trust).code == "CHECKPOINT_INVALID"
 
 
 async def test_another_version_in_the_place_of_the_one_asked_for_is_a_binding_mismatch(ward: Ward) -> None:

@@ -65,7 +65,6 @@ class Anchorer:
             for name, backend in backends.items()
         )
         self._log_grew = {publisher.name: asyncio.Event() for publisher in self._publishers}
-        self._met = {publisher.name: asyncio.Event() for publisher in self._publishers}
 
     @property
     def states(self) -> Mapping[str, LedgerState]:
@@ -114,8 +113,8 @@ class Anchorer:
         # log goes on.
         try:
             async with asyncio.timeout(self._patience * 2):
-                for met in self._met.values():
-                    await met.wait()
+                for publisher in self._publishers:
+                    await publisher.met.wait()
         except TimeoutError:
             _log.warning("a ledger did not answer at the start", channel=self._channel)
         while True:
@@ -130,14 +129,14 @@ class Anchorer:
                 await asyncio.sleep(self._linger)
 
     async def _run_publisher(self, publisher: Publisher) -> None:
-        grew, met = self._log_grew[publisher.name], self._met[publisher.name]
+        grew = self._log_grew[publisher.name]
         while True:
             grew.clear()
             try:
                 await publisher.advance()
             except Exception as error:
                 _log.error("publishing failed", backend=publisher.name, error=type(error).__name__)
-            met.set()
+            publisher.met.set()
             waiting = publisher.delay()
             if waiting > 0.0:
                 await asyncio.sleep(waiting)

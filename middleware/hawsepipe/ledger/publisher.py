@@ -74,6 +74,7 @@ class Publisher:
     ) -> None:
         self.name = name
         self.state = LedgerState.UNKNOWN
+        self.met = asyncio.Event()  # set once the backend has been asked for its head, whatever came of it
         self._backend = backend
         self._log = log
         self._channel = channel
@@ -151,6 +152,7 @@ class Publisher:
             elif await self._root_at(head.size) != head.root:
                 self._halt(LedgerState.FORKED, head.size)
         self._head, self._head_known = head, True
+        self.met.set()
         return head
 
     async def _root_at(self, size: int) -> bytes | None:
@@ -191,6 +193,7 @@ class Publisher:
 
     def _failed(self, error: HawsepipeError) -> None:
         self._head_known = False
+        self.met.set()
         self._meters.ledger_failures.labels(self.name, type(error).__name__).inc()
         _log.warning("ledger call failed", backend=self.name, channel=self._channel, error=type(error).__name__)
 

@@ -125,6 +125,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 validator=Validator(facts),
                 clock=clock,
                 meters=meters,
+                base_url=config.base_url,
             )
         )
         ledgers: dict[str, LedgerBackend] = {}
