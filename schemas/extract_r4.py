@@ -320,11 +320,14 @@ def write(folder: Path, name: str, facts: Any) -> None:
     """Write one table, a row a line, so that a change can be read."""
     folder.mkdir(parents=True, exist_ok=True)
     head = f'{{"source":{json.dumps(SOURCE)},"version":"{CORE}","facts":'
-    compact = {"ensure_ascii": False, "separators": (",", ":")}
+
+    def compact(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
     if isinstance(facts, list):
-        body = "[\n" + ",\n".join(json.dumps(row, **compact) for row in facts) + "\n]"
+        body = "[\n" + ",\n".join(compact(row) for row in facts) + "\n]"
     else:
-        rows = (f"{json.dumps(key)}:{json.dumps(value, **compact)}" for key, value in facts.items())
+        rows = (f"{json.dumps(key)}:{compact(value)}" for key, value in facts.items())
         body = "{\n" + ",\n".join(rows) + "\n}"
     (folder / name).write_text(f"{head}{body}}}\n", encoding="utf-8")
 

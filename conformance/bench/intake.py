@@ -3,9 +3,9 @@
     python conformance/bench/intake.py [--messages 3000] [--connections 1,16,64]
 
 Starts a real `hawsepipe serve` in a fresh directory and sends ADT^A01 messages over loopback, each with a person and a
-visit of its own, each waiting for its acknowledgement. The baseline is a bare asyncio listener that does nothing but one
-SQLite commit (synchronous FULL) for whatever came meanwhile; it runs on the same machine in the same run. Wall times on
-a shared machine are noise; read CPU per message and the ratios.
+visit of its own, each waiting for its acknowledgement. The baseline is a bare asyncio listener that does nothing but
+one SQLite commit (synchronous FULL) for whatever came meanwhile; it runs on the same machine in the same run. Wall
+times on a shared machine are noise; read CPU per message and the ratios.
 """
 
 from __future__ import annotations
@@ -214,8 +214,9 @@ async def main(messages: int, connections: list[int]) -> None:
     base = await measured("bare loop", bare, messages, connections, None)
     for count in connections:
         print(
-            f"ratio      {count:>3} connections  full path {ours[count][0] / base[count][0]:.2f} of the bare loop's rate,"
-            f" CPU {ours[count][1] / base[count][1]:.1f} times"
+            f"ratio      {count:>3} connections"
+            f"  full path {ours[count][0] / base[count][0]:.2f} of the bare loop's rate"
+            f"  CPU {ours[count][1] / base[count][1]:.1f} times"
         )
 
 

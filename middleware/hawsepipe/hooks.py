@@ -1,7 +1,8 @@
 """What a plugin may give: kinds, and the contracts of what a kind opens.
 
-A plugin is a module (or object) named by an entry point of the group `hawsepipe`. It implements any of the hooks below with
-`hookimpl`. Hooks are synchronous, run once at start and return kinds; everything that waits lives on the objects that a kind opens.
+A plugin is a module (or object) named by an entry point of the group `hawsepipe`. It implements any of the hooks below
+with `hookimpl`. Hooks are synchronous, run once at start and return kinds; everything that waits lives on the objects
+that a kind opens.
 """
 
 from __future__ import annotations
@@ -73,8 +74,8 @@ class Refusal:
 class Acceptance:
     """The journal's word: the message is on the disk.
 
-    `sequence` is its number in the journal, `duplicate` says that the same message was accepted before, and `reply` is the
-    acknowledgement to send: the one given, or for a duplicate the one that was stored then.
+    `sequence` is its number in the journal, `duplicate` says that the same message was accepted before, and `reply` is
+    the acknowledgement to send: the one given, or for a duplicate the one that was stored then.
     """
 
     sequence: int

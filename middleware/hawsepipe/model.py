@@ -117,8 +117,8 @@ class Transaction:
     """Changes that take effect together, at one instant, or not at all.
 
     `provenance` is a draft R4 Provenance without `target`, `recorded` and `meta`; the store completes it with the
-    versions that the changes made and stores it as the same transaction's last resource. `source` is the digest of the message
-    that caused it, `rules` the digest of the mapping rules in force; both None for a change by an API client.
+    versions that the changes made and stores it as the same transaction's last resource. `source` is the digest of the
+    message that caused it, `rules` the digest of the mapping rules in force; both None for a change by an API client.
     `actor` is a reference (`Practitioner/1`) or `feed:<name>`.
     """
 
@@ -230,9 +230,9 @@ class Receipt:
 class Principal:
     """Who asks, in which role and for what, as asserted by a verified token.
 
-    `subject` is the fhirUser (`Practitioner/1`) or `Device/<client id>` for a system; `scopes` are SMART scopes as granted;
-    `purpose` is a v3-ActReason code or None; `patient` is the launch context; `actors` are further references that the
-    token itself asserts (PractitionerRole, Organization, client Device). `roles` are role codes.
+    `subject` is the fhirUser (`Practitioner/1`) or `Device/<client id>` for a system; `scopes` are SMART scopes as
+    granted; `purpose` is a v3-ActReason code or None; `patient` is the launch context; `actors` are further references
+    that the token itself asserts (PractitionerRole, Organization, client Device). `roles` are role codes.
     """
 
     subject: str

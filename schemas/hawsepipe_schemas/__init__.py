@@ -15,9 +15,7 @@ def names() -> tuple[str, ...]:
     found = [entry.name for entry in root.iterdir() if entry.name.endswith(".json")]
     for folder in root.iterdir():
         if folder.is_dir():
-            found += [
-                f"{folder.name}/{entry.name}" for entry in folder.iterdir() if entry.name.endswith(".json")
-            ]
+            found += [f"{folder.name}/{entry.name}" for entry in folder.iterdir() if entry.name.endswith(".json")]
     return tuple(sorted(found))
 
 

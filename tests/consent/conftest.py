@@ -95,7 +95,9 @@ class World:
     def label(self) -> Json:
         if self.chance(3):
             return self.coding(CONF, "N", "R", "V", "L")
-        return self.coding(ACT, "PSY", "SUD", "ETH", "HIV", "OPIOIDUD", "SPI", *(("MASK", "odd", "odder") if self.chance(3) else ()))
+        return self.coding(
+            ACT, "PSY", "SUD", "ETH", "HIV", "OPIOIDUD", "SPI", *(("MASK", "odd", "odder") if self.chance(3) else ())
+        )
 
     def code(self) -> Json:
         loinc, snomed = ("http://loinc.org", "2345-7", "72133-2"), ("http://snomed.info/sct", "86406008")

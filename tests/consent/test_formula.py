@@ -24,7 +24,7 @@ from hawsepipe.model import Principal, Resource
 from hawsepipe.store.visibility import Subject, visible
 
 LABELS = Labels()
-QUICK = {"deadline": None, "database": None}
+QUICK: dict[str, Any] = {"deadline": None, "database": None}
 SEEDS = st.integers(0, 2**40)
 Fixtures = dict[str, Any]
 

@@ -15,6 +15,7 @@ from hawsepipe.consent.formula import visibility
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import ALL_NORMAL, PolicySettings
 from hawsepipe.consent.request import BreakGlass, request
+from hawsepipe.consent.terms import terms
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Decision, Principal
 from hawsepipe.store.visibility import Subject, visible
@@ -200,7 +201,7 @@ def test_ruling_j_a_root_type_equal_to_the_base_narrows_and_another_is_an_except
 
 
 def test_a_research_consent_speaks_about_research_alone() -> None:
-    research = {"scope": {"coding": [{"system": T + "consentscope", "code": "research"}]}}
+    research: Json = {"scope": {"coding": [{"system": T + "consentscope", "code": "research"}]}}
     grant = consent({"type": "permit"}, **research)
     assert reason(grant, why="CLINTRCH") == "consent-permit"
     assert reason(grant) == "default-deny"
@@ -209,7 +210,7 @@ def test_a_research_consent_speaks_about_research_alone() -> None:
 
 
 def test_a_scope_that_cannot_be_read_narrows_and_never_widens() -> None:
-    odd = {"scope": {"coding": [{"system": "urn:local", "code": "sharing"}]}}
+    odd: Json = {"scope": {"coding": [{"system": "urn:local", "code": "sharing"}]}}
     assert reason(consent({"type": "permit"}, **odd)) == "uncovered"
     assert reason(consent({"type": "deny"}, **odd), default=ALL_NORMAL) == "consent-deny"
 
@@ -245,3 +246,16 @@ def test_a_deny_of_a_code_meets_what_is_coded_in_another_resource() -> None:
     elsewhere = order | {"medicationReference": {"reference": "Medication/x"}}
     assert not decided(consent({"type": "permit", "provision": [rule]}), resource=elsewhere).permit
     assert decided(consent({"type": "permit", "provision": [rule]}), resource=order).permit
+
+
+def test_the_code_systems_are_whole() -> None:
+    known = terms()
+    assert list(known.ranks) == ["U", "L", "M", "N", "R", "V"]
+    assert known.purposes["BTG"] == {"BTG", "ETREAT", "TREAT"}
+    assert known.below["ETH"] == {"ETH", "SUD", "ETHUD", "OPIOIDUD"}
+    assert {"IRCP", "PRCP"} <= known.recipients
+    assert known.sources == {"AUT", "CST"}
+    assert "OPTIN" in known.policies
+    assert {"REDACT", "NOPAT"} <= known.duties
+    assert len(known.purposes) == 59
+    assert known.patientless < known.types

@@ -91,7 +91,7 @@ async def test_hidden_and_absent_answer_alike_for_every_interaction(hospital: An
     await hospital.put(observation("h"))
     bob = hospital.view("Practitioner/bob")
     for identity in ("o", "h"):
-        calls = {
+        calls: dict[str, Callable[[str], Any]] = {
             "read": lambda one: bob.read("Observation", one),
             "vread": lambda one: bob.vread("Observation", one, 1),
             "history": lambda one: bob.history("Observation", one, None, 10),
@@ -309,14 +309,15 @@ async def test_without_a_record_there_are_no_data(hospital: Any) -> None:
     await hospital.put(patient("p"), observation("o"), consent("c"))
     hospital.gate.store = Forgetful(hospital.store)
     view = hospital.view()
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: view.read("Observation", "o"),
         lambda: view.vread("Observation", "o", 1),
         lambda: view.history("Observation", "o", None, 5),
         lambda: view.search(observations()),
         lambda: view.create(observation("x")),
         lambda: view.update(observation("o"), None),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(StoreError):
             await call()
     assert await hospital.store.read("Observation", "new-1") is None

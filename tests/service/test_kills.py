@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import Installation
+    from tests.service.conftest import Installation
 
 KILLS = 25
 """Kills of each of the two installations."""

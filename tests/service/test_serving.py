@@ -15,7 +15,7 @@ from hawsepipe.demo.sender import Sender
 from hawsepipe.service.running import opened
 
 if TYPE_CHECKING:
-    from conftest import Installation
+    from tests.service.conftest import Installation
 
 CANARY = "Qvarnstroem"
 

@@ -25,15 +25,15 @@ class View(Protocol):
         """Who asks."""
         ...
 
-    async def read(self, type: str, id: str) -> Version:  # noqa: A002  FHIR's own names
+    async def read(self, type: str, id: str) -> Version:
         """Return the current version. Raises NotFound, Gone or Forbidden."""
         ...
 
-    async def vread(self, type: str, id: str, version: int) -> Version:  # noqa: A002  FHIR's own names
+    async def vread(self, type: str, id: str, version: int) -> Version:
         """Return one version. Raises NotFound, Gone or Forbidden."""
         ...
 
-    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:  # noqa: A002  FHIR's own names
+    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:
         """Return versions below `before`, newest first. Raises NotFound or Forbidden."""
         ...
 

@@ -192,13 +192,14 @@ class Registry:
         if epoch != self._epoch:
             self._epoch = epoch
             self._read = {}
+        read = self._read  # what is read below belongs to this epoch, whatever comes while it waits
         wanted = {actor for actor in actors if _kind(actor) in _GATHERINGS | {"PractitionerRole", "Organization"}}
         found: dict[str, Resource] = {}
         for _ in range(_DEPTH):
             for reference in sorted(wanted - found.keys()):
-                if reference not in self._read:
-                    self._read[reference] = await self._current(reference)
-                resource = self._read[reference]
+                if reference not in read:
+                    read[reference] = await self._current(reference)
+                resource = read[reference]
                 if resource is not None:
                     found[reference] = resource
             more = Directory(found, self._base_url).wanted()

@@ -66,11 +66,11 @@ class Reach:
     wide: frozenset[str] | None
     narrow: frozenset[str] | None
 
-    def touches(self, type: str) -> bool:  # noqa: A002  FHIR's own name
+    def touches(self, type: str) -> bool:
         """Say whether the type is within reach at all. It depends on the token alone."""
         return self.everywhere(type) or self.narrow is None or type in self.narrow
 
-    def everywhere(self, type: str) -> bool:  # noqa: A002
+    def everywhere(self, type: str) -> bool:
         """Say whether the type is within reach for every patient."""
         return self.wide is None or type in self.wide
 
@@ -92,6 +92,6 @@ def reach(scopes: frozenset[str], launch: str | None, interaction: str) -> Reach
     return Reach(None if "*" in wide else wide, None if "*" in narrow else narrow)
 
 
-def permits(principal: Principal, type: str, interaction: str) -> bool:  # noqa: A002  FHIR's own name
+def permits(principal: Principal, type: str, interaction: str) -> bool:
     """Say whether the principal's scopes cover the interaction on the type, for some patient at least."""
     return reach(principal.scopes, principal.patient, interaction).touches(type)

@@ -1,8 +1,8 @@
 """The code systems that consents, labels and purposes are written in, as far as decisions need them.
 
-Facts come from `hawsepipe_schemas` (`consent/codes.json`): v3-ActReason, v3-ActCode, v3-Confidentiality,
-v3-ParticipationType, consentaction, consentscope. A code that is not here is unknown, and unknown never opens
-anything.
+v3-ActReason, v3-ActCode, v3-Confidentiality and v3-ParticipationType come from the R4 definitions; what is our own
+judgement (bridges, other names of a system, types without a patient) from `consent/codes.json`. A code that is not
+here is unknown, and unknown never opens anything.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Final
 
 import hawsepipe_schemas
+from hawsepipe.fhir import definitions
 
 ACT_REASON: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -83,31 +84,34 @@ class Terms:
 @cache
 def terms() -> Terms:
     """Return the code systems as packaged."""
-    facts: dict[str, Any] = hawsepipe_schemas.load("consent/codes.json")
-    sensitivities = _ancestors(facts["sensitivities"])
+    own: dict[str, Any] = hawsepipe_schemas.load("consent/codes.json")
+    known = definitions.load()
+
+    def concrete(system: str, root: str) -> frozenset[str]:
+        return frozenset(code for code in known.descendants(system, root) if not code.startswith("_")) - {root}
+
+    purposes, sensitivities = concrete(ACT_REASON, "PurposeOfUse"), concrete(ACT_CODE, "_InformationSensitivityPolicy")
+    above = {code: known.ancestors(ACT_CODE, code) & sensitivities for code in sensitivities}
+    bridged = {
+        code: found.union(*(own["bridges"].get(higher, ()) for higher in found)) for code, found in above.items()
+    }
+    duties = concrete(ACT_CODE, "ObligationPolicy") | concrete(ACT_CODE, "RefrainPolicy")
     return Terms(
-        systems={alias: names[0] for names in facts["systems"].values() for alias in names},
-        ranks={code: rank for rank, code in enumerate(facts["confidentiality"])},
-        purposes=_ancestors(facts["purposes"]),
-        sensitivities=sensitivities,
-        below={code: frozenset(low for low, high in sensitivities.items() if code in high) for code in sensitivities},
-        duties=frozenset(facts["obligations"]) | frozenset(facts["refrains"]),
-        policies=frozenset(facts["other_policies"]),
-        recipients=frozenset(facts["recipients"]),
-        sources=frozenset(facts["sources"]),
-        consent_policies=frozenset(facts["consent_policies"]),
-        types=frozenset(facts["types"]),
-        patientless=frozenset(facts["patientless"]),
+        systems={alias: names[0] for names in own["systems"].values() for alias in names},
+        ranks={code: rank for rank, code in enumerate(known.order(CONFIDENTIALITY))},
+        purposes={code: known.ancestors(ACT_REASON, code) & purposes for code in purposes},
+        sensitivities=bridged,
+        below={code: frozenset(low for low, high in bridged.items() if code in high) for code in sensitivities},
+        duties=duties,
+        policies=concrete(ACT_CODE, "_ActPolicyType") - sensitivities - duties,
+        recipients=known.descendants(PARTICIPATION, "IRCP"),
+        sources=frozenset(own["sources"]),
+        consent_policies=frozenset(known.hierarchies[CONSENT_POLICY]),
+        types=known.resource_types,
+        patientless=frozenset(own["patientless"]),
     )
 
 
 def coded(system: str, code: str) -> str:
     """Spell a coding as facets do."""
     return f"{system}|{code}"
-
-
-def _ancestors(parents: Mapping[str, list[str]]) -> dict[str, frozenset[str]]:
-    def of(code: str) -> frozenset[str]:
-        return frozenset({code}).union(*(of(parent) for parent in parents[code]))
-
-    return {code: of(code) for code in parents}

@@ -90,7 +90,7 @@ class View:
         self._gate = gate
         self.principal = principal
 
-    async def read(self, type: str, id: str) -> Version:  # noqa: A002  FHIR's own names
+    async def read(self, type: str, id: str) -> Version:
         """Read (https://hl7.org/fhir/R4/http.html#read).
 
         Raises NotFound (absent or hidden), Gone (deleted, and it was visible), Forbidden (scope, role).
@@ -98,12 +98,12 @@ class View:
         asked = await self._admitted("read", type, f"{type}/{id}")
         return await self._shown(asked, await self._gate.store.read(type, id))
 
-    async def vread(self, type: str, id: str, version: int) -> Version:  # noqa: A002  FHIR's own names
+    async def vread(self, type: str, id: str, version: int) -> Version:
         """Vread (https://hl7.org/fhir/R4/http.html#vread): decided on that version. Raises as `read`."""
         asked = await self._admitted("vread", type, f"{type}/{id}/_history/{version}")
         return await self._shown(asked, await self._gate.store.vread(type, id, version))
 
-    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:  # noqa: A002
+    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:
         """Instance history (https://hl7.org/fhir/R4/http.html#history): the visible versions below `before`, newest
         first.
 

@@ -69,7 +69,7 @@ class Definitions:
     _shapes: dict[str, Mapping[str, Field]] = field(default_factory=dict, repr=False)
     _by_type: dict[str, Mapping[str, SearchParameter]] = field(default_factory=dict, repr=False)
 
-    def bases(self, type: str) -> tuple[str, ...]:  # noqa: A002  FHIR's own name
+    def bases(self, type: str) -> tuple[str, ...]:
         """Return the type and those that it specialises, nearest first (`Patient`, `DomainResource`, `Resource`)."""
         found: list[str] = []
         while type:
@@ -87,7 +87,7 @@ class Definitions:
             shape = self._shapes[name] = self._make_shape(name)
         return shape
 
-    def search_parameters(self, type: str) -> Mapping[str, SearchParameter]:  # noqa: A002  FHIR's own name
+    def search_parameters(self, type: str) -> Mapping[str, SearchParameter]:
         """Return code -> search parameter of a resource type, those of all resources included."""
         found = self._by_type.get(type)
         if found is None:

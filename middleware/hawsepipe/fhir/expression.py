@@ -19,7 +19,7 @@ Filter = Callable[[Any], bool]
 _TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<text>'[^']*')|(?P<sign>!=|[().|=\[\]])|(?P<digits>\d+))")
 
 
-class OutsideSubset(Exception):  # noqa: N818  caught where parameters are compiled, never crosses the room's door
+class OutsideSubset(Exception):
     """The expression uses what this module does not know."""
 
 

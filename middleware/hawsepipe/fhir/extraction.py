@@ -68,7 +68,7 @@ class Extractor:
             found.append(TokenRow(code, SPECIAL_VALUES, "true" if code in existing else "false"))
         return list(dict.fromkeys(found))
 
-    def supported(self, type: str) -> tuple[SearchParameter, ...]:  # noqa: A002  FHIR's own name
+    def supported(self, type: str) -> tuple[SearchParameter, ...]:
         """Return the search parameters of a type that rows are made for, by code."""
         return self._plan(type).supported
 

@@ -51,11 +51,11 @@ class Parameters:
         self._maximum = maximum
         self._extractor = Extractor(definitions, base_url)
 
-    def supported(self, type: str) -> tuple[tuple[str, Kind], ...]:  # noqa: A002  FHIR's own name
+    def supported(self, type: str) -> tuple[tuple[str, Kind], ...]:
         """Return (code, kind) of each parameter that a search on this type takes, by code."""
         return tuple((it.code, it.kind) for it in self._extractor.supported(type))
 
-    def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:  # noqa: A002  FHIR's own name
+    def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:
         """Return the query of decoded (name, value) pairs on a resource type.
 
         `strict` is `Prefer: handling=strict`: an unknown parameter is refused rather than left out. `_count=0` asks for

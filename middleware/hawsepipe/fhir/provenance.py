@@ -34,7 +34,7 @@ _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-typ
 def draft(
     actor: str,
     *,
-    id: str,  # noqa: A002  FHIR's own name
+    id: str,
     source: bytes | None = None,
     label: str = "",
     rules: bytes | None = None,

@@ -24,8 +24,6 @@ from hawsepipe.store.contract import Application, JournalRecord, Store
 _log = structlog.get_logger("hawsepipe.intake")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
 _BATCH = 64
-_PAUSE = 0.5
-"""Seconds before the store is asked again after it could not write."""
 
 
 class Pipeline:
@@ -38,7 +36,11 @@ class Pipeline:
         clock: Clock,
         meters: Meters,
         committed: Callable[[], None],
+        *,
+        pause: float = 0.5,
     ) -> None:
+        """`committed` is called after each batch; `pause` is the wait, in seconds, after the store could not write."""
+        self._pause = pause
         self._store = store
         self._translators = translators
         self._clock = clock
@@ -65,7 +67,7 @@ class Pipeline:
                 last = await self.step(after)
             except StoreError as error:
                 _log.error("the store cannot write", error=type(error).__name__)
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(self._pause)
                 continue
             if last is None:
                 if not self._awake.is_set():

@@ -227,15 +227,15 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, type: str, id: str) -> Version | None:  # noqa: A002  FHIR's own names
+    async def read(self, type: str, id: str) -> Version | None:
         """Return the current version, a delete's tombstone included; None when there never was one."""
         ...
 
-    async def vread(self, type: str, id: str, version: int) -> Version | None:  # noqa: A002
+    async def vread(self, type: str, id: str, version: int) -> Version | None:
         """Return one version."""
         ...
 
-    async def history(self, type: str, id: str, before: int | None, count: int) -> Sequence[Version]:  # noqa: A002
+    async def history(self, type: str, id: str, before: int | None, count: int) -> Sequence[Version]:
         """Return versions below `before` (None: from the newest), newest first."""
         ...
 

@@ -127,16 +127,16 @@ class SqliteStore:
     async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
         return await self._write(partial(self._commits.commit, transaction=transaction))
 
-    async def read(self, type: str, id: str) -> Version | None:  # noqa: A002  FHIR's own names
+    async def read(self, type: str, id: str) -> Version | None:
         return await self._read(partial(versions.read, type_=type, id_=id))
 
-    async def vread(self, type: str, id: str, version: int) -> Version | None:  # noqa: A002  FHIR's own names
+    async def vread(self, type: str, id: str, version: int) -> Version | None:
         return await self._read(partial(versions.vread, type_=type, id_=id, version=version))
 
     async def history(
         self,
-        type: str,  # noqa: A002  FHIR's own name
-        id: str,  # noqa: A002  FHIR's own name
+        type: str,
+        id: str,
         before: int | None,
         count: int,
     ) -> Sequence[Version]:
