@@ -156,6 +156,7 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
                 validator=validator,
                 clock=clock,
                 meters=meters,
+                base_url=BASE,
             )
         )
         make_key(tmp_path / "issuer.jwk", os.urandom)

@@ -71,7 +71,7 @@ def facets(resource: Resource, base_url: str) -> Facets:
         if name in _AUTHORS and isinstance(element, dict | list)
         for target in _targets({"resourceType": kind, name: element}, base_url)
     }
-    values["elsewhere"] = set(_elsewhere(resource, kind))
+    values["elsewhere"] = set(_elsewhere(resource, kind, base_url))
     start, end = clinical_time(resource)
     return Facets(
         rank=max(known) if known and len(known) == len(ranks) else None,
@@ -120,9 +120,9 @@ def _targets(resource: Resource, base_url: str) -> Iterator[str]:
             yield target.url
 
 
-def _elsewhere(resource: Resource, kind: str) -> Iterator[str]:
+def _elsewhere(resource: Resource, kind: str, base_url: str) -> Iterator[str]:
     # A Provenance is about the patients of its targets, which only the store knows.
-    if kind != "Provenance" and kind not in terms().patientless and not references.patients_of(resource):
+    if kind != "Provenance" and kind not in terms().patientless and not references.patients_of(resource, base_url):
         yield NO_PATIENT
     medication = resource.get("medicationReference")
     literal = medication.get("reference") if isinstance(medication, dict) else None

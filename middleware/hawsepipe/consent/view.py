@@ -206,7 +206,7 @@ class View:
 
     def _content_refusal(self, kind: str, content: Resource, within: Reach) -> str | None:
         principal = self.principal
-        patients = references.patients_of(content)
+        patients = references.patients_of(content, self._gate.settings.base_url)
         if not within.everywhere(kind) and set(patients) != {principal.patient}:
             return "launch"
         if kind == "AuditEvent":
