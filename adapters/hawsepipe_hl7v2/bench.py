@@ -6,11 +6,12 @@ Everything here lives for one message and is thrown away with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
 from hawsepipe import Change, Issue, Method, Severity, Trail
+from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.message import DELETE, Message, Segment
 from hawsepipe_hl7v2.naming import Naming, resource_id
 from hawsepipe_hl7v2.paths import place
@@ -39,23 +40,25 @@ class Event(NamedTuple):
     settled: bool
 
 
-@dataclass(eq=False, slots=True)
 class Group:
     """A node of the message's group structure, with the resources that play a role in it."""
 
-    name: str
-    parent: Group | None
-    number: int = 1
-    segments: list[Segment] = field(default_factory=list)
-    roles: dict[str, Draft] = field(default_factory=dict)
-    highest: int = -1
+    __slots__ = ("highest", "name", "number", "parent", "roles", "segments")
+
+    def __init__(self, name: str, parent: Group | None, number: int = 1, highest: int = -1) -> None:
+        self.name = name
+        self.parent = parent
+        self.number = number
+        self.highest = highest
+        self.segments: list[Segment] = []
+        self.roles: dict[str, Draft] = {}
 
     def role(self, name: str) -> Draft | None:
         """Return the resource in a role, of this group or of one around it."""
         group: Group | None = self
         while group is not None:
-            if (draft := group.roles.get(name)) is not None:
-                return draft
+            if name in group.roles:
+                return group.roles[name]
             group = group.parent
         return None
 
@@ -73,7 +76,7 @@ class Group:
 class Draft:
     """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all)."""
 
-    __slots__ = ("body", "cleared", "id", "keep", "method", "trail", "type", "union")
+    __slots__ = ("body", "cleared", "defaults", "id", "keep", "method", "trail", "type", "union", "url")
 
     def __init__(self, type_: str, id_: str, method: Method, union: Iterable[str]) -> None:
         self.type = type_
@@ -83,18 +86,22 @@ class Draft:
         self.keep: set[str] = set()
         self.cleared: set[str] = set()
         self.body: dict[str, Any] = {"resourceType": type_, "id": id_}
-        self.trail: list[Leaf] = []
+        self.url = f"{type_}/{id_}"
+        self.trail: list[tuple[str, list[Leaf]]] = []
+        """Where values were written and their leaves; joined to `Trail`s in the end, once."""
+        self.defaults: dict[str, tuple[Convert, str, str]] = {}
+        """Required elements: path → what gives the default, why, and the segment that wants it."""
 
     @property
     def reference(self) -> dict[str, Any]:
         """A FHIR Reference to it."""
-        return {"reference": f"{self.type}/{self.id}"}
+        return {"reference": self.url}
 
     def put(self, path: str, value: Any, source: str = "") -> None:
         """Write a value at a path (the syntax of `paths`), unless an earlier one is there."""
         written = place(path)(self.body, value)
         if written is not None and source:
-            self.trail.append((written, source))
+            self.trail.append((written, [("", source)]))
 
     def put_converted(self, path: str, converted: Converted | None) -> None:
         """Write what a converter gave, with its trail."""
@@ -102,25 +109,23 @@ class Draft:
             return
         written = place(path)(self.body, converted[0])
         if written is not None:
-            self.trail += [(written + below, source) for below, source in converted[1]]
+            self.trail.append((written, converted[1]))
 
     def change(self) -> Change:
         """Return the finished change."""
         body = self.body
         if self.method is not Method.MERGE:
             return Change(self.method, self.type, self.id, body)
-        union = frozenset([name for name in self.union if name in body])
-        if "*" in self.keep:
-            keep = frozenset([name for name in body if name not in union and name not in _FIXED])
-        else:
-            keep = frozenset([name for name in self.keep if name in body])
-        remove = frozenset([name for name in self.cleared if name not in body])
+        present = body.keys()
+        union = frozenset(self.union & present)
+        keep = frozenset(present - union - _FIXED) if "*" in self.keep else frozenset(self.keep & present)
+        remove = frozenset(self.cleared - present)
         return Change(self.method, self.type, self.id, body, None, remove, union, keep)
 
     def trails(self) -> list[Trail]:
         """Return where every value came from, in the order of writing."""
-        reference = f"{self.type}/{self.id}"
-        return [Trail(reference, path, source) for path, source in self.trail]
+        url = self.url
+        return [Trail(url, path + below, source) for path, leaves in self.trail for below, source in leaves]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class Site:
     """What the settings say, ready for use."""
 
     naming: Naming
+    codings: Codings
     zone: tzinfo | None
     patient_identity: tuple[str, ...]
     codes: Mapping[str, Any]
@@ -135,16 +141,19 @@ class Site:
 
 
 class Bench:
-    """One message on its way to FHIR."""
+    """One message on its way to FHIR. `text` returns a raw value as text; `\"\"` is empty."""
 
     def __init__(self, message: Message, site: Site, event: Event) -> None:
         self.message = message
-        self.reader = message.reader
+        self.text = message.reader.text if message.clean else self._text
+        self.component = message.delimiters.component
+        self.subcomponent = message.delimiters.subcomponent
         self.site = site
         self.naming = site.naming
         self.event = event
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.issues: list[Issue] = []
+        self._told: set[tuple[Severity, str, str, str]] = set()
         self.group = Group("message", None)
         header = message.segments[0]
         self.sender = header.text(4) or header.text(3)
@@ -153,12 +162,14 @@ class Bench:
         self.zone = offset_zone(header.text(7)) or site.zone
         self.cache: dict[tuple[str, str], Any] = {}
         self._seen: dict[tuple[str, str], int] = {}
+        self._moments: dict[str, Moment] = {}
 
     def issue(self, severity: Severity, cause: str, location: str, text: str) -> None:
         """Note a finding; the same one again counts once."""
-        issue = Issue(severity, cause, location, text)
-        if issue not in self.issues:
-            self.issues.append(issue)
+        told = (severity, cause, location, text)
+        if told not in self._told:
+            self._told.add(told)
+            self.issues.append(Issue(severity, cause, location, text))
 
     def inform(self, location: str, text: str) -> None:
         """Note something that a mapping left out or made up."""
@@ -184,7 +195,11 @@ class Bench:
         A mention is no master data: it fills in what the store lacks and overwrites nothing, so that two senders who
         write one name differently do not take turns.
         """
-        draft = self.draft(type_, key)
+        known = (type_, key)
+        draft = self.drafts.get(known)
+        if draft is None:
+            # The same few people and places are in every message: their ids are worth remembering.
+            draft = self.drafts[known] = Draft(type_, self.naming.known_id(type_, key), Method.MERGE, ("identifier",))
         draft.keep.add("*")
         return draft
 
@@ -198,22 +213,24 @@ class Bench:
         patient = self.group.role("patient")
         return patient.id if patient else self.control
 
-    def text(self, raw: str) -> str:
-        """Return a raw value as text; `\"\"` is empty."""
-        return "" if raw == DELETE else self.reader.text(raw)
+    def _text(self, raw: str) -> str:
+        return "" if raw == DELETE else self.message.reader.text(raw)
 
     def moment(self, text: str) -> Moment:
         """Convert a TS or DTM with the message's zone; the same text often comes again."""
-        known: Moment | None = self.cache.get(("moment", text))
+        known = self._moments.get(text)
         if known is None:
-            known = self.cache["moment", text] = date_time(text, self.zone)
+            known = self._moments[text] = date_time(text, self.zone)
         return known
 
     def parts(self, raw: str) -> list[str]:
         """Split a repetition into components as text."""
-        text = self.reader.text
-        return [text(part) if part and part != DELETE else "" for part in raw.split(self.message.delimiters.component)]
+        parts = raw.split(self.component)
+        if self.message.clean and " " not in raw:
+            return parts
+        text = self.text
+        return [text(part) if part else "" for part in parts]
 
     def sub(self, raw: str) -> str:
         """Return a component as if its subcomponents were components."""
-        return raw.replace(self.message.delimiters.subcomponent, self.message.delimiters.component)
+        return raw.replace(self.subcomponent, self.component)

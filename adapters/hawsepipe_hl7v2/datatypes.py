@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from hawsepipe import Severity
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.primitives import first, number
 
-_CODING_KEYS = ("code", "display", "system", "version")
-_CODING_PARTS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
+_PADDING = [""] * 12
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
 _INTERNET = ("INTERNET", "X.400")
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
@@ -26,80 +26,18 @@ def concept(table: str = "") -> Convert:
     """
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        parts = bench.parts(raw)
-        codings: list[dict[str, Any]] = []
-        leaves: list[Leaf] = []
-        source = bench.site.codes[table]["source"] if table else ""
-        count = len(parts)
-        for positions in _CODING_PARTS:
-            if positions[0] >= count:
-                break
-            if not parts[positions[0]]:
-                continue
-            first_one = positions[0] == 0
-            coding = _coding(bench, parts, positions, source if first_one else "")
-            if coding is None:
-                continue
-            if first_one and table:
-                _mapped(bench, table, coding, where, codings, leaves)
-            if coding not in codings:
-                codings.append(coding)
-            at = f".coding[{codings.index(coding)}]."
-            for key, position in zip(_CODING_KEYS, positions, strict=True):
-                if position < count and parts[position] and key in coding:
-                    leaves.append((at + key, f"{where}.{position + 1}"))
-        value: dict[str, Any] = {"coding": codings} if codings else {}
-        text, text_at = _original(parts)
-        if text:
-            value["text"] = text
-            leaves.append((".text", f"{where}.{text_at + 1}"))
-        # Components 14 to 22 are OIDs and value sets of the same codings.
-        for beyond, part in enumerate(parts[22:], 23):
-            if part:
-                bench.inform(f"{where}.{beyond}", "this component has no place in the target")
-        return (value, leaves) if value else None
+        made = bench.site.codings.of(table, bench.parts(raw))
+        for unmapped, at, text in made.findings:
+            bench.issue(
+                Severity.WARNING if unmapped else Severity.INFORMATION,
+                "code" if unmapped else "mapping",
+                where + at,
+                text,
+            )
+        value = made.value()
+        return (value, [(below, where + at) for below, at in made.leaves]) if value else None
 
     return convert
-
-
-def _coding(bench: Bench, parts: list[str], at: tuple[int, int, int, int], source: str) -> dict[str, Any] | None:
-    count = len(parts)
-    code, display, system, version = (parts[index] if index < count else "" for index in at)
-    if not code.isalnum():
-        code = " ".join(code.split())  # FHIR allows only single white space in a code
-    uri = bench.naming.coding_system(system) or source
-    coding: dict[str, Any] = {}
-    if uri:
-        coding["system"] = uri
-    if version:
-        coding["version"] = version
-    coding["code"] = code
-    if display:
-        coding["display"] = display
-    return coding
-
-
-def _mapped(
-    bench: Bench, table: str, coding: dict[str, Any], where: str, codings: list[dict[str, Any]], leaves: list[Leaf]
-) -> None:
-    entry = bench.site.codes[table]
-    target = entry["codes"].get(coding["code"]) or entry["codes"].get(coding["code"].upper())
-    if target is None:
-        if coding.get("system") == entry["source"] and entry["codes"]:
-            bench.warn("code", f"{where}.1", f"a code that table {table} does not map; kept as it is")
-        return
-    if coding.get("system") in (entry["source"], entry["system"]):
-        leaves.append((".coding[0].code", f"{where}.1"))
-        codings.append({"system": entry["system"], "code": target})
-
-
-def _original(parts: list[str]) -> tuple[str, int]:
-    """CWE.9, or a display without a code."""
-    if len(parts) > 8 and parts[8]:
-        return parts[8], 8
-    if not parts[0] and len(parts) > 1 and parts[1]:
-        return parts[1], 1
-    return ("", 0)
 
 
 def coding(table: str) -> Convert:
@@ -132,6 +70,8 @@ def typed(table: str) -> Convert:
 
 def authority(bench: Bench, raw: str, where: str) -> Converted | None:
     """HD to the URI of a naming system."""
+    if raw.isalnum():
+        return bench.naming.authority(raw, "", ""), [("", where)]
     parts = [*bench.parts(raw), "", "", ""]
     uri = bench.naming.authority(parts[0], parts[1], parts[2])
     return (uri, [("", where)]) if uri else None
@@ -139,6 +79,8 @@ def authority(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def authority_name(bench: Bench, raw: str, where: str) -> Converted | None:
     """HD to a Reference that only names the authority."""
+    if raw.isalnum():
+        return {"display": raw}, [(".display", where)]
     name = next((part for part in bench.parts(raw) if part), "")
     return ({"display": name}, [(".display", where)]) if name else None
 
@@ -157,7 +99,9 @@ def contact_point(use: str = "") -> Convert:
     """
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        parts = [*bench.parts(raw), *([""] * 18)]
+        parts = bench.parts(raw)
+        if len(parts) < 12:
+            parts = parts + _PADDING
         codes = bench.site.codes
         value: dict[str, Any] = {}
         leaves: list[Leaf] = []
@@ -202,18 +146,8 @@ def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
     """CWE to the unit parts of a Quantity: the code and system when both are told, the unit always."""
     if not raw:
         return None
-    parts = [*bench.parts(raw), "", "", ""]
-    system = bench.naming.coding_system(parts[2])
-    value: dict[str, Any] = {}
-    leaves: list[Leaf] = []
-    unit = parts[1] or parts[0]
-    if unit:
-        value["unit"] = unit
-        leaves.append((".unit", f"{where}.{2 if parts[1] else 1}"))
-    if parts[0] and system and " " not in parts[0]:
-        value["system"], value["code"] = system, parts[0]
-        leaves += [(".system", f"{where}.3"), (".code", f"{where}.1")]
-    return (value, leaves) if value else None
+    value, leaves = bench.site.codings.unit(bench.parts(raw))
+    return (value.copy(), [(below, where + at) for below, at in leaves]) if value else None
 
 
 def structured_numeric(bench: Bench, raw: str, unit: dict[str, Any]) -> tuple[str, Any] | None:

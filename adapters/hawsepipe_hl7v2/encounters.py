@@ -11,6 +11,7 @@ from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.primitives import PRIMITIVES
 
+_CONCEPT = concept()
 _DIAGNOSIS_ROLES = {"A": "AD", "W": "AD", "F": "DD"}
 _ROLE_SYSTEM = "http://terminology.hl7.org/CodeSystem/diagnosis-role"
 
@@ -117,7 +118,7 @@ def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
     leaves = [(".condition.reference", f"{segment.label}-3")]
     role = segment.text(6)
     if role:
-        use = concept()(bench, segment.field(6), f"{segment.label}-6")
+        use = _CONCEPT(bench, segment.field(6), f"{segment.label}-6")
         codings = list(use[0].get("coding", ())) if use else []
         system = "http://terminology.hl7.org/CodeSystem/v2-0052"
         codings = [{"system": system} | coding for coding in codings]

@@ -6,6 +6,7 @@ Works on bytes so that an acknowledgement can give back the sender's delimiters 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hawsepipe import MessageError
 
@@ -57,6 +58,7 @@ def read_header(body: bytes) -> Header:
     return Header((b"MSH", separator, *parts[1:]), separator, encoding)
 
 
+@lru_cache(maxsize=64)
 def _usable(separator: bytes, encoding: bytes) -> bool:
     marks = separator + encoding
     return (

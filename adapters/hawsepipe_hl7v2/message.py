@@ -7,7 +7,8 @@ PID-3; `OBX[2]-5` is in the second OBX. A first repetition or segment carries no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from hawsepipe import MessageError
 from hawsepipe_hl7v2.charsets import codec_of, decode
@@ -21,16 +22,22 @@ _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
 
 class Reader:
-    """How raw values of a message become text: its delimiters and its character set."""
+    """How raw values of a message become text: its delimiters and its character set.
 
-    __slots__ = ("codec", "delimiters")
+    `text` returns a raw value as text: unescaped, stripped of white space around it and of control characters.
+    `plain` says that the message has neither escapes nor control characters, as most have: then stripping is all.
+    """
 
-    def __init__(self, delimiters: Delimiters, codec: str) -> None:
+    __slots__ = ("codec", "delimiters", "plain", "text")
+    text: Callable[[str], str]
+
+    def __init__(self, delimiters: Delimiters, codec: str, *, plain: bool = False) -> None:
         self.delimiters = delimiters
         self.codec = codec
+        self.plain = plain
+        self.text = str.strip if plain else self._text
 
-    def text(self, raw: str) -> str:
-        """Return a raw value as text: unescaped, stripped of white space around it and of control characters."""
+    def _text(self, raw: str) -> str:
         if raw.isalnum():
             return raw
         if self.delimiters.escape in raw:
@@ -88,36 +95,58 @@ class Segment:
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """Return one value, unescaped and stripped; empty when absent or `\"\"`."""
         fields = self.fields
-        raw = fields[number] if number < len(fields) else ""
-        if not raw:
+        if number >= len(fields) or not (raw := fields[number]):
             return ""
-        wanted = (repetition, component, subcomponent)
-        for mark, index in zip(self.delimiters.levels, wanted, strict=True):
-            if mark in raw:
-                parts = raw.split(mark)
-                raw = parts[index - 1] if index <= len(parts) else ""
-            elif index > 1:
-                return ""
+        if raw.isalnum():
+            return raw if component == 1 and subcomponent == 1 and repetition == 1 else ""
+        outer, middle, inner = self.delimiters.levels
+        if outer in raw:
+            raw = _part(raw, outer, repetition)
+        elif repetition > 1:
+            return ""
+        if middle in raw:
+            raw = _part(raw, middle, component)
+        elif component > 1:
+            return ""
+        if inner in raw:
+            raw = _part(raw, inner, subcomponent)
+        elif subcomponent > 1:
+            return ""
         return "" if raw == DELETE else self.reader.text(raw)
+
+
+def _part(raw: str, mark: str, index: int) -> str:
+    if index == 1:
+        return raw[: raw.index(mark)]
+    parts = raw.split(mark)
+    return parts[index - 1] if index <= len(parts) else ""
 
 
 class Message:
     """A parsed message. `joined` tells how many lines were no segments and went to the segment before."""
 
-    __slots__ = ("delimiters", "event", "joined", "reader", "segments", "type", "version")
+    __slots__ = ("clean", "delimiters", "event", "joined", "reader", "segments", "type", "version")
+    clean: bool
+    """No value needs more than stripping: no escape, no control character, no `""`."""
 
     def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
         self.delimiters = delimiters
-        self.reader = Reader(delimiters, codec)
+        # MSH-2 has the escape character once; line ends are told apart from line breaks inside a value by `joined`.
+        bare = text.replace("\r", "").replace("\n", "")
+        plain = text.count(delimiters.escape) == 1 and bare.isprintable()
         self.joined = 0
-        self.segments = tuple(self._split(text))
+        lines = self._lines(text)
+        plain = plain and not self.joined
+        self.clean = plain and DELETE not in text
+        self.reader = Reader(delimiters, codec, plain=plain)
+        self.segments = tuple(self._segments(lines))
         header = self.segments[0]
         trigger = self.first("EVN")
         self.type = header.text(9, 1)
         self.event = header.text(9, 2) or (trigger.text(1) if trigger else "")
         self.version = header.text(12)
 
-    def _split(self, text: str) -> Iterator[Segment]:
+    def _lines(self, text: str) -> list[str]:
         separator = self.delimiters.separator
         lines: list[str] = []
         for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
@@ -131,6 +160,9 @@ class Message:
                 self.joined += 1
             else:
                 raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")
+        return lines
+
+    def _segments(self, lines: list[str]) -> Iterator[Segment]:
         counts: dict[str, int] = {}
         for line in lines:
             name = line[:3]
@@ -149,6 +181,10 @@ def parse(body: bytes, charset: str = "ascii") -> Message:
     MessageError only."""
     header = read_header(body)
     codec = codec_of(header, charset)
-    marks = header.encoding.decode("ascii")
-    delimiters = Delimiters(header.separator.decode("ascii"), marks[0], marks[1], marks[2], marks[3], marks[4:])
-    return Message(decode(body, codec), delimiters, codec)
+    return Message(decode(body, codec), _delimiters(header.separator, header.encoding), codec)
+
+
+@lru_cache(maxsize=64)
+def _delimiters(separator: bytes, encoding: bytes) -> Delimiters:
+    marks = encoding.decode("ascii")
+    return Delimiters(separator.decode("ascii"), marks[0], marks[1], marks[2], marks[3], marks[4:])

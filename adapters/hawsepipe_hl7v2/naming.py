@@ -20,10 +20,13 @@ NAMESPACE = UUID("6f1c2a52-7a0e-5d0b-9d8e-4c5b2f0e7a11")
 """The namespace of ids made from business identifiers. It must never change: ids would."""
 _PREFIX = NAMESPACE.bytes
 # RFC 9562: version 5 in bits 48 to 51, variant 10 in bits 64 and 65. uuid.uuid5 does the same at three times the cost.
-_CLEAR = ~(0xF << 76 | 0x3 << 62)
-_VERSION = 0x5 << 76 | 0x2 << 62
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){1,}")
 _TABLE = re.compile(r"(?:HL7|L7)?-?0*(\d{1,4})", re.IGNORECASE)
+
+
+def _quoted(name: str) -> str:
+    return name if name.isalnum() and name.isascii() else quote(name, safe="")
 
 
 class Naming:
@@ -35,6 +38,7 @@ class Naming:
         # The same few names come in every message. The caches live and die with this object.
         self.authority = lru_cache(maxsize=4096)(self._authority)
         self.coding_system = lru_cache(maxsize=4096)(self._coding_system)
+        self._known_id = lru_cache(maxsize=4096)(resource_id)
 
     def _authority(self, namespace: str, universal: str, kind: str) -> str:
         """Return the URI of an HD's values; empty when all of them are."""
@@ -52,9 +56,13 @@ class Naming:
                 return f"urn:hawsepipe:authority:{quote(universal, safe='')}"
         return f"urn:hawsepipe:authority:{quote(namespace, safe='')}" if namespace else ""
 
+    def known_id(self, type_: str, key: str) -> str:
+        """Return `resource_id(type_, key)`, remembered: for people and places that come in every message."""
+        return self._known_id(type_, key) if len(key) <= 256 else resource_id(type_, key)
+
     def facility(self, sender: str) -> str:
         """Return the URI for identifiers that only their sender can tell apart."""
-        return self._systems.get(sender) or f"urn:hawsepipe:facility:{quote(sender, safe='')}"
+        return self._systems.get(sender) or f"urn:hawsepipe:facility:{_quoted(sender)}"
 
     def _coding_system(self, name: str) -> str | None:
         """Return the URI of a coding system as v2 names it (`LN`, `HL70001`, an OID), None for an empty name."""
@@ -72,6 +80,5 @@ class Naming:
 
 def resource_id(type_: str, key: str) -> str:
     """Return the id of a resource: a name-based UUID (version 5) over its type and business key."""
-    digest = sha1(_PREFIX + f"{type_}|{key}".encode(), usedforsecurity=False).digest()
-    text = (int.from_bytes(digest[:16]) & _CLEAR | _VERSION).to_bytes(16).hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = sha1(_PREFIX + f"{type_}|{key}".encode(), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"

@@ -10,10 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Place = Callable[[dict[str, Any], Any], "str | None"]
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[([^\]]*)\])?(?:\.|$)")
+
+
+class Final(Protocol):
+    """The last step of a path: writes into the object that `prefix` leads to."""
+
+    def __call__(self, target: dict[str, Any], value: Any, prefix: str = "") -> str | None: ...
 
 
 class Twinned(NamedTuple):
@@ -42,7 +48,7 @@ def place(path: str) -> Place:
     *before, (name, bracket) = steps
     final = _one(name) if bracket is None else _append(name) if bracket == "" else _item(name, int(bracket))
     if not before:
-        return lambda target, value: final(target, value, "")
+        return final
     walk = [_walk(step, mark) for step, mark in before]
 
     def through(target: dict[str, Any], value: Any) -> str | None:
@@ -80,10 +86,10 @@ def _walk(name: str, bracket: str | None) -> Callable[[dict[str, Any], str], tup
     return extension
 
 
-def _one(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
+def _one(name: str) -> Final:
     twin = f"_{name}"
 
-    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
         if name in target or twin in target:
             there = target.get(name)
             if isinstance(there, dict) and isinstance(value, dict):
@@ -101,13 +107,16 @@ def _one(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
     return write
 
 
-def _append(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
-    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+def _append(name: str) -> Final:
+    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
         if type(value) is Twinned:
             if value.value is None:
                 return None
             value = value.value
-        items = target.setdefault(name, [])
+        items = target.get(name)
+        if items is None:
+            target[name] = [value]
+            return f"{prefix}{name}[0]"
         if value in items:
             return f"{prefix}{name}[{items.index(value)}]"
         items.append(value)
@@ -116,8 +125,8 @@ def _append(name: str) -> Callable[[dict[str, Any], Any, str], str | None]:
     return write
 
 
-def _item(name: str, number: int) -> Callable[[dict[str, Any], Any, str], str | None]:
-    def write(target: dict[str, Any], value: Any, prefix: str) -> str | None:
+def _item(name: str, number: int) -> Final:
+    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
         items = target.setdefault(name, [])
         if len(items) != number:
             return None

@@ -17,13 +17,13 @@ _PERSON_EVENTS = frozenset({"A18", "A24", "A28", "A29", "A30", "A31", "A34", "A3
 
 def identifier_key(bench: Bench, raw: str) -> str | None:
     """Return system and value of a CX, None without a value."""
-    parts = raw.split(bench.message.delimiters.component)
+    parts = raw.split(bench.component)
     value = bench.text(parts[0])
     if not value:
         return None
     system = ""
     if len(parts) > 3 and parts[3]:
-        hd = [*bench.parts(bench.sub(parts[3])), "", ""]
+        hd = [parts[3], "", ""] if parts[3].isalnum() else [*bench.parts(bench.sub(parts[3])), "", ""]
         system = bench.naming.authority(hd[0], hd[1], hd[2])
     return f"{system or bench.facility}|{value}"
 
@@ -31,10 +31,10 @@ def identifier_key(bench: Bench, raw: str) -> str | None:
 def _chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
     """Return the CX that makes a patient's identity: by the order of types in the settings, else the first one."""
     for number in fields:
-        found = [raw for raw in segment.repetitions(number) if identifier_key(bench, raw)]
+        mark = segment.delimiters.component
+        found = [raw for raw in segment.repetitions(number) if raw and bench.text(raw.split(mark, 1)[0])]
         if not found:
             continue
-        mark = segment.delimiters.component
         types = [bench.text((raw.split(mark) + [""] * 5)[4]) for raw in found]
         for wanted in bench.site.patient_identity:
             if wanted in types:
@@ -76,9 +76,10 @@ def _identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "")
         value["use"] = use
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
     same = (value["system"], value["value"])
-    if any((item.get("system"), item.get("value")) == same for item in items):
-        return
-    draft.trail += [(f"identifier[{len(items)}]{below}", source) for below, source in leaves]
+    for item in items:
+        if (item.get("system"), item.get("value")) == same:
+            return
+    draft.trail.append((f"identifier[{len(items)}]", leaves))
     items.append(value)
 
 
@@ -96,12 +97,14 @@ def social_security(bench: Bench, draft: Draft, segment: Segment) -> None:
         "value": digits if american else text,
     }
     items = draft.body.setdefault("identifier", [])
-    draft.trail.append((f"identifier[{len(items)}].value", f"{segment.label}-{number}"))
+    draft.trail.append((f"identifier[{len(items)}]", [(".value", f"{segment.label}-{number}")]))
     items.append(value)
 
 
 def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PID-29 is the time of death, PID-30 the indicator; the time wins."""
+    if not segment.field(29) and not segment.field(30):
+        return
     if segment.text(29):
         converted = PRIMITIVES["dateTime"](bench, segment.field(29), f"{segment.label}-29")
         if converted is not None and bench.moment(first(bench, segment.field(29))).value:
@@ -114,6 +117,8 @@ def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def multiple_birth(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PID-25 is the order of birth, PID-24 the indicator; the order wins."""
+    if not segment.field(24) and not segment.field(25):
+        return
     order = PRIMITIVES["positiveInt"](bench, segment.field(25), f"{segment.label}-25")
     if order is not None:
         draft.put_converted("multipleBirthInteger", order)

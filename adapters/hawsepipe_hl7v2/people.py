@@ -10,7 +10,9 @@ from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.primitives import first
 
+_CONCEPT = concept()
 _PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_NINE = ("",) * 9
 _PHYSICAL = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 # PL, from the widest to the narrowest: component, kind of place.
 _PLACES = ((4, "si"), (7, "bu"), (8, "lvl"), (1, ""), (2, "ro"), (3, "bd"))
@@ -22,17 +24,13 @@ def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
     Its identity is XCN.1 with its authority. Without a number two people of one name must not become one, so
     the identity then holds only for the resources of one patient.
     """
-    parts = [*bench.parts(raw), *([""] * 9)]
+    parts = [*bench.parts(raw), *_NINE]
     if not any(parts[:4]):
         return None
     cached = bench.cache.get(("practitioner", raw))
     if cached is None:
         if parts[0]:
-            hd = (
-                [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[8])), "", "", ""]
-                if parts[8]
-                else []
-            )
+            hd = [*bench.parts(bench.sub(raw.split(bench.component)[8])), "", "", ""] if parts[8] else []
             system = bench.naming.authority(*hd[:3]) if hd else bench.facility
             key = f"{system}|{parts[0]}"
         else:
@@ -53,7 +51,7 @@ def organization(bench: Bench, raw: str, where: str) -> Converted | None:
     if not name and not number:
         return None
     if number:
-        hd = [*bench.parts(bench.sub(raw.split(bench.message.delimiters.component)[5])), "", "", ""] if parts[5] else []
+        hd = [*bench.parts(bench.sub(raw.split(bench.component)[5])), "", "", ""] if parts[5] else []
         system = bench.naming.authority(*hd[:3]) if hd else bench.facility
         key = f"{system}|{number}"
     else:
@@ -84,7 +82,7 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
     cached = bench.cache.get(("location", raw))
     if cached is not None:
         return dict(cached), [(".reference", where)]
-    raws = [*raw.split(bench.message.delimiters.component), *([""] * 11)]
+    raws = [*raw.split(bench.component), *([""] * 11)]
     names = {at: first(bench, raws[at - 1]) for at, _ in _PLACES}
     chain: list[str] = []
     inner: Draft | None = None
@@ -93,13 +91,18 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
             continue
         chain.append(f"{at}={names[at]}")
         draft = bench.mention("Location", "|".join((bench.facility, *chain)))
-        draft.put("identifier[]", {"value": names[at]}, f"{where}.{at}")
-        draft.put("name", names[at], f"{where}.{at}")
-        draft.put("mode", "instance")
-        if kind:
-            draft.put("physicalType", {"coding": [{"system": _PHYSICAL, "code": kind}]})
-        if inner is not None:
-            draft.put("partOf", inner.reference)
+        body = draft.body
+        source = f"{where}.{at}"
+        draft.trail.append(("identifier[0]", [("", source)]))
+        if "mode" not in body:
+            draft.trail.append(("name", [("", source)]))
+            body["identifier"] = [{"value": names[at]}]
+            body["name"] = names[at]
+            body["mode"] = "instance"
+            if kind:
+                body["physicalType"] = {"coding": [{"system": _PHYSICAL, "code": kind}]}
+            if inner is not None:
+                body["partOf"] = inner.reference
         inner = draft
     description = bench.text(raws[8])
     if inner is None:
@@ -161,7 +164,7 @@ def stay(status: str) -> Convert:
 
 def interpreter(bench: Bench, raw: str, where: str) -> Converted | None:
     """NDL to a Practitioner: NDL.1 is a CNN, which begins like an XCN."""
-    part = raw.split(bench.message.delimiters.component)[0]
+    part = raw.split(bench.component)[0]
     return practitioner(bench, bench.sub(part), f"{where}.1")
 
 
@@ -178,7 +181,7 @@ def device(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def relevant_information(bench: Bench, raw: str, where: str) -> Converted | None:
     """CWE to an Observation of relevant information (OBR-13) about the patient."""
-    converted = concept()(bench, raw, where)
+    converted = _CONCEPT(bench, raw, where)
     patient = bench.group.role("patient")
     order = bench.group.role("order")
     if converted is None or patient is None or order is None:
@@ -193,7 +196,7 @@ def relevant_information(bench: Bench, raw: str, where: str) -> Converted | None
 
 def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
     leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
-    draft.trail += [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]
+    draft.trail.append(("", [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]))
 
 
 PEOPLE: dict[str, Convert] = {

@@ -40,8 +40,11 @@ def first(bench: Bench, raw: str) -> str:
     """Return the first component and subcomponent as text."""
     if raw.isalnum():
         return raw
-    delimiters = bench.message.delimiters
-    return bench.text(raw.split(delimiters.component)[0].split(delimiters.subcomponent)[0])
+    if bench.component in raw:
+        raw = raw[: raw.index(bench.component)]
+    if bench.subcomponent in raw:
+        raw = raw[: raw.index(bench.subcomponent)]
+    return bench.text(raw)
 
 
 def number(text: str) -> Decimal | msgspec.Raw | None:
@@ -50,7 +53,7 @@ def number(text: str) -> Decimal | msgspec.Raw | None:
     What JSON does not allow is left out: a plus sign, zeros in front, a point without digits on a side.
     """
     match = _NUMBER.fullmatch(text)
-    if match is None or not any(mark.isdigit() for mark in text) or not text.isascii():
+    if match is None or not text.strip("+-.") or not text.isascii():
         return None
     sign, whole, fraction = match.groups()
     fraction = fraction if fraction and len(fraction) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.primitives import PRIMITIVES
+from hawsepipe_hl7v2.primitives import date_time_value
 
 # Table 0074, the sections of a laboratory.
 _LABORATORY = frozenset(
@@ -178,14 +178,19 @@ def report_effective(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def _moment(bench: Bench, segment: Segment, field: int) -> Any:
-    return PRIMITIVES["dateTime"](bench, segment.field(field), f"{segment.label}-{field}")
+    return date_time_value(bench, segment.field(field), f"{segment.label}-{field}")
 
 
 def reported(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Put the observation into the report's results, and the report's order behind the observation."""
     home = bench.group.role("report")
     if home is not None:
-        home.put("result[]", draft.reference, f"{segment.label}-3")
+        # A report may have thousands of results: they are told apart by a set, not by searching the list.
+        known: dict[str, int] = bench.cache.setdefault(("results", home.id), {})
+        if draft.url not in known:
+            known[draft.url] = len(known)
+            home.body.setdefault("result", []).append(draft.reference)
+        home.trail.append((f"result[{known[draft.url]}]", [("", f"{segment.label}-3")]))
     request = bench.group.role("order")
     if request is not None:
         draft.put("basedOn[]", request.reference)
@@ -237,10 +242,10 @@ def collected(bench: Bench, draft: Draft, segment: Segment) -> None:
     start, end = [*(segment.repetitions(17) or [""])[0].split(mark), ""][:2]
     where = f"{segment.label}-17"
     if end:
-        draft.put_converted("collection.collectedPeriod.start", PRIMITIVES["dateTime"](bench, start, f"{where}.1"))
-        draft.put_converted("collection.collectedPeriod.end", PRIMITIVES["dateTime"](bench, end, f"{where}.2"))
+        draft.put_converted("collection.collectedPeriod.start", date_time_value(bench, start, f"{where}.1"))
+        draft.put_converted("collection.collectedPeriod.end", date_time_value(bench, end, f"{where}.2"))
     else:
-        draft.put_converted("collection.collectedDateTime", PRIMITIVES["dateTime"](bench, start, f"{where}.1"))
+        draft.put_converted("collection.collectedDateTime", date_time_value(bench, start, f"{where}.1"))
 
 
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:

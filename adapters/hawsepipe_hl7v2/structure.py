@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hawsepipe_hl7v2.bench import Group
 from hawsepipe_hl7v2.message import Message, Segment
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A segment in its group. `after` is the name of the segment that a note belongs to."""
 
     segment: Segment
@@ -63,6 +62,8 @@ class Structure:
             if (leader := self.leaders.get(name)) is not None:
                 top = self._lead(top, *leader, counts)
                 put(segment, top)
+                if not waiting:
+                    continue
                 ready = [one for one in waiting if self.belongs[one.name] == top.name]
                 waiting = [one for one in waiting if one not in ready]
                 for one in ready:

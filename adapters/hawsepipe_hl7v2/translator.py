@@ -27,10 +27,12 @@ from hawsepipe import (
     Translator,
 )
 from hawsepipe_hl7v2.bench import Bench, Event, Site
+from hawsepipe_hl7v2.codings import Codings
+from hawsepipe_hl7v2.compiler import Compiler
 from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
-from hawsepipe_hl7v2.plan import Compiler, complete, run
+from hawsepipe_hl7v2.plan import complete, run
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
 from hawsepipe_hl7v2.structure import Structure
 from hawsepipe_hl7v2.times import instant
@@ -56,8 +58,10 @@ class Hl7v2Translator:
         codes = mapping["codes"]
         compiler = Compiler(mapping["datatypes"]["types"], codes["tables"])
         self._plans = {name: compiler.segment(table) for name, table in mapping.items() if name not in _NOT_SEGMENTS}
+        naming = Naming(settings["systems"], codes["coding_systems"])
         self._site = Site(
-            naming=Naming(settings["systems"], codes["coding_systems"]),
+            naming=naming,
+            codings=Codings(naming, codes["tables"]),
             zone=_zone(settings.get("timezone")),
             patient_identity=tuple(settings["patient_identity"]),
             codes=codes["tables"],
@@ -91,7 +95,7 @@ class Hl7v2Translator:
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
     def _translate(self, message: Message, feed: str) -> Translation:
-        bench = Bench(message, self._site, self._event(message))
+        bench = Bench(message, self._site, self._event(message.type, message.event))
         if not bench.event.mapped:
             bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
         if message.joined:
@@ -116,12 +120,12 @@ class Hl7v2Translator:
             event_time=_event_time(message, bench.zone),
         )
 
-    def _event(self, message: Message) -> Event:
-        entry = self._events.get(message.type, {})
-        told = entry.get("triggers", {}).get(message.event)
+    def _event(self, type_: str, trigger: str) -> Event:
+        entry = self._events.get(type_, {})
+        told = entry.get("triggers", {}).get(trigger)
         return Event(
-            message.type,
-            message.event,
+            type_,
+            trigger,
             mapped=told is not None,
             snapshot=bool(entry.get("snapshot", False)),
             encounter=(told or {}).get("encounter"),

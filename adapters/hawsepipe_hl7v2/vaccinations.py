@@ -9,6 +9,7 @@ from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import PRIMITIVES
 
+_CONCEPT = concept()
 # 998: no vaccine was given; the message only carries observations. 999 as amount: not known.
 _NO_VACCINE, _UNKNOWN_AMOUNT = "998", "999"
 # 9999: the filler has no number for a vaccination that somebody else gave or that was refused.
@@ -83,7 +84,7 @@ def source(bench: Bench, draft: Draft, segment: Segment) -> None:
     """RXA-9 (NIP001): 00 is a new record by who gave it; any other code says whose record it is."""
     for index, raw in enumerate(segment.repetitions(9)):
         where = f"{segment.label}-9" + (f"[{index + 1}]" if index else "")
-        converted = concept()(bench, raw, where)
+        converted = _CONCEPT(bench, raw, where)
         if converted is None:
             continue
         codes = {coding.get("code") for coding in converted[0].get("coding", ())}
@@ -115,9 +116,9 @@ def vaccine_fact(bench: Bench, draft: Draft, segment: Segment) -> None:
     code, where = segment.text(3), f"{segment.label}-5"
     raw = (segment.repetitions(5) or [""])[0]
     if code == _ELIGIBILITY:
-        draft.put_converted("programEligibility[]", concept()(bench, raw, where))
+        draft.put_converted("programEligibility[]", _CONCEPT(bench, raw, where))
     elif code == _SOURCE:
-        draft.put_converted("fundingSource", concept()(bench, raw, where))
+        draft.put_converted("fundingSource", _CONCEPT(bench, raw, where))
     elif code in (_DOSE, _SERIES_DOSES):
         name = "doseNumber" if code == _DOSE else "seriesDoses"
         _protocol(bench, draft, name, raw, where)
@@ -133,7 +134,7 @@ def _protocol(bench: Bench, draft: Draft, name: str, raw: str, where: str) -> No
     applied = draft.body.setdefault("protocolApplied", [{}])[0]
     key = f"{name}{'PositiveInt' if positive else 'String'}"
     applied[key] = int(text[:6]) if positive else text
-    draft.trail.append((f"protocolApplied[0].{key}", where))
+    draft.trail.append((f"protocolApplied[0].{key}", [("", where)]))
     if name == "seriesDoses" and not any(known.startswith("doseNumber") for known in applied):
         applied["doseNumberString"] = "unknown"
         bench.inform(where, "the number of this dose is not told; protocolApplied needs one")
@@ -154,13 +155,13 @@ def _education(bench: Bench, draft: Draft, segment: Segment, code: str, raw: str
         made = PRIMITIVES["dateTime"](bench, raw, where)
     else:
         name = "documentType"
-        converted = concept()(bench, raw, where)
+        converted = _CONCEPT(bench, raw, where)
         coding = (converted[0].get("coding") or [{}])[0] if converted else {}
         text = coding.get("display") or (converted[0].get("text") if converted else "") or coding.get("code", "")
         made = (text, [("", where)]) if text else None
     if made is not None and isinstance(made[0], str) and name not in item:
         item[name] = made[0]
-        draft.trail.append((f"education[{index}].{name}", where))
+        draft.trail.append((f"education[{index}].{name}", [("", where)]))
     if not items[-1]:
         known.pop(segment.text(4))
         items.pop()

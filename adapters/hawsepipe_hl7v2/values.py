@@ -12,6 +12,7 @@ from hawsepipe_hl7v2.primitives import PRIMITIVES, number
 from hawsepipe_hl7v2.times import time_of_day
 
 ATTACHMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value"
+_CONCEPT = concept()
 _TEXTS = frozenset({"ST", "TX", "FT", "", "VR", "ID", "SI", "GTS"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _STRINGS = frozenset({"CX", "EI", "XON"})
@@ -48,7 +49,7 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
         elif name == "attachment":
             bench.inform(where, "the target takes one attachment; this one is left out")
         else:
-            code = concept()(bench, segment.repetitions(3)[0], f"{segment.label}-3")
+            code = _CONCEPT(bench, segment.repetitions(3)[0], f"{segment.label}-3")
             component: dict[str, Any] = {"code": code[0]} if code else {"code": {"text": "repeated value"}}
             leaf = [(f".value{name}{below}", source) for below, source in leaves]
             draft.put_converted("component[]", (component | {f"value{name}": content}, leaf))
@@ -65,7 +66,7 @@ def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
         leaves = [(below, source) for below, source in (unit[1] if unit else [])] if found[0] == "Quantity" else []
         return found[0], found[1], [(".value" if found[0] == "Quantity" else "", where), *leaves]
     if type_ in _CODES:
-        converted = concept()(bench, raw, where)
+        converted = _CONCEPT(bench, raw, where)
         return ("CodeableConcept", *converted) if converted else None
     if type_ in ("DT", "DTM", "TS"):
         text = bench.text(raw.split(segment.delimiters.component)[0])

@@ -39,7 +39,7 @@ from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, RawMessage, Resource, Transaction, Version
 from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.sqlite import open_store
-from hawsepipe.store.visibility import Constant, Has, Lacks, Not, Visibility
+from hawsepipe.visibility import Constant, Has, Lacks, Not, Visibility
 
 BASE = "https://fhir.example.org/r4"
 EVERYTHING = Visibility(Constant(True), (), Constant(True))

@@ -26,7 +26,7 @@ from hawsepipe.consent.request import BreakGlass, Request, request
 from hawsepipe.fhir.dates import interval
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Decision, Principal
-from hawsepipe.store.visibility import Subject, visible
+from hawsepipe.visibility import Subject, visible
 
 _STATUS_403 = frozenset({"scope", "role"})
 

@@ -3,6 +3,7 @@
 This is the public door: what an adapter or a plugin may import, and nothing else is promised.
 """
 
+from hawsepipe import visibility
 from hawsepipe.clock import Clock
 from hawsepipe.errors import (
     ConfigError,
@@ -96,4 +97,5 @@ __all__ = [
     "hookimpl",
     "signing_key",
     "verify_cosignature",
+    "visibility",
 ]

@@ -56,6 +56,7 @@ class Config:
     translators: tuple[Instance, ...]
     feeds: tuple[Instance, ...]
     ledgers: tuple[Instance, ...]
+    consent_rules: tuple[Instance, ...]
 
 
 def read(path: Path) -> Config:
@@ -134,7 +135,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
-    for family in ("translators", "feeds", "ledgers"):
+    for family in ("translators", "feeds", "ledgers", "consent_rules"):
         seen: set[str] = set()
         for number, entry in enumerate(document.get(family, [])):
             if entry["name"] in seen:
@@ -172,6 +173,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         translators=_instances("translators", document.get("translators", [])),
         feeds=_instances("feeds", document.get("feeds", [])),
         ledgers=_instances("ledgers", document.get("ledgers", [])),
+        consent_rules=_instances("consent_rules", document.get("consent_rules", [])),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,7 +19,8 @@ import pluggy
 
 from hawsepipe.clock import Clock
 from hawsepipe.meters import Meters
-from hawsepipe.model import Checkpoint, Decision, Principal, RawMessage, Receipt, Resource, Translation
+from hawsepipe.model import Checkpoint, Principal, RawMessage, Receipt, Translation
+from hawsepipe.visibility import Formula
 
 GROUP = "hawsepipe"
 """The entry-point group, and pluggy's project name."""
@@ -202,10 +204,14 @@ class LedgerBackend(Protocol):
 
 
 class ConsentRule(Protocol):
-    """A further rule of the house. It may only narrow: its permit changes nothing, its deny denies."""
+    """A further rule of the house. It can only narrow: what it gives is joined by AND to everything else.
 
-    def decide(self, principal: Principal, resource: Resource) -> Decision:
-        """Decide about one resource; pure. An exception counts as deny."""
+    It answers with a formula (`hawsepipe.visibility`) and not with decisions, so that stores apply it inside their own
+    queries: what it hides leaves no gap in a page or a total.
+    """
+
+    def narrow(self, principal: Principal, instant: datetime) -> Formula:
+        """Return what this rule leaves to the requester; pure. A failure, or anything else, hides everything."""
         ...
 
 

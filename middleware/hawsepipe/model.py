@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Resource = dict[str, Any]
 
@@ -88,8 +88,7 @@ class Change:
     keep: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Trail:
+class Trail(NamedTuple):
     """Which source position wrote which element: `Patient/1`, `name[0].family`, `PID-5.1`."""
 
     resource: str

@@ -21,7 +21,7 @@ from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request, request
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Principal, Resource
-from hawsepipe.store.visibility import Subject, visible
+from hawsepipe.visibility import Subject, visible
 
 LABELS = Labels()
 QUICK: dict[str, Any] = {"deadline": None, "database": None}

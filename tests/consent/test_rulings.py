@@ -18,7 +18,7 @@ from hawsepipe.consent.request import BreakGlass, request
 from hawsepipe.consent.terms import terms
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Decision, Principal
-from hawsepipe.store.visibility import Subject, visible
+from hawsepipe.visibility import Subject, visible
 
 Json = dict[str, Any]
 T = "http://terminology.hl7.org/CodeSystem/"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 
 from hawsepipe.demo.sender import Sender
 from hawsepipe.service.running import opened
@@ -139,6 +140,17 @@ async def test_a_second_process_on_the_same_data_is_refused(installation: Instal
     assert status == 2
     assert "open in another process" in text
     assert await installation.stop() == 0
+
+
+@pytest.mark.parametrize("key", ["api", "feeds[0]"])
+async def test_a_port_that_is_taken_is_named_by_its_key(installation: Installation, key: str) -> None:
+    port = installation.config.port if key == "api" else installation.mllp_port
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", port):
+        status, text = await _cli(installation, "serve")
+    assert status == 2
+    assert text.startswith(f"hawsepipe: {key}: ")
+    assert "Address already in use" in text
+    assert len(text.splitlines()) == 1
 
 
 async def test_missing_keys_stop_the_start_and_say_what_makes_them(installation: Installation) -> None:

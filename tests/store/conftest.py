@@ -18,7 +18,7 @@ from hawsepipe.meters import Meters
 from hawsepipe.model import Draft, Issue, Resource, Seal, Severity
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
-from hawsepipe.store.visibility import Facets
+from hawsepipe.visibility import Facets
 
 OPENERS = ["open_at"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""

@@ -48,11 +48,11 @@ from hawsepipe.fhir.query import (
     Value,
 )
 from hawsepipe.model import Change, Draft, Issue, Method, Resource, Seal, Transaction
-from hawsepipe.store import visibility as vis
+from hawsepipe import visibility as vis
 from hawsepipe.store.sqlite import formulas, schema, search
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.visibility import Constant, Facets, Formula, Subject, Visibility, visible
+from hawsepipe.visibility import Constant, Facets, Formula, Subject, Visibility, visible
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = microseconds(START)

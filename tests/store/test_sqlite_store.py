@@ -32,12 +32,12 @@ from hawsepipe.fhir.query import (
     Total,
 )
 from hawsepipe.model import Change, Method, RawMessage, Transaction
-from hawsepipe.store import visibility as vis
+from hawsepipe import visibility as vis
 from hawsepipe.store.contract import JournalEntry, Store
 from hawsepipe.store.sqlite import schema, search
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.store import FILE
-from hawsepipe.store.visibility import Constant, Facets, Visibility
+from hawsepipe.visibility import Constant, Facets, Visibility
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 ALL = Visibility(Constant(True), (), Constant(True))

@@ -29,6 +29,9 @@ def serve(config_path: Path) -> None:
     config = read(config_path)
     logs.configure(config.log_level, config.log_format)
 
+    # A thread that computes gives way to the event loop after a millisecond: acknowledgements wait for nobody's sums.
+    sys.setswitchinterval(0.001)
+
     async def run(stop: asyncio.Event) -> int:
         async with opened(config, system_clock) as running:
             for line in running.addresses():

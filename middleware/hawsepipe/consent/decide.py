@@ -16,7 +16,7 @@ from hawsepipe.consent.policy import ALL_NORMAL, BASIC_NORMAL, PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import ACT_CODE, ACT_REASON, NORMAL, VERY_RESTRICTED, coded, terms
 from hawsepipe.model import Decision
-from hawsepipe.store.visibility import Subject
+from hawsepipe.visibility import Subject
 
 GUARDED: Final = frozenset({"AuditEvent", "Consent"})
 """Types that only the patient herself and a privacy officer may see (semantics 4)."""

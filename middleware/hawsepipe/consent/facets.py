@@ -8,7 +8,7 @@ resource. Kinds without a value are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from hawsepipe.consent.clinical import clinical_time
@@ -16,7 +16,7 @@ from hawsepipe.consent.matching import CODED_ELSEWHERE, NO_PATIENT
 from hawsepipe.consent.terms import ACT_REASON, CONFIDENTIALITY, coded, terms
 from hawsepipe.fhir import references
 from hawsepipe.model import Resource
-from hawsepipe.store.visibility import Facets
+from hawsepipe.visibility import Facets
 
 _PRIMARY: Final = frozenset({"code", "medicationCodeableConcept", "vaccineCode", "productCodeableConcept"})
 _TYPED: Final = frozenset({"Composition", "DocumentReference", "Encounter", "Specimen", "DocumentManifest", "Consent"})
@@ -57,20 +57,18 @@ def facets(resource: Resource, base_url: str) -> Facets:
         else:
             values["label"].add(coded(system, code))
     known = [rank for rank in ranks if rank is not None]
-    values["anycode"] = {coded(*coding) for coding in codings(resource)}
+    every: list[tuple[str, str]] = []
+    literals: list[str] = []
+    _walk(resource, every, literals, terms().systems)
+    values["anycode"] = {coded(*coding) for coding in every}
     values["code"] = {
         coded(*coding)
         for name, element in resource.items()
         if name in _PRIMARY or (name == "type" and kind in _TYPED)
         for coding in codings(element)
     }
-    values["ref"] = set(_targets(resource, base_url))
-    values["author"] = {
-        target
-        for name, element in resource.items()
-        if name in _AUTHORS and isinstance(element, dict | list)
-        for target in _targets({"resourceType": kind, name: element}, base_url)
-    }
+    values["ref"] = set(_targets(literals, base_url))
+    values["author"] = set(_targets(_authors(resource), base_url))
     values["elsewhere"] = set(_elsewhere(resource, kind, base_url))
     start, end = clinical_time(resource)
     return Facets(
@@ -97,27 +95,51 @@ def _profiles(meta: dict[str, Any]) -> Iterator[str]:
             yield profile.partition("|")[0]
 
 
-def codings(node: Any) -> Iterator[tuple[str, str]]:
-    """Yield (system, code) of every coding below a node, security labels left out (they are `label`)."""
-    stack = [node]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack += item
-        elif isinstance(item, dict):
-            code, system = item.get("code"), item.get("system")
-            if isinstance(code, str) and isinstance(system, str) and "value" not in item:
-                yield terms().system(system), code
-            stack += [child for name, child in item.items() if name != "security" and isinstance(child, dict | list)]
+def codings(node: Any) -> list[tuple[str, str]]:
+    """Return (system, code) of every coding below a node, security labels left out (they are `label`)."""
+    found: list[tuple[str, str]] = []
+    _walk(node, found, [], terms().systems)
+    return found
 
 
-def _targets(resource: Resource, base_url: str) -> Iterator[str]:
-    for _, literal in references.walk(resource):
+def _walk(node: Any, found: list[tuple[str, str]], literals: list[str], systems: Mapping[str, str]) -> None:
+    """Collect the codings below a node and, in document order, its references: one walk, since it is every resource."""
+    if isinstance(node, list):
+        for item in node:
+            if type(item) is not str:
+                _walk(item, found, literals, systems)
+        return
+    if not isinstance(node, dict):
+        return
+    if "code" in node and "value" not in node:
+        code, system = node["code"], node.get("system")
+        if isinstance(code, str) and isinstance(system, str):
+            found.append((systems.get(system, system), code))
+    for name, child in node.items():
+        if type(child) is str:
+            if name == "reference":
+                literals.append(child)
+        elif isinstance(child, (dict, list)):  # noqa: UP038  a tuple is tested faster than a union
+            _walk(child, found if name != "security" else [], literals, systems)
+        elif name == "reference" and isinstance(child, str):
+            literals.append(child)
+
+
+def _targets(literals: Iterable[str], base_url: str) -> Iterator[str]:
+    for literal in literals:
         target = references.parse(literal, base_url)
         if target.type is not None:
             yield f"{target.type}/{target.id}"
         elif target.url and not target.url.startswith("#"):
             yield target.url
+
+
+def _authors(resource: Resource) -> list[str]:
+    literals: list[str] = []
+    for name, element in resource.items():
+        if name in _AUTHORS and isinstance(element, dict | list):
+            _walk(element, [], literals, {})
+    return literals
 
 
 def _elsewhere(resource: Resource, kind: str, base_url: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import NORMAL, terms
 from hawsepipe.consent.truth import Truth
-from hawsepipe.store.visibility import (
+from hawsepipe.visibility import (
     All,
     Any,
     AtLeast,

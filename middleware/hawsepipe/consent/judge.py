@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+import structlog
 
 from hawsepipe.consent.consents import Consents, gathered, slot
 from hawsepipe.consent.decide import decide
@@ -25,12 +27,18 @@ from hawsepipe.consent.request import Request, request
 from hawsepipe.fhir import codec, references
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query
+from hawsepipe.hooks import ConsentRule
 from hawsepipe.model import Decision, Principal, Resource, Version
 from hawsepipe.store.contract import Store
-from hawsepipe.store.visibility import Constant, Subject, Visibility
+from hawsepipe.visibility import All, Constant, Formula, Subject, Visibility, holds
 
 ABSENT: Final = Decision(False, ("absent",))
 """The decision about what was never there."""
+
+HOUSE: Final = Decision(False, ("house-rule",))
+"""The decision about what a rule of the house hides."""
+
+_log = structlog.get_logger("hawsepipe.consent")
 
 _EVERYTHING: Final = Visibility(Constant(True), (), Constant(True))
 _LINKED: Final = Query(
@@ -54,9 +62,12 @@ class _Folded:
 
 
 class Judge:
-    """Decides for one store. `labels` must be what the store labels with."""
+    """Decides for one store. `labels` must be what the store labels with; `rules` narrow whatever it decides."""
 
-    def __init__(self, store: Store, settings: PolicySettings, labels: Labels) -> None:
+    def __init__(
+        self, store: Store, settings: PolicySettings, labels: Labels, rules: Sequence[ConsentRule] = ()
+    ) -> None:
+        self._rules = tuple(rules)
         self._store = store
         self._settings = settings
         self._labels = labels
@@ -71,10 +82,29 @@ class Judge:
     async def sit(self, principal: Principal, interaction: str, now: datetime) -> Sitting:
         """Return what decides about any number of versions for one request."""
         consents = await self._consents(await self._links())
-        return Sitting(self, principal, interaction, now, consents)
+        return Sitting(self, principal, interaction, now, consents, self._narrowed(principal, now))
 
     async def visibility(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
         """Return what a principal may see now, for a search."""
+        found = await self._by_consents(principal, interaction, now)
+        return replace(found, scope=All((found.scope, self._narrowed(principal, now)))) if self._rules else found
+
+    def _narrowed(self, principal: Principal, now: datetime) -> Formula:
+        """Return what the rules of the house leave. One that fails, or answers with no formula, leaves nothing."""
+        parts: list[Formula] = []
+        for rule in self._rules:
+            try:
+                part: object = rule.narrow(principal, now)
+            except Exception as error:
+                _log.error("a consent rule failed", name=type(rule).__name__, error=type(error).__name__)
+                return Constant(False)
+            if not isinstance(part, Formula):
+                _log.error("a consent rule gave no formula", name=type(rule).__name__)
+                return Constant(False)
+            parts.append(part)
+        return All(tuple(parts))
+
+    async def _by_consents(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
         links = await self._links()
         linked = frozenset(links.items())
         consents = await self._consents(links)
@@ -187,6 +217,7 @@ class Sitting:
     interaction: str
     now: datetime
     consents: Consents
+    house: Formula
 
     async def decide(self, version: Version | None) -> Decision:
         """Decide about one version, a tombstone by the content that it ended. `None` is denied like anything hidden."""
@@ -195,7 +226,10 @@ class Sitting:
             return ABSENT
         about = [one for patient in version.patients for one in self.consents.of(patient)]
         asked = await self.judge.request(self.principal, self.interaction, self.now, about)
-        return decide(asked, self.judge.subject(version, resource), self.consents, self.judge.settings)
+        subject = self.judge.subject(version, resource)
+        if not holds(self.house, subject):
+            return HOUSE
+        return decide(asked, subject, self.consents, self.judge.settings)
 
 
 def _merged(patient: Resource, base_url: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ from hawsepipe.consent.facets import codings, facets
 from hawsepipe.consent.terms import ACT_CODE, CONFIDENTIALITY, NORMAL, RESTRICTED, terms
 from hawsepipe.errors import ConfigError
 from hawsepipe.model import Resource
-from hawsepipe.store.visibility import Facets
+from hawsepipe.visibility import Facets
 
 _RESTRICTING: Final = frozenset({"ETH", "GDIS", "HIV", "MST", "SDV", "SEX", "SICKLE", "SPI", "STD", "VIO"})
 """Sensitivities that, with everything below them, make a resource R."""

@@ -17,7 +17,7 @@ from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import ACT_CODE, coded, terms
 from hawsepipe.consent.truth import Truth, every, some, truth
-from hawsepipe.store.visibility import Subject
+from hawsepipe.visibility import Subject
 
 NO_PATIENT: Final = "no-patient"
 """The `elsewhere` facet of a resource that ought to name a patient and does not."""

@@ -7,7 +7,7 @@ the same text. Every access is recorded before anything of it leaves; when it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -31,10 +31,11 @@ from hawsepipe.errors import (
 )
 from hawsepipe.fhir import codec, provenance, references
 from hawsepipe.fhir.query import Cursor, Page, Query
+from hawsepipe.hooks import ConsentRule
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Change, Decision, Method, Principal, Resource, Transaction, Version
 from hawsepipe.store.contract import Store
-from hawsepipe.store.visibility import visible
+from hawsepipe.visibility import visible
 
 _BATCH: Final = 100
 _ATTEMPTS: Final = 5
@@ -49,7 +50,8 @@ def new_id() -> str:
 class Gate:
     """Opens views on one store.
 
-    `labels` must be the labeller that the store was opened with; `identity` gives ids of new resources.
+    `labels` must be the labeller that the store was opened with; `identity` gives ids of new resources; `rules` narrow
+    what is visible.
     """
 
     def __init__(
@@ -61,13 +63,14 @@ class Gate:
         *,
         labels: Labels | None = None,
         identity: Callable[[], str] = new_id,
+        rules: Sequence[ConsentRule] = (),
     ) -> None:
         self.store = store
         self.clock = clock
         self.settings = settings
         self.meters = meters
         self.identity = identity
-        self.judge = Judge(store, settings, labels if labels is not None else Labels(base_url=settings.base_url))
+        self.judge = Judge(store, settings, labels if labels is not None else Labels(base_url=settings.base_url), rules)
 
     def view(self, principal: Principal) -> View:
         """Return the store as this principal may see it."""

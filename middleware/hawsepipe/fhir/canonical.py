@@ -26,17 +26,19 @@ def canonical(content: bytes) -> bytes:
 
 
 def static(content: bytes) -> bytes:
-    """.
+    """Return the canonical form of a resource without its own `meta` and `text` (those inside contained ones stay)."""
+    return forms(content)[1]
 
-    Return the canonical form of a resource without its own `meta` and `text` (those inside contained resources stay)..
 
-    """
+def forms(content: bytes) -> tuple[bytes, bytes]:
+    """Return `canonical` and `static` of a resource, which is read once for both."""
     tree = _tree(content)
     if type(tree) is not dict:
         raise InvalidRequest("the JSON is not an object")
+    whole = _SORTED.encode(tree)
     tree.pop("meta", None)
     tree.pop("text", None)
-    return _SORTED.encode(tree)
+    return whole, _SORTED.encode(tree)
 
 
 def _lexeme(text: str) -> msgspec.Raw:

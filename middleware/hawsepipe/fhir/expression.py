@@ -8,8 +8,9 @@ path through a choice (`Observation.value`) becomes one path for each type, so t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from hawsepipe.fhir.definitions import Definitions, Field
@@ -66,6 +67,33 @@ def leaves(steps: tuple[Step, ...], node: Any) -> list[Any]:
             return below
         nodes = below
     return [item for item in nodes if item is not None]
+
+
+def reaching(steps: tuple[Step, ...]) -> Callable[[Any], Sequence[Any]]:
+    """Return `leaves` for these steps, made quick for the many paths that are one or two plain keys."""
+    if any(step.index is not None or step.accepts is not None for step in steps) or len(steps) > 2:
+        return partial(leaves, steps)
+    first, second = steps[0].key, steps[-1].key
+
+    def one(node: Any) -> Sequence[Any]:
+        return _below_key(node, first)
+
+    def two(node: Any) -> Sequence[Any]:
+        held = node.get(first) if type(node) is dict else None
+        if type(held) is dict:
+            return _below_key(held, second)
+        return [leaf for item in held for leaf in _below_key(item, second)] if type(held) is list else ()
+
+    return one if len(steps) == 1 else two
+
+
+def _below_key(node: Any, key: str) -> Sequence[Any]:
+    held = node.get(key) if type(node) is dict else None
+    if held is None:
+        return ()
+    if type(held) is list:
+        return [item for item in held if item is not None] if None in held else held
+    return (held,)
 
 
 def compile_expression(definitions: Definitions, type_name: str, expression: str) -> tuple[Path, ...]:

@@ -8,14 +8,14 @@ asked once for each key that it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from hawsepipe.fhir import rows as make
 from hawsepipe.fhir.definitions import Definitions, SearchParameter
-from hawsepipe.fhir.expression import OutsideSubset, Path, Step, compile_expression, leaves
+from hawsepipe.fhir.expression import OutsideSubset, Path, Step, compile_expression, reaching
 from hawsepipe.fhir.index import Row, TokenRow
 from hawsepipe.fhir.query import Kind
 from hawsepipe.fhir.rows import SPECIAL_VALUES, fold
@@ -26,13 +26,14 @@ __all__ = ["Extractor", "fold"]
 Emit = Callable[[Any, list[Row]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One path of one parameter below its first key: where to go on, and what to make of the leaves."""
+class _Entry(NamedTuple):
+    """One path below its first key: how to reach its leaves, what every parameter makes of them, and the codes of the
+    parameters that ask whether there is any.
+    """
 
-    steps: tuple[Step, ...]
-    emit: Emit
-    exists: str | None  # the parameter's code when it asks for existence
+    reach: Callable[[Any], Sequence[Any]]
+    emits: tuple[Emit, ...]
+    exists: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,17 @@ class Extractor:
         plan = self._plan(resource["resourceType"])
         found: list[Row] = []
         existing: set[str] = set()
+        entries = plan.entries
         for key in resource:
-            for entry in plan.entries.get(key, ()):
-                reached = leaves(entry.steps, resource)
-                if entry.exists is not None:
-                    if any(leaf is not False for leaf in reached):
-                        existing.add(entry.exists)
-                    continue
-                for leaf in reached:
-                    entry.emit(leaf, found)
+            if key not in entries:
+                continue
+            for reach, emits, exists in entries[key]:
+                reached = reach(resource)
+                for emit in emits:
+                    for leaf in reached:
+                        emit(leaf, found)
+                if exists and any(leaf is not False for leaf in reached):
+                    existing.update(exists)
         for code in plan.existing:
             found.append(TokenRow(code, SPECIAL_VALUES, "true" if code in existing else "false"))
         return list(dict.fromkeys(found))
@@ -79,7 +82,8 @@ class Extractor:
         return plan
 
     def _compile(self, kind: str) -> _Plan:
-        entries: dict[str, list[_Entry]] = {}
+        emits: dict[tuple[Step, ...], list[Emit]] = {}
+        exists: dict[tuple[Step, ...], list[str]] = {}
         supported: list[SearchParameter] = []
         existing: list[str] = []
         for code, parameter in sorted(self._definitions.search_parameters(kind).items()):
@@ -94,8 +98,14 @@ class Extractor:
             if any(path.exists for path, _ in found):
                 existing.append(code)
             for path, emit in found:
-                entry = _Entry(path.steps, emit, code if path.exists else None)
-                entries.setdefault(path.steps[0].key, []).append(entry)
+                if path.exists:
+                    exists.setdefault(path.steps, []).append(code)
+                else:
+                    emits.setdefault(path.steps, []).append(emit)
+        entries: dict[str, list[_Entry]] = {}
+        for steps in dict.fromkeys((*emits, *exists)):
+            entry = _Entry(reaching(steps), tuple(emits.get(steps, ())), tuple(exists.get(steps, ())))
+            entries.setdefault(steps[0].key, []).append(entry)
         return _Plan({key: tuple(value) for key, value in entries.items()}, tuple(supported), tuple(existing))
 
     def _paths(self, kind: str, parameter: SearchParameter) -> tuple[Path, ...]:

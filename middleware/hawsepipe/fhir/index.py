@@ -1,20 +1,20 @@
 """What a resource can be found by: rows that `fhir.extraction` makes and a store keeps in side tables.
 
 `parameter` is a SearchParameter code. Dates are half-open intervals [low, high) in microseconds UTC; an open end is
-`DATE_MIN` or `DATE_MAX`.
+`DATE_MIN` or `DATE_MAX`. Rows are tuples, since a message makes a hundred of them: two of different classes are told
+apart by their class, and a parameter has rows of one class only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 DATE_MIN = -(2**62)
 DATE_MAX = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRow:
+class TokenRow(NamedTuple):
     """A code with its system (empty: none given)."""
 
     parameter: str
@@ -22,8 +22,7 @@ class TokenRow:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class StringRow:
+class StringRow(NamedTuple):
     """A text as stored and folded."""
 
     parameter: str
@@ -31,8 +30,7 @@ class StringRow:
     normal: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceRow:
+class ReferenceRow(NamedTuple):
     """A local target by type and id (url empty), or a foreign one by url (type and id empty)."""
 
     parameter: str
@@ -41,8 +39,7 @@ class ReferenceRow:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class DateRow:
+class DateRow(NamedTuple):
     """The interval that an element covers."""
 
     parameter: str
@@ -50,16 +47,14 @@ class DateRow:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
-class NumberRow:
+class NumberRow(NamedTuple):
     """A number."""
 
     parameter: str
     value: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class QuantityRow:
+class QuantityRow(NamedTuple):
     """A number with its unit: system and code (empty: none), and the human unit."""
 
     parameter: str
@@ -69,8 +64,7 @@ class QuantityRow:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class UriRow:
+class UriRow(NamedTuple):
     """A URI."""
 
     parameter: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from hawsepipe.errors import InvalidRequest
@@ -25,15 +26,17 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     named: Resource = {"resourceType": change.type, "id": change.id}
     if change.method is not Method.MERGE:
         return named | change.resource | named
-    element = _elements(change.type)
+    names = _elements(change.type)
     before = stored or {}
-    removed = {element(key) for key in change.remove} - _KEPT
-    present = {element(key) for key in before} - removed
-    kept = {element(key) for key in change.keep} & present
-    given = {key: value for key, value in change.resource.items() if element(key) not in kept}
+    removed = {_element(names, key) for key in change.remove} - _KEPT
+    given = change.resource
+    if change.keep:
+        present = {_element(names, key) for key in before} - removed
+        kept = {_element(names, key) for key in change.keep} & present
+        given = {key: value for key, value in given.items() if _element(names, key) not in kept}
     # One of a choice replaces another (deceasedBoolean, deceasedDateTime), a value replaces the old one's extensions.
-    gone = removed | {element(key) for key in given if key not in change.union}
-    result = {key: value for key, value in before.items() if element(key) not in gone}
+    gone = removed | {_element(names, key) for key in given if key not in change.union}
+    result = {key: value for key, value in before.items() if _element(names, key) not in gone}
     for key, value in given.items():
         held = result.get(key)
         if key in change.union and isinstance(value, list):
@@ -45,16 +48,16 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     return named | result | named
 
 
-def _elements(kind: str) -> Callable[[str], str]:
-    """Return what gives the element of a key: `deceased[x]` for `deceasedBoolean`, `birthDate` for `_birthDate`."""
+@functools.cache
+def _elements(kind: str) -> Mapping[str, str]:
+    """Return the element of each key of a type: `deceased[x]` for `deceasedBoolean` and `_deceasedBoolean`."""
     definitions = load()
     shape = definitions.shape(kind) if kind in definitions.resource_types else {}
+    return {sign + key: held.element for key, held in shape.items() for sign in ("", "_")}
 
-    def element(key: str) -> str:
-        name = key.removeprefix("_")
-        return shape[name].element if name in shape else name
 
-    return element
+def _element(names: Mapping[str, str], key: str) -> str:
+    return names.get(key) or key.removeprefix("_")
 
 
 def _joined(key: str, stored: Any, given: list[Any]) -> list[Any]:

@@ -23,7 +23,11 @@ from hawsepipe.store.contract import Application, JournalRecord, Store
 
 _log = structlog.get_logger("hawsepipe.intake")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
-_BATCH = 64
+_READ = 64
+"""Messages that are read from the journal at once."""
+
+_BATCH = 8
+"""Messages that are applied in one commit: acknowledgements of others wait for no more than these."""
 
 
 class Pipeline:
@@ -65,8 +69,9 @@ class Pipeline:
             self._awake.clear()
             try:
                 last = await self.step(after)
-            except StoreError as error:
-                _log.error("the store cannot write", error=type(error).__name__)
+            except HawsepipeError as error:
+                # Nothing is lost: what was not applied is in the journal still, and is tried again.
+                _log.error("the store does not take the effects", error=type(error).__name__)
                 await asyncio.sleep(self._pause)
                 continue
             if last is None:
@@ -83,12 +88,24 @@ class Pipeline:
             after = await self.step(after)
 
     async def step(self, after: int) -> int | None:
-        """Apply one batch of messages above `after`; return the last sequence handled, None when there was none."""
-        records = await self._store.received(after, _BATCH)
+        """Apply messages above `after`; return the last sequence handled, None when there was none."""
+        records = await self._store.received(after, _READ)
         if not records:
             self._meters.backlog.set(0)
             return None
-        applications = await asyncio.to_thread(self._applications, records)
+        slices = [records[start : start + _BATCH] for start in range(0, len(records), _BATCH)]
+        translated = await asyncio.to_thread(self._applications, slices[0])
+        for part, following in zip(slices, [*slices[1:], ()], strict=True):
+            # The next ones are translated while the store writes these.
+            ahead = asyncio.create_task(asyncio.to_thread(self._applications, following))
+            try:
+                await self._apply(part, translated)
+            finally:
+                translated = await ahead
+        self._meters.backlog.set(await self._store.backlog())
+        return records[-1].sequence
+
+    async def _apply(self, records: Sequence[JournalRecord], applications: Sequence[Application]) -> None:
         outcomes = await self._store.apply(applications)
         refused: list[Application] = []
         for application, outcome in zip(applications, outcomes, strict=True):
@@ -104,8 +121,6 @@ class Pipeline:
                     raise outcome
         self._count(records, [*applications, *refused])
         self._committed()
-        self._meters.backlog.set(await self._store.backlog())
-        return records[-1].sequence
 
     def _applications(self, records: Sequence[JournalRecord]) -> list[Application]:
         return [self.application(record) for record in records]

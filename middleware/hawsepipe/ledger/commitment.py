@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from hawsepipe.errors import ConfigError
-from hawsepipe.fhir.canonical import canonical, static
+from hawsepipe.fhir.canonical import forms
 from hawsepipe.model import Draft, Seal
 
 SALT_BYTES = 32
@@ -88,8 +88,9 @@ class Commitments:
             "version": draft.version,
         }
         if draft.content is not None:
-            opening["versionHash"] = sha256(canonical(draft.content)).hexdigest()
-            opening["staticHash"] = sha256(static(draft.content)).hexdigest()
+            whole, unmoved = forms(draft.content)
+            opening["versionHash"] = sha256(whole).hexdigest()
+            opening["staticHash"] = sha256(unmoved).hexdigest()
         if draft.previous is not None:
             opening["previous"] = draft.previous.hex()
         return opening

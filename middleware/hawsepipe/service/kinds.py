@@ -37,6 +37,7 @@ def _setting_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
         (config.translators, loaded.translators),
         (config.feeds, loaded.feeds),
         (config.ledgers, loaded.ledgers),
+        (config.consent_rules, loaded.consent_rules),
     )
     for instances, kinds in families:
         for instance in instances:

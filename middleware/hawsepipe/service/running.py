@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -38,7 +39,7 @@ from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
-from hawsepipe.hooks import Feed, LedgerBackend, Translator
+from hawsepipe.hooks import ConsentRule, Feed, LedgerBackend, Translator
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
@@ -151,7 +152,11 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         verifier = TokenVerifier(
             {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
         )
-        gate = Gate(store, clock, policy, meters)
+        rules: list[ConsentRule] = []
+        for instance in config.consent_rules:
+            kind___, opening = selected(config, loaded.consent_rules, instance, "consent_rules", clock, meters)
+            rules.append(await stack.enter_async_context(kind___.open(opening)))
+        gate = Gate(store, clock, policy, meters, rules=rules)
         evidence = Evidence(store, config.channel, ledgers)
         origin = credentials.origin(config)
         application = Application(
@@ -187,14 +192,25 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         runner = web.AppRunner(app, **api_server.LIMITS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, config.host, config.port).start()
+        with _bound("api", f"{config.host}:{config.port}"):
+            await web.TCPSite(runner, config.host, config.port).start()
         journal = Journal(store, meters, pipeline.wake)
         feeds: dict[str, Feed] = {}
         for instance in config.feeds:
             kind__, opening = selected(config, loaded.feeds, instance, "feeds", clock, meters)
             feeds[instance.name] = await stack.enter_async_context(kind__.open(opening))
-            await feeds[instance.name].start(journal)
+            with _bound(instance.key, instance.name):
+                await feeds[instance.name].start(journal)
         yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
+
+
+@contextlib.contextmanager
+def _bound(key: str, what: str) -> Iterator[None]:
+    """Name the setting when an address cannot be had: in use, not ours, or not permitted."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(key, f"{what} cannot listen ({os.strerror(error.errno or 0)})") from error
 
 
 def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:

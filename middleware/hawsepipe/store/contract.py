@@ -36,7 +36,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
-from hawsepipe.store.visibility import Facets, Visibility
+from hawsepipe.visibility import Facets, Visibility
 
 ACTORS = frozenset(
     {
@@ -75,7 +75,10 @@ class Labeller(Protocol):
     """Labels a resource and computes its facets (implemented by `consent.labels`); pure."""
 
     def label(self, resource: Resource, before: Resource | None) -> Resource:
-        """Return the resource with server-computed `meta.security`; a label once given is never lowered."""
+        """Return the resource with server-computed `meta.security`; a label once given is never lowered.
+
+        To label what this labeller returned, over itself, changes nothing.
+        """
         ...
 
     def facets(self, resource: Resource) -> Facets:

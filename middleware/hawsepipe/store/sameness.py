@@ -30,8 +30,11 @@ def _meta(resource: Resource) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if type(one) is not type(other):
+    kind = type(one)
+    if kind is not type(other):
         return False
+    if kind is str:
+        return bool(one == other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list):

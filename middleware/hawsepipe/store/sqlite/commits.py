@@ -1,4 +1,4 @@
-"""Commits transactions: draft, seal, then write content, outbox, search rows, facets and patients."""
+"""Commits transactions: draft, seal, then put content, outbox, search rows, facets and patients onto the sheet."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.contract import ACTORS, Application, Extractor, Labeller, Sealer, Validator
-from hawsepipe.store.sqlite import indexing, journal, log
+from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
+from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.drafting import Drafting, Planned
+from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sqlite.sheet import Sheet, Stand
 from hawsepipe.store.sqlite.versions import row_key
 from hawsepipe.store.sqlite.writer import unexpected
-from hawsepipe.store.visibility import Facets
+from hawsepipe.visibility import Facets
 
 _DECISIVE = ACTORS | {"Consent"}
 _NO_FACETS = Facets()
-_COLUMNS = ("version", "deleted", "last_updated", "rank", "clinical_start", "clinical_end", "indexed")
-_UPDATE = f"UPDATE resource SET {' = ?, '.join(_COLUMNS)} = ? WHERE key = ?"  # noqa: S608  our own columns
-_INSERT = f"INSERT INTO resource ({', '.join(_COLUMNS)}, key, type, id, first_recorded) VALUES ({', '.join('?' * 11)})"  # noqa: S608  our own columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,81 @@ class Commits:
 
     def commit(self, pen: Pen, transaction: Transaction) -> tuple[Version, ...]:
         """Commit a transaction inside the open one; see `Store.commit`."""
+        sheet = Sheet()
+        made = self._draft(pen, sheet, transaction)
+        sheet.write(pen)
+        return made
+
+    def apply(
+        self, pen: Pen, applications: Sequence[Application], micros: int
+    ) -> list[tuple[Version, ...] | HawsepipeError]:
+        """Commit the effects of messages, each on its own; `micros` is when they are settled. See `Store.apply`.
+
+        Drafting writes nothing, so one that fails is struck out and the others are written together. Should they not
+        let themselves be written together, each is tried alone.
+        """
+        before = pen.mark()
+        sheet = Sheet()
+        waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
+        outcomes = [self._applied(pen, sheet, application, micros, waiting) for application in applications]
+        try:
+            with pen.savepoint():
+                sheet.write(pen)
+        except FATAL:
+            raise
+        except Exception:
+            if not pen.connection.in_transaction:
+                raise
+            pen.back(before)
+            waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
+            outcomes = [self._alone(pen, application, micros, waiting) for application in applications]
+        return outcomes
+
+    def _alone(
+        self, pen: Pen, application: Application, micros: int, waiting: set[int]
+    ) -> tuple[Version, ...] | HawsepipeError:
+        """Draft and write the effect of one message."""
+        sheet = Sheet()
+        try:
+            with pen.savepoint():
+                outcome = self._applied(pen, sheet, application, micros, waiting)
+                sheet.write(pen)
+                return outcome
+        except FATAL:
+            raise
+        except Exception as error:
+            if not pen.connection.in_transaction:
+                raise
+            waiting.add(application.sequence)
+            return unexpected(error)
+
+    def _applied(
+        self, pen: Pen, sheet: Sheet, application: Application, micros: int, waiting: set[int]
+    ) -> tuple[Version, ...] | HawsepipeError:
+        """Draft the effect of one message onto the sheet; one that fails leaves nothing there and goes on waiting."""
+        sequence = application.sequence
+        if sequence not in waiting:
+            return ()
+        mark, struck = pen.mark(), sheet.mark()
+        made: tuple[Version, ...] = ()
+        try:
+            if application.transaction is not None and application.refusal is None:
+                made = self._draft(pen, sheet, application.transaction)
+            sheet.settle(journal.settled(sequence, application.label, application.refusal, micros))
+        except FATAL:
+            raise
+        except Exception as error:
+            if not pen.connection.in_transaction:
+                raise
+            pen.back(mark)
+            sheet.back(struck)
+            return error if isinstance(error, HawsepipeError) else unexpected(error)
+        waiting.discard(sequence)
+        pen.count(backlog=pen.state.backlog - 1)
+        return made
+
+    def _draft(self, pen: Pen, sheet: Sheet, transaction: Transaction) -> tuple[Version, ...]:
+        """Put what a transaction writes onto the sheet; return what it answers."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
         drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url)
         steps = [drafting.change(change) for change in transaction.changes]
@@ -61,55 +136,26 @@ class Commits:
                 raise HawsepipeError("the sealer did not seal the Provenance")
             # First, so that its place in the log is before those of the versions that name it.
             sealed.insert(0, (provenance, seal))
-        made = self._record(pen, micros, sealed)
-        pen.count(instant=micros)
+        made = self._record(pen, sheet, micros, sealed)
         return _results(steps, made, provenance)
 
-    def apply(
-        self, pen: Pen, applications: Sequence[Application], micros: int
-    ) -> list[tuple[Version, ...] | HawsepipeError]:
-        """Commit the effects of messages, each on its own; `micros` is when they are settled. See `Store.apply`."""
-        outcomes: list[tuple[Version, ...] | HawsepipeError] = []
-        for application in applications:
-            try:
-                with pen.savepoint():
-                    outcomes.append(self._apply(pen, application, micros))
-            except HawsepipeError as error:
-                outcomes.append(error)
-            except FATAL:
-                raise
-            except Exception as error:
-                if not pen.connection.in_transaction:
-                    raise
-                outcomes.append(unexpected(error))
-        return outcomes
-
-    def _apply(self, pen: Pen, application: Application, micros: int) -> tuple[Version, ...]:
-        if not journal.is_received(pen.connection, application.sequence):
-            return ()
-        made: tuple[Version, ...] = ()
-        if application.transaction is not None and application.refusal is None:
-            made = self.commit(pen, application.transaction)
-        journal.settle(pen, application.sequence, application.label, application.refusal, micros)
-        return made
-
-    def _record(self, pen: Pen, micros: int, sealed: Sequence[tuple[Planned, Seal]]) -> dict[int, Version]:
-        """Write the versions; return them by the identity of their plan."""
-        rows = indexing.Rows(pen)
+    def _record(
+        self, pen: Pen, sheet: Sheet, micros: int, sealed: Sequence[tuple[Planned, Seal]]
+    ) -> dict[int, Version]:
+        """Collect the versions; return them by the identity of their plan."""
+        state = pen.state
+        leaves, resources, epoch = state.leaves, state.resources, 0
         keys: dict[tuple[str, str], int] = {}
-        contents: list[tuple[object, ...]] = []
         made: dict[int, Version] = {}
         for planned, seal in sealed:
             draft = planned.draft
             place = (draft.type, draft.id)
             key = keys.get(place, planned.key)
             if key is None:
-                key = pen.state.resources + 1
-                pen.count(resources=key)
-            if planned.last:
-                self._stand(pen, key, planned, micros, rows)
+                key = resources = resources + 1
             keys[place] = key
-            contents.append(
+            leaves += 1
+            sheet.version(
                 (
                     row_key(key, draft.version),
                     micros,
@@ -119,46 +165,44 @@ class Commits:
                     seal.opening,
                     seal.salt,
                     draft.content,
-                )
+                ),
+                leaves,
+                seal.commitment,
             )
-            made[id(planned)] = replace(
-                planned.unsealed, commitment=seal.commitment, opening=seal.opening, salt=seal.salt
-            )
+            version = made[id(planned)] = planned.sealed(seal)
+            if planned.last:
+                tables = self._stand(pen, sheet, key, planned, micros)
+                pen.currents.put(place, Current(key, tables, version, labelled=True))
             pen.stored.append(draft.type)
-        pen.connection.executemany("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", contents)
-        rows.write()
-        log.enqueue(pen, [seal.commitment for _, seal in sealed])
-        if any(planned.draft.type in _DECISIVE for planned, _ in sealed):
-            pen.count(epoch=pen.state.epoch + 1)
+            epoch |= draft.type in _DECISIVE
+        pen.count(leaves=leaves, resources=resources, epoch=state.epoch + epoch, instant=micros)
         return made
 
-    def _stand(self, pen: Pen, key: int, planned: Planned, micros: int, rows: indexing.Rows) -> None:
+    def _stand(self, pen: Pen, sheet: Sheet, key: int, planned: Planned, micros: int) -> int:
         """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
-        one before.
+        one before. Return which side tables they are in.
         """
-        resource = planned.resource
-        draft, facets, indexed = planned.draft, _NO_FACETS, 0
+        resource, draft = planned.resource, planned.draft
+        facets, found = _NO_FACETS, NOTHING
         if resource is not None:
             facets = self.labeller.facets(resource)
-            found = self.extractor.rows(resource)
-            indexed = rows.replace(key, planned.indexed, draft.type, found, facets, draft.patients)
-        elif planned.indexed:
-            rows.replace(key, planned.indexed, draft.type, (), facets, ())
-        values = (
+            found = found_by(pen, key, draft.type, self.extractor.rows(resource), facets, draft.patients)
+        tables = indexed(found)
+        row = (
             draft.version,
             int(resource is None),
             micros,
             facets.rank,
             facets.clinical_start,
             facets.clinical_end,
-            indexed,
+            tables,
             key,
         )
-        if planned.key is not None:
-            pen.connection.execute(_UPDATE, values)
-        else:
+        named = None
+        if planned.key is None:
             named = (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded))
-            pen.connection.execute(_INSERT, (*values, *named))
+        sheet.stand(key, Stand(row, named, planned.indexed, found))
+        return tables
 
 
 def _results(
@@ -171,7 +215,8 @@ def _results(
             results.append(step)
         else:
             # A change that had no effect on a version of this very transaction names the same plan again.
-            results.append(replace(made[id(step)], changed=id(step) not in told))
+            version = made[id(step)]
+            results.append(replace(version, changed=False) if id(step) in told else version)
             told.add(id(step))
     if provenance is not None:
         results.append(made[id(provenance)])

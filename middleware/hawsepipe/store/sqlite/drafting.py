@@ -6,7 +6,7 @@ Reads what is stored and writes nothing, so a refused transaction leaves no trac
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,11 @@ from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.merge import merged
 from hawsepipe.fhir.references import patients_of
-from hawsepipe.model import Change, Draft, Method, Operation, Resource, Severity, Trail, Version
+from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Severity, Trail, Version
 from hawsepipe.store.contract import Labeller, Validator
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
+from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
@@ -45,6 +46,13 @@ class Planned:
     @property
     def unsealed(self) -> Version:
         """The version without what opens it."""
+        return self._version(_NEVER, None, None)
+
+    def sealed(self, seal: Seal) -> Version:
+        """Return the version with what opens it."""
+        return self._version(seal.commitment, seal.opening, seal.salt)
+
+    def _version(self, commitment: bytes, opening: bytes | None, salt: bytes | None) -> Version:
         draft = self.draft
         return Version(
             draft.type,
@@ -55,51 +63,46 @@ class Planned:
             draft.operation,
             draft.content,
             draft.patients,
-            _NEVER,
-            None,
-            None,
+            commitment,
+            opening,
+            salt,
         )
 
 
 @dataclass(slots=True)
 class Standing:
-    """What is current for one id while a transaction is drafted: a stored version or a planned one."""
+    """What is current for one id while a transaction is drafted: a version that was there before or a planned one."""
 
-    key: int | None
-    indexed: int
-    stored: Version | None
+    current: Current | None
     planned: Planned | None = None
-    decoded: Resource | None = None
 
     @property
     def version(self) -> int:
         """The current version number, 0 when there never was one."""
         if self.planned is not None:
             return self.planned.draft.version
-        return self.stored.version if self.stored is not None else 0
+        return self.current.version.version if self.current is not None else 0
 
     @property
     def patients(self) -> tuple[str, ...]:
         """The patients of the current version."""
         if self.planned is not None:
             return self.planned.draft.patients
-        return self.stored.patients if self.stored is not None else ()
+        return self.current.version.patients if self.current is not None else ()
 
     @property
     def resource(self) -> Resource | None:
         """The current content, None when there is none or it is deleted."""
         if self.planned is not None:
             return self.planned.resource
-        if self.decoded is None and self.stored is not None and self.stored.content is not None:
-            self.decoded = codec.decode(self.stored.content)
-        return self.decoded
+        return self.current.resource if self.current is not None else None
 
     @property
     def present(self) -> bool:
         """Whether there is a version that is not a tombstone."""
         if self.planned is not None:
             return self.planned.resource is not None
-        return self.stored is not None and self.stored.content is not None
+        return self.current is not None and self.current.version.content is not None
 
 
 class Drafting:
@@ -123,9 +126,16 @@ class Drafting:
             if not standing.present:
                 return self._unchanged(standing)
             return self._plan(change.type, change.id, standing, None, Operation.DELETE, standing.patients)
-        before = standing.resource
-        content = self._labeller.label(merged(before, change), before)
+        before, current = standing.resource, standing.current
+        content = merged(before, change)
+        settled = standing.planned is None and current is not None and current.labelled
+        # To label again what the labeller has labelled changes nothing (`contract.Labeller`).
+        if settled and before is not None and same_content(content, before):
+            return self._unchanged(standing)
+        content = self._labeller.label(content, before)
         if before is not None and same_content(content, before):
+            if standing.planned is None and current is not None:
+                current.labelled = True
             return self._unchanged(standing)
         operation = Operation.UPDATE if standing.version else Operation.CREATE
         return self._write(change.type, change.id, standing, content, operation)
@@ -141,18 +151,22 @@ class Drafting:
         return self._write("Provenance", str(draft["id"]), standing, content, operation, patients)
 
     def _standing(self, type_: str, id_: str) -> Standing:
-        standing = self._standings.get((type_, id_))
+        place = (type_, id_)
+        standing = self._standings.get(place)
         if standing is None:
-            found = versions.standing(self._pen.connection, self._pen.symbols.key(type_), type_, id_)
-            standing = Standing(None, 0, None) if found is None else Standing(*found)
-            self._standings[type_, id_] = standing
+            current = self._pen.currents.get(place)
+            if current is None:
+                current = versions.current(self._pen.connection, self._pen.symbols.key(type_), type_, id_)
+                if current is not None:
+                    self._pen.currents.put(place, current)
+            standing = self._standings[place] = Standing(current)
         return standing
 
     def _unchanged(self, standing: Standing) -> Planned | Version:
         if standing.planned is not None:
             return standing.planned
-        assert standing.stored is not None
-        return replace(standing.stored, changed=False)
+        assert standing.current is not None
+        return standing.current.unchanged
 
     def _write(
         self,
@@ -188,7 +202,7 @@ class Drafting:
         if version >> VERSION_BITS:
             raise Conflict("the resource has as many versions as the store can hold")
         # A version planned by this transaction has no commitment yet; the sealer links the two (`contract.Sealer`).
-        linked = standing.stored is not None and standing.planned is None
+        current = standing.current
         draft = Draft(
             type=type_,
             id=id_,
@@ -197,10 +211,12 @@ class Drafting:
             recorded=self._instant,
             content=None if resource is None else codec.encode(resource),
             patients=patients,
-            previous=standing.stored.commitment if linked and standing.stored is not None else None,
+            previous=current.version.commitment if current is not None and standing.planned is None else None,
         )
-        first = standing.stored.first_recorded if standing.stored is not None else self._instant
-        planned = Planned(draft, resource, standing.key, standing.indexed, first)
+        if current is None:
+            planned = Planned(draft, resource, None, 0, self._instant)
+        else:
+            planned = Planned(draft, resource, current.key, current.indexed, current.version.first_recorded)
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned

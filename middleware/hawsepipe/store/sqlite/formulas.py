@@ -1,4 +1,4 @@
-"""Visibility as SQL over the row `r` of table resource; agrees with `store.visibility.visible`.
+"""Visibility as SQL over the row `r` of table resource; agrees with `visibility.visible`.
 
 A search is on one type, so what depends on the type alone is decided here and never reaches the database.
 """
@@ -12,7 +12,7 @@ from typing import Final, assert_never
 import apsw
 
 from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.visibility import (
+from hawsepipe.visibility import (
     All,
     Any,
     AtLeast,

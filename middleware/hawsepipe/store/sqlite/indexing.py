@@ -6,8 +6,10 @@ removing them costs no more than there is to remove. The order is part of the st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
+
+import apsw
 
 from hawsepipe.fhir.index import (
     DateRow,
@@ -21,7 +23,7 @@ from hawsepipe.fhir.index import (
 )
 from hawsepipe.store.sqlite.decimals import sortable
 from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.visibility import Facets
+from hawsepipe.visibility import Facets
 
 COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
 """Parameters that are columns of the resource itself and need no rows."""
@@ -39,18 +41,18 @@ _KEYS: Final = {
 }
 """The side tables and what is in a row beside the resource's key."""
 
-_INSERTS: Final = {
-    table: f"INSERT INTO {table} (resource, {', '.join(columns)}) VALUES ({', '.join('?' * (len(columns) + 1))})"  # noqa: S608  our own tables
+_INSERTS: Final = tuple(
+    f"INSERT INTO {table} (resource, {', '.join(columns)}) VALUES ({', '.join('?' * (len(columns) + 1))})"  # noqa: S608  our own tables
     for table, columns in _KEYS.items()
-}
-_DELETES: Final = {
-    table: f"DELETE FROM {table} WHERE resource = ? AND {' AND '.join(f'{column} = ?' for column in columns)}"  # noqa: S608  our own tables
+)
+_DELETES: Final = tuple(
+    f"DELETE FROM {table} WHERE resource = ? AND {' AND '.join(f'{column} = ?' for column in columns)}"  # noqa: S608  our own tables
     for table, columns in _KEYS.items()
-}
-_SELECTS: Final = {
-    table: f"SELECT resource, {', '.join(columns)} FROM {table} WHERE resource = ?"  # noqa: S608  our own tables
+)
+_SELECTS: Final = tuple(
+    f"SELECT resource, {', '.join(columns)} FROM {table} WHERE resource = ?"  # noqa: S608  our own tables
     for table, columns in _KEYS.items()
-}
+)
 
 
 _Tuple = tuple[Any, ...]
@@ -61,71 +63,87 @@ def parameter_symbol(type_: str, parameter: str) -> str:
     return f"{type_}?{parameter}"
 
 
+Found = tuple[Collection[_Tuple], ...]
+"""The rows that one resource is found by: those of each side table in the order of `_KEYS`, each once."""
+
+NOTHING: Final[Found] = ((),) * len(_KEYS)
+"""What a deleted resource is found by."""
+
+
+def indexed(found: Found) -> int:
+    """Return which side tables hold these rows, a bit each."""
+    bits = 0
+    for place, rows in enumerate(found):
+        if rows:
+            bits |= 1 << place
+    return bits
+
+
+def found_by(pen: Pen, key: int, type_: str, rows: Sequence[Row], facets: Facets, patients: Sequence[str]) -> Found:
+    """Return the rows of a resource by its key."""
+    tokens: dict[_Tuple, None] = {}
+    references: dict[_Tuple, None] = {}
+    uris: dict[_Tuple, None] = {}
+    strings: list[_Tuple] = []
+    dates: dict[_Tuple, None] = {}
+    numbers: dict[_Tuple, None] = {}
+    quantities: list[_Tuple] = []
+    symbol = pen.symbols.key
+    for row in rows:
+        name = row.parameter
+        if name in COLUMNS:
+            continue
+        parameter = symbol(f"{type_}?{name}")
+        match row:
+            case TokenRow():
+                tokens[key, parameter, row.code, symbol(row.system)] = None
+            case ReferenceRow():
+                if row.url:
+                    references[key, parameter, row.url, 0] = None
+                else:
+                    references[key, parameter, row.id, symbol(row.type)] = None
+            case DateRow():
+                dates[key, parameter, row.low, row.high] = None
+            case StringRow():
+                strings.append((key, parameter, len(strings), row.normal, row.exact))
+            case UriRow():
+                uris[key, parameter, row.uri] = None
+            case QuantityRow():
+                value = sortable(row.value)
+                quantities.append((key, parameter, len(quantities), value, row.system, row.code, row.unit))
+            case NumberRow():
+                numbers[key, parameter, sortable(row.value)] = None
+    marks = [
+        (key, number, value) for kind, values in facets.values.items() for number in (symbol(kind),) for value in values
+    ]
+    person = pen.people.key
+    about = {(key, person(patient)): None for patient in patients}
+    return tokens, references, uris, strings, dates, numbers, quantities, marks, about
+
+
 class Rows:
     """Changes of rows of several resources, collected to be written table by table."""
 
-    def __init__(self, pen: Pen) -> None:
-        self._pen = pen
-        self._inserts: dict[str, list[_Tuple]] = {table: [] for table in _KEYS}
-        self._deletes: dict[str, list[_Tuple]] = {table: [] for table in _KEYS}
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._inserts: list[list[_Tuple]] = [[] for _ in _KEYS]
+        self._deletes: list[list[_Tuple]] = [[] for _ in _KEYS]
 
-    def replace(
-        self, key: int, indexed: int, type_: str, found: Sequence[Row], facets: Facets, patients: Sequence[str]
-    ) -> int:
-        """Collect what makes these the rows of a resource, whose tables are `indexed`; return the tables that it is
-        in then.
-        """
-        now = 0
-        wanted = self._wanted(key, type_, found, facets, patients)
-        for place, (table, rows) in enumerate(wanted.items()):
-            if indexed >> place & 1:
+    def replace(self, key: int, before: int, found: Found) -> None:
+        """Collect what makes these the rows of a resource, which is in the tables `before` (see `indexed`)."""
+        for place, (rows, inserts) in enumerate(zip(found, self._inserts, strict=True)):
+            if before >> place & 1:
                 # Most rows outlive an update: to find those that do is far cheaper than to write them again.
-                before = set(self._pen.connection.execute(_SELECTS[table], (key,)))
-                self._deletes[table] += before - rows.keys()
-                self._inserts[table] += [row for row in rows if row not in before]
-            else:
-                self._inserts[table] += rows
-            now |= bool(rows) << place
-        return now
-
-    def _wanted(
-        self, key: int, type_: str, found: Sequence[Row], facets: Facets, patients: Sequence[str]
-    ) -> dict[str, dict[_Tuple, None]]:
-        """Return the rows of one resource by table, each once."""
-        tables: dict[str, dict[_Tuple, None]] = {table: {} for table in _KEYS}
-        symbol = self._pen.symbols.key
-        for row in found:
-            if row.parameter in COLUMNS:
-                continue
-            parameter = symbol(f"{type_}?{row.parameter}")
-            match row:
-                case TokenRow():
-                    tables["token"][key, parameter, row.code, symbol(row.system)] = None
-                case ReferenceRow():
-                    value, target = (row.url, 0) if row.url else (row.id, symbol(row.type))
-                    tables["reference"][key, parameter, value, target] = None
-                case DateRow():
-                    tables["date"][key, parameter, row.low, row.high] = None
-                case StringRow():
-                    strings = tables["string"]
-                    strings[key, parameter, len(strings), row.normal, row.exact] = None
-                case UriRow():
-                    tables["uri"][key, parameter, row.uri] = None
-                case QuantityRow():
-                    sizes, value_ = tables["quantity"], sortable(row.value)
-                    sizes[key, parameter, len(sizes), value_, row.system, row.code, row.unit] = None
-                case NumberRow():
-                    tables["number"][key, parameter, sortable(row.value)] = None
-        for kind, values in facets.values.items():
-            number = symbol(kind)
-            tables["facet"].update(dict.fromkeys((key, number, value) for value in values))
-        person = self._pen.people.key
-        tables["about"].update(dict.fromkeys((key, person(patient)) for patient in patients))
-        return tables
+                written = set(self._connection.execute(_SELECTS[place], (key,)))
+                wanted = set(rows)
+                self._deletes[place] += written - wanted
+                inserts += [row for row in rows if row not in written]
+            elif rows:
+                inserts += rows
 
     def write(self) -> None:
         """Write everything that was collected."""
         for statements, collected in ((_DELETES, self._deletes), (_INSERTS, self._inserts)):
-            for table, rows in collected.items():
+            for statement, rows in zip(statements, collected, strict=True):
                 if rows:
-                    self._pen.connection.executemany(statements[table], rows)
+                    self._connection.executemany(statement, rows)

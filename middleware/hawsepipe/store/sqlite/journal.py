@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -44,25 +46,33 @@ def append(pen: Pen, entry: JournalEntry) -> Acceptance:
     return Acceptance(sequence, False, entry.reply)
 
 
-def settle(pen: Pen, sequence: int, label: str, refusal: Refusal | None, micros: int) -> bool:
-    """Take a message out of state RECEIVED; False when it is not in it."""
-    state = JournalState.APPLIED if refusal is None else JournalState.DEAD
-    found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
-    pen.connection.execute(
+Settled = tuple[str, str, str | None, str | None, str | None, int, int]
+"""What becomes of a message that waits: state, label, a refusal's three parts, when, its sequence."""
+
+
+def settled(sequence: int, label: str, refusal: Refusal | None, micros: int) -> Settled:
+    """Return what takes a message out of state RECEIVED."""
+    if refusal is None:
+        return JournalState.APPLIED.value, label, None, None, None, micros, sequence
+    return JournalState.DEAD.value, label, refusal.cause, refusal.location, refusal.text, micros, sequence
+
+
+def settle(pen: Pen, messages: Sequence[Settled]) -> None:
+    """Write what becomes of messages."""
+    pen.connection.executemany(
         "UPDATE journal SET state = ?, label = ?, cause = ?, location = ?, text = ?, settled_at = ?"
         " WHERE sequence = ? AND state = 'received'",
-        (state.value, label, *found, micros, sequence),
+        messages,
     )
-    if pen.connection.changes() != 1:
-        return False
-    pen.count(backlog=pen.state.backlog - 1)
-    return True
 
 
-def is_received(connection: apsw.Connection, sequence: int) -> bool:
-    """Say whether a message waits to be applied."""
-    found = connection.execute("SELECT state FROM journal WHERE sequence = ?", (sequence,)).get
-    return bool(found == JournalState.RECEIVED.value)
+def waiting(connection: apsw.Connection, sequences: Sequence[int]) -> set[int]:
+    """Return which of these messages wait to be applied."""
+    rows = connection.execute(
+        "SELECT sequence FROM journal WHERE sequence IN (SELECT value FROM json_each(?)) AND state = 'received'",
+        (json.dumps(sequences),),
+    )
+    return {sequence for (sequence,) in rows}
 
 
 def discard(pen: Pen, sequence: int, micros: int) -> bool:

@@ -18,11 +18,9 @@ _LEVEL_BITS: Final = 56
 _LEAF = b"\x00"
 
 
-def enqueue(pen: Pen, commitments: Sequence[bytes]) -> None:
-    """Put commitments into the outbox, in this order."""
-    first = pen.state.leaves + 1
-    pen.connection.executemany("INSERT INTO leaf (sequence, commitment) VALUES (?, ?)", enumerate(commitments, first))
-    pen.count(leaves=pen.state.leaves + len(commitments))
+def enqueue(pen: Pen, commitments: Sequence[tuple[int, bytes]]) -> None:
+    """Put commitments into the outbox by their places in it."""
+    pen.connection.executemany("INSERT INTO leaf (sequence, commitment) VALUES (?, ?)", commitments)
 
 
 def outbox(connection: apsw.Connection, limit: int) -> tuple[Anchor, ...]:

@@ -1,20 +1,24 @@
-"""What a writing job works with: the connection, the interned texts and the counters, which roll back together."""
+"""What a writing job works with: the connection, the interned texts, the current versions and the counters.
+
+All of them roll back together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import apsw
+
+from hawsepipe.store.sqlite.current import Currents
 
 _KEPT: Final = 200_000
 """Interned texts that are remembered between transactions."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """The counters of a store as of a commit. `leaves` counts the outbox and the log together, `resources` is the
     highest key.
     """
@@ -28,47 +32,61 @@ class State:
 
 
 class Interned:
-    """Small integers for texts, from one table. What was added since `mark` can be forgotten after a rollback."""
+    """Small integers for texts, from one table, whose new rows `write` writes.
+
+    What was added since `mark` can be forgotten after a rollback.
+    """
 
     def __init__(self, connection: apsw.Connection, table: str, column: str) -> None:
         self._connection = connection
         self._select = f"SELECT key FROM {table} WHERE {column} = ?"  # noqa: S608  our own two names
-        self._insert = f"INSERT INTO {table} ({column}) VALUES (?)"  # noqa: S608  our own two names
+        self._insert = f"INSERT INTO {table} ({column}, key) VALUES (?, ?)"  # noqa: S608  our own two names
         self._keys: dict[str, int] = {}
-        self._added: list[str] = []
+        self._added: list[tuple[str, int]] = []
+        self._written = 0
+        self._last: int = connection.execute(f"SELECT coalesce(max(key), 0) FROM {table}").get  # noqa: S608  our own name
 
     def key(self, text: str) -> int:
         """Return the text's number, giving it one if it has none."""
-        known = self._keys.get(text)
-        if known is not None:
-            return known
-        found = self._connection.execute(self._select, (text,)).get
-        if found is None:
-            self._connection.execute(self._insert, (text,))
-            found = self._connection.last_insert_rowid()
-            self._added.append(text)
-        key = int(found)
-        self._keys[text] = key
+        key = self._keys.get(text)
+        if key is None:
+            found = self._connection.execute(self._select, (text,)).get
+            if found is None:
+                key = self._last = self._last + 1
+                self._added.append((text, key))
+            else:
+                key = int(found)
+            self._keys[text] = key
         return key
 
-    def mark(self) -> int:
-        """Return a point to forget back to."""
-        return len(self._added)
+    def write(self) -> None:
+        """Write the rows of what was added."""
+        if self._written < len(self._added):
+            self._connection.executemany(self._insert, self._added[self._written :])
+            self._written = len(self._added)
 
-    def forget(self, mark: int) -> None:
-        """Forget what was added since the mark: the rollback took its rows."""
-        for text in self._added[mark:]:
+    def mark(self) -> tuple[int, int]:
+        """Return a point to forget back to."""
+        return len(self._added), self._written
+
+    def forget(self, mark: tuple[int, int]) -> None:
+        """Forget what was added since the mark, and that rows were written since: the rollback took them."""
+        kept, self._written = mark
+        gone = self._added[kept:]
+        for text, _ in gone:
             self._keys.pop(text, None)
-        del self._added[mark:]
+        self._last -= len(gone)
+        del self._added[kept:]
 
     def settle(self) -> None:
         """Take note that everything added is committed."""
         self._added.clear()
+        self._written = 0
         if len(self._keys) > _KEPT:
             self._keys.clear()
 
 
-Mark = tuple[State, int, int, int]
+Mark = tuple[State, tuple[int, int], tuple[int, int], int, int]
 
 
 @dataclass(slots=True)
@@ -79,6 +97,7 @@ class Pen:
     symbols: Interned
     people: Interned
     state: State
+    currents: Currents = field(default_factory=Currents)
     stored: list[str] = field(default_factory=list)
     _saved: State | None = None
 
@@ -100,18 +119,19 @@ class Pen:
 
     def count(self, **changes: int) -> None:
         """Give counters new values."""
-        self.state = replace(self.state, **changes)
+        self.state = self.state._replace(**changes)
 
     def mark(self) -> Mark:
         """Return a point to go back to."""
-        return self.state, self.symbols.mark(), self.people.mark(), len(self.stored)
+        return self.state, self.symbols.mark(), self.people.mark(), self.currents.mark(), len(self.stored)
 
     def back(self, mark: Mark) -> None:
         """Take the memory back to the mark, after the database was rolled back."""
         self.state = mark[0]
         self.symbols.forget(mark[1])
         self.people.forget(mark[2])
-        del self.stored[mark[3] :]
+        self.currents.forget(mark[3])
+        del self.stored[mark[4] :]
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -147,5 +167,6 @@ class Pen:
         self._saved = self.state
         self.symbols.settle()
         self.people.settle()
+        self.currents.settle()
         stored, self.stored = self.stored, []
         return stored

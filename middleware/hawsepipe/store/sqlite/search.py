@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite import sorting, versions
 from hawsepipe.store.sqlite.binding import Bindings, joined
 from hawsepipe.store.sqlite.clauses import Predicate, predicate
 from hawsepipe.store.sqlite.formulas import visibility_condition
-from hawsepipe.store.visibility import Visibility
+from hawsepipe.visibility import Visibility
 
 FEW: Final = 2000
 """Candidates that are cheaper to collect than to look for in order."""

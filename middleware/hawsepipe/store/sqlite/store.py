@@ -40,7 +40,7 @@ from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.readers import Readers
 from hawsepipe.store.sqlite.writer import Writer
-from hawsepipe.store.visibility import Visibility
+from hawsepipe.visibility import Visibility
 
 FILE: Final = "store.db"
 LOCK: Final = "store.lock"
@@ -122,7 +122,7 @@ class SqliteStore:
 
     async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
         micros = microseconds(self._clock())
-        return await self._write(partial(self._commits.apply, applications=applications, micros=micros))
+        return await self._write(partial(self._commits.apply, applications=applications, micros=micros), bulk=True)
 
     async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
         return await self._write(partial(self._commits.commit, transaction=transaction))
@@ -170,7 +170,7 @@ class SqliteStore:
         return state.leaves - state.log_size
 
     async def sequence(self, batch: Sequenced) -> None:
-        await self._write(partial(log.sequence, batch=batch))
+        await self._write(partial(log.sequence, batch=batch), bulk=True)
 
     async def checkpoint(self, channel: str) -> Checkpoint | None:
         return await self._read(partial(log.checkpoint, channel=channel))
@@ -185,7 +185,7 @@ class SqliteStore:
         return await self._read(partial(log.leaf_index, commitment=commitment))
 
     async def put_receipt(self, receipt: Receipt) -> None:
-        await self._write(partial(log.put_receipt, receipt=receipt))
+        await self._write(partial(log.put_receipt, receipt=receipt), bulk=True)
 
     async def receipts(self, channel: str, size: int) -> Sequence[Receipt]:
         return await self._read(partial(log.receipts, channel=channel, size=size))

@@ -7,6 +7,7 @@ from typing import Any, Final
 import apsw
 
 from hawsepipe.model import Operation, Version
+from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
@@ -28,10 +29,8 @@ def read(connection: apsw.Connection, type_: str, id_: str) -> Version | None:
     return None if row is None else version_of(type_, id_, row)
 
 
-def standing(connection: apsw.Connection, type_key: int, type_: str, id_: str) -> tuple[int, int, Version] | None:
-    """Return a resource's key, what it is found by (see `indexing`) and its current version, by the interned number
-    of its type.
-    """
+def current(connection: apsw.Connection, type_key: int, type_: str, id_: str) -> Current | None:
+    """Return the current version for the writer, by the interned number of its type."""
     row = connection.execute(
         "SELECT key, version, first_recorded, indexed FROM resource WHERE type = ? AND id = ?", (type_key, id_)
     ).get
@@ -43,7 +42,7 @@ def standing(connection: apsw.Connection, type_key: int, type_: str, id_: str) -
         (row_key(key, version),),
     ).get
     recorded, *rest = found
-    return key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest))
+    return Current(key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest)))
 
 
 def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Version | None:

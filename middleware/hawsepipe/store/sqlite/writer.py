@@ -1,5 +1,8 @@
 """The one thread that writes. All jobs that wait share a transaction and its fsync; each fails alone.
 
+Somebody waits for a journal entry or an access record, nobody for the effect of a message: bulk jobs take turns with
+groups of all others, one at a time, so that an acknowledgement waits for one bulk job at most.
+
 A failed commit may have left a whole, valid transaction in the write-ahead log, which a crash would bring back. So
 the next thing written after a failure is a tick, which overwrites it: what was answered with an error stays undone.
 """
@@ -9,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
@@ -44,7 +47,9 @@ class Writer:
     def __init__(self, pen: Pen, meters: Meters) -> None:
         self._pen = pen
         self._meters = meters
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._prompt: deque[_Job] = deque()
+        self._bulk: deque[_Job] = deque()
+        self._waiting = threading.Condition()
         self._closed = False
         self._pages = 0
         self._due = CHECKPOINT_PAGES
@@ -53,45 +58,49 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="hawsepipe-store-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, work: Callable[[Pen], T]) -> T:
+    async def run(self, work: Callable[[Pen], T], *, bulk: bool = False) -> T:
         """Run a job; when this returns, what it wrote is on the disk. A cancelled call may or may not have taken
-        effect.
+        effect. A bulk job has a commit of its own.
         """
-        if self._closed:
-            raise StoreError("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Job(work, future, loop))
+        with self._waiting:
+            if self._closed:
+                raise StoreError("the store is closed")
+            (self._bulk if bulk else self._prompt).append(_Job(work, future, loop))
+            self._waiting.notify()
         return await future
 
     def close(self) -> None:
         """Finish what waits, stop the thread. Blocks."""
-        if not self._closed:
+        with self._waiting:
             self._closed = True
-            self._queue.put(None)
+            self._waiting.notify()
         self._thread.join()
 
     # in the thread
 
     def _run(self) -> None:
-        going = True
-        while going:
-            group: list[_Job] = []
-            job = self._queue.get()
-            while True:
-                if job is None:
-                    going = False
-                    break
-                group.append(job)
-                if len(group) == GROUP:
-                    break
-                try:
-                    job = self._queue.get_nowait()
-                except Empty:
-                    break
-            if group:
-                _wake(self._commit(group))
-                self._checkpoint()
+        while True:
+            with self._waiting:
+                while not (self._prompt or self._bulk or self._closed):
+                    self._waiting.wait()
+                prompt = [self._prompt.popleft() for _ in range(min(len(self._prompt), GROUP))]
+                bulk = [self._bulk.popleft()] if self._bulk else []
+            for group in (prompt, bulk):
+                if group:
+                    _wake(self._committed_or_refused(group))
+                    self._checkpoint()
+            if not (prompt or bulk):
+                return
+
+    def _committed_or_refused(self, group: list[_Job]) -> list[_Outcome]:
+        try:
+            return self._commit(group)
+        except Exception as error:
+            # Nobody foresaw it, and nobody may wait for ever because of it: the thread goes on.
+            self._undo()
+            return [_Outcome(job, None, unexpected(error)) for job in group]
 
     def _commit(self, group: list[_Job]) -> list[_Outcome]:
         pen = self._pen
@@ -109,8 +118,8 @@ class Writer:
             pen.back(before)
             refused = {id(outcome.job): outcome for outcome in outcomes if outcome.error is not None}
             return [refused.get(id(job)) or _Outcome(job, None, _caused(error)) for job in group]
-        for type_ in pen.settle():
-            self._meters.versions.labels(type_).inc()
+        for type_, count in Counter(pen.settle()).items():
+            self._meters.versions.labels(type_).inc(count)
         self.state = pen.state
         return outcomes
 

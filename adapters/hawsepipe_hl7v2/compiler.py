@@ -1,0 +1,222 @@
+"""Mapping tables compiled once into closures over segment, field and component positions.
+
+A row is `from`, `to`, `via`, perhaps `when`. A row with `to` moves: `via` names a converter (a primitive, a
+datatype table, a function). A row without `to` decides: `via` names a function that writes by itself. Nothing in a
+table is an expression.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from hawsepipe import ConfigError, Method
+from hawsepipe_hl7v2 import datatypes, people, primitives
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
+from hawsepipe_hl7v2.composites import Fill, Part, column, filler
+from hawsepipe_hl7v2.decisions import DECISIONS, IDENTITIES, PREDICATES
+from hawsepipe_hl7v2.message import DELETE, Segment
+from hawsepipe_hl7v2.paths import place
+from hawsepipe_hl7v2.plan import Run, SegmentPlan, Selected, Target
+
+_FROM = re.compile(r"[A-Z][A-Z0-9]{2}-(\d+)(?:\.(\d+))?")
+_FUNCTIONS: dict[str, Convert] = {**primitives.PRIMITIVES, **datatypes.DATATYPES, **people.PEOPLE}
+_FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
+_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS
+_WHOLE = frozenset({"string"})
+T = TypeVar("T")
+
+
+class Compiler:
+    """Compiles the tables of one translator. Raises ConfigError for a name that nothing answers to."""
+
+    def __init__(self, types: Mapping[str, Any], codes: Mapping[str, Any]) -> None:
+        self._codes = codes
+        self._types = types
+        self.fills: dict[str, Fill] = dict(datatypes.FILLS)
+        for name in types:
+            self._fill(name)
+
+    def segment(self, table: Mapping[str, Any]) -> SegmentPlan:
+        """Compile the table of one segment."""
+        covered = {0, *(entry["field"] for entry in table.get("ignored", ()))}
+        for target in table["targets"]:
+            covered.update(position[0] for row in target.get("rows", ()) for position in _positions(row))
+        rows = [[(_single(row), self._row(row)) for row in target.get("rows", ())] for target in table["targets"]]
+        return SegmentPlan(
+            tuple(self._target(target) for target in table["targets"]), max(covered) + 1, _selector(rows, covered)
+        )
+
+    def _target(self, target: Mapping[str, Any]) -> Target:
+        return Target(
+            type=target["resource"],
+            role=target.get("role", ""),
+            identity=_named(IDENTITIES, target["identity"]) if "identity" in target else None,
+            joins=target.get("joins", ""),
+            method=Method(target.get("method", "put")),
+            union=tuple(target.get("union", ("identifier",))),
+            after=frozenset(target.get("after", ())),
+            messages=frozenset(target.get("messages", ())),
+            when=_named(PREDICATES, target["when"]) if "when" in target else None,
+            links=tuple(
+                (place(link["to"]), link["role"], link.get("required", False)) for link in target.get("links", ())
+            ),
+            defaults=tuple((row["to"], self._convert(row["via"]), row["why"]) for row in target.get("defaults", ())),
+        )
+
+    def _row(self, row: Mapping[str, Any]) -> Run:
+        when = _named(PREDICATES, row["when"]) if "when" in row else None
+        if "to" not in row:
+            run: Run = _named(DECISIONS, row["via"])
+        else:
+            run = self._move(row)
+        if when is None:
+            return run
+
+        def guarded(bench: Bench, draft: Draft, segment: Segment) -> None:
+            if when(bench, segment):
+                run(bench, draft, segment)
+
+        return guarded
+
+    def _move(self, row: Mapping[str, Any]) -> Run:
+        convert, path = self._convert(row["via"]), row["to"]
+        put = place(path)
+        element = re.split(r"[\[.]", path)[0].lstrip("_")
+        if "from" not in row:
+
+            def fixed(bench: Bench, draft: Draft, segment: Segment) -> None:
+                draft.put_converted(path, convert(bench, "", segment.label))
+
+            return fixed
+        ((number, component),) = _positions(row)
+        many = path.endswith("[]")
+        clears = component is None and not row.get("part", False)
+        suffix = f"-{number}"
+        tail = f".{component}" if component else ""
+
+        def move(bench: Bench, draft: Draft, segment: Segment) -> None:
+            raw = segment.fields[number]
+            if component is not None or raw == DELETE or segment.delimiters.repetition in raw:
+                several(bench, draft, segment, raw)
+                return
+            converted = convert(bench, raw, segment.label + suffix)
+            if converted is not None and (written := put(draft.body, converted[0])) is not None:
+                draft.trail.append((written, converted[1]))
+
+        def several(bench: Bench, draft: Draft, segment: Segment, raw: str) -> None:
+            base = segment.label + suffix
+            if raw == DELETE:
+                _clear(bench, draft, element, base, whole=clears)
+                return
+            delimiters = segment.delimiters
+            repetitions = raw.split(delimiters.repetition) if delimiters.repetition in raw else (raw,)
+            for index, repetition in enumerate(repetitions):
+                if not repetition or repetition == DELETE:
+                    continue
+                where = base if index == 0 else f"{base}[{index + 1}]"
+                if index and not many:
+                    bench.inform(where, "the target takes one repetition; this one is left out")
+                    continue
+                text = repetition
+                if component is not None:
+                    parts = repetition.split(delimiters.component)
+                    if component > len(parts) or not parts[component - 1]:
+                        continue
+                    text = bench.sub(parts[component - 1])
+                    where += tail
+                converted = convert(bench, text, where)
+                if converted is not None and (written := put(draft.body, converted[0])) is not None:
+                    draft.trail.append((written, converted[1]))
+
+        return move
+
+    def _convert(self, via: str) -> Convert:
+        name, _, parameter = via.partition(":")
+        if parameter:
+            table = parameter
+            if name in ("code", "known", "CodeableConcept", "Coding", "typed") and table not in self._codes:
+                raise ConfigError("via", f"there is no code table {table}")
+            return _named(_FACTORIES, name)(parameter)
+        if via in self._types or via in self.fills:
+            fill = self._fill(via)
+
+            def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+                value: dict[str, Any] = {}
+                leaves = fill(bench, raw, where, value)
+                return (value, leaves) if value else None
+
+            return convert
+        return _named(_FUNCTIONS, via)
+
+    def _fill(self, name: str) -> Fill:
+        if name in self.fills:
+            return self.fills[name]
+        table = self._types[name]
+        parts: dict[int, list[Part]] = {}
+        for row in table["rows"]:
+            number, _, sub = row["from"].partition(".")
+            via = row["via"]
+            whole = via.partition(":")[0] in _WHOLE
+            part = Part(int(sub) - 1 if sub else None, row["to"], self._convert(via), whole)
+            parts.setdefault(int(number), []).append(part)
+        ignored = {int(entry["component"]) for entry in table.get("ignored", ())}
+        width = max(parts.keys() | ignored)
+        fill = filler(
+            [column(number, parts.get(number, ()), ignored=number in ignored) for number in range(1, width + 1)]
+        )
+        self.fills[name] = fill
+        return fill
+
+
+def _selector(
+    rows: Sequence[Sequence[tuple[int, Run]]], covered: Collection[int]
+) -> Callable[[tuple[bool, ...]], Selected]:
+    """Return a function from which fields are valued to what is to be done.
+
+    A sender's segments are alike in that, so that a message hardly ever looks at a row that has nothing to do.
+    """
+
+    def select(valued: tuple[bool, ...]) -> Selected:
+        count = len(valued)
+        busy = tuple(
+            tuple(row for number, row in target if not number or (number < count and valued[number])) for target in rows
+        )
+        return busy, tuple(number for number in range(count) if valued[number] and number not in covered)
+
+    return lru_cache(maxsize=256)(select)
+
+
+def _clear(bench: Bench, draft: Draft, element: str, where: str, *, whole: bool) -> None:
+    """Take a delete: the element goes, unless the field is only a part of it."""
+    if draft.method is not Method.MERGE or not bench.event.snapshot:
+        bench.inform(where, "a delete in a message that does not speak for this resource; nothing is deleted")
+    elif not whole or element in ("extension", "identifier"):
+        bench.warn("mapping", where, f"a delete of a part of {element} cannot be applied")
+    else:
+        draft.cleared.add(element)
+
+
+def _positions(row: Mapping[str, Any]) -> list[tuple[int, int | None]]:
+    sources: Iterable[str] = [row["from"]] if isinstance(row.get("from"), str) else row.get("from", ())
+    found = []
+    for source in sources:
+        match = _FROM.fullmatch(source)
+        if match is None:
+            raise ConfigError("from", f"{source} is not a field")
+        found.append((int(match[1]), int(match[2]) if match[2] else None))
+    return found
+
+
+def _single(row: Mapping[str, Any]) -> int:
+    """Return the field without which a row does nothing; 0 for a decision or a constant."""
+    return _positions(row)[0][0] if "to" in row and "from" in row else 0
+
+
+def _named(registry: Mapping[str, T], name: str) -> T:
+    try:
+        return registry[name]
+    except KeyError as error:
+        raise ConfigError("via", f"nothing is called {name}") from error

@@ -1,0 +1,123 @@
+"""Composite data types of the tables (`hl7v2/datatypes.json`) as functions that fill a FHIR object.
+
+Nearly every component is plain: present, without subcomponents. Its rows are compiled for just that; the rare others
+take the long way through the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from hawsepipe_hl7v2.bench import Bench, Convert, Leaf
+from hawsepipe_hl7v2.message import DELETE
+from hawsepipe_hl7v2.paths import Place, place
+
+Fill = Callable[[Bench, str, str, dict[str, Any]], list[Leaf]]
+"""Fills an object from a repetition as sent, found at a location."""
+Step = Callable[[Bench, str, str, dict[str, Any], list[Leaf]], None]
+
+
+class Part(NamedTuple):
+    """A row of a data type. `sub` is the subcomponent from 0, or None for the component; `whole`: taken as text."""
+
+    sub: int | None
+    path: str
+    convert: Convert
+    whole: bool
+
+
+class Column(NamedTuple):
+    """What happens to one component: `plain` when it has no subcomponents, else `parts`."""
+
+    plain: tuple[Step, ...]
+    parts: tuple[tuple[Part, Place], ...]
+    suffix: str
+
+
+def column(number: int, parts: Sequence[Part], *, ignored: bool) -> Column:
+    """Compile the rows of a component; `ignored` tells that the table leaves it out on purpose."""
+    suffix = f".{number}"
+    if not parts:
+        return Column(() if ignored else (_unmapped(suffix),), (), suffix)
+    plain = tuple(_text(part.path, suffix) if part.whole else _move(part, suffix) for part in parts if not part.sub)
+    return Column(plain, tuple((part, place(part.path)) for part in parts), suffix)
+
+
+def filler(columns: Sequence[Column]) -> Fill:
+    """Return the function that fills an object by the columns of a data type."""
+    width = len(columns)
+
+    def fill(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
+        leaves: list[Leaf] = []
+        parts = raw.split(bench.component)
+        inner = bench.subcomponent
+        divided = inner in raw
+        for part, column in zip(parts, columns, strict=False):
+            if not part or part == DELETE:
+                continue
+            if divided and inner in part and column.parts:
+                _divided(bench, part, where, target, leaves, column)
+                continue
+            for step in column.plain:
+                step(bench, part, where, target, leaves)
+        for beyond, part in enumerate(parts[width:], width + 1):
+            if part and part != DELETE:
+                _unmapped(f".{beyond}")(bench, part, where, target, leaves)
+        return leaves
+
+    return fill
+
+
+def _divided(bench: Bench, raw: str, where: str, target: dict[str, Any], leaves: list[Leaf], column: Column) -> None:
+    subs = raw.split(bench.subcomponent)
+    for part, put in column.parts:
+        source = where + column.suffix
+        if part.sub is None:
+            text = raw if part.whole else bench.sub(raw)
+        else:
+            if part.sub >= len(subs) or not subs[part.sub]:
+                continue
+            text = subs[part.sub]
+            source += f".{part.sub + 1}"
+        if part.whole:
+            if (value := bench.text(text)) and (written := put(target, value)) is not None:
+                leaves.append((f".{written}", source))
+            continue
+        converted = part.convert(bench, text, source)
+        if converted is not None and (written := put(target, converted[0])) is not None:
+            leaves += [(f".{written}{below}", origin) for below, origin in converted[1]]
+
+
+def _text(path: str, suffix: str) -> Step:
+    put, twin, dotted = place(path), f"_{path}", f".{path}"
+
+    def single(bench: Bench, raw: str, where: str, target: dict[str, Any], leaves: list[Leaf]) -> None:
+        if (value := bench.text(raw)) and path not in target and twin not in target:
+            target[path] = value
+            leaves.append((dotted, where + suffix))
+
+    def deep(bench: Bench, raw: str, where: str, target: dict[str, Any], leaves: list[Leaf]) -> None:
+        if (value := bench.text(raw)) and (written := put(target, value)) is not None:
+            leaves.append((f".{written}", where + suffix))
+
+    return single if path.isalpha() else deep
+
+
+def _move(part: Part, suffix: str) -> Step:
+    convert, put = part.convert, place(part.path)
+
+    def step(bench: Bench, raw: str, where: str, target: dict[str, Any], leaves: list[Leaf]) -> None:
+        converted = convert(bench, raw, where + suffix)
+        if converted is not None and (written := put(target, converted[0])) is not None:
+            for below, source in converted[1]:
+                leaves.append((f".{written}{below}", source))
+
+    return step
+
+
+def _unmapped(suffix: str) -> Step:
+    def step(bench: Bench, _raw: str, where: str, _target: dict[str, Any], _leaves: list[Leaf]) -> None:
+        bench.inform(where + suffix, "this component has no place in the target")
+
+    return step

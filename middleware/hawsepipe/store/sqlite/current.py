@@ -1,0 +1,87 @@
+"""The current versions that the writer has met lately: a resource that many messages name is read and decoded once.
+
+Between `mark` and `forget` it also stands for what is planned and not written yet: nothing leaves it before `settle`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hawsepipe.fhir import codec
+from hawsepipe.model import Resource, Version
+
+_KEPT: Final = 1024
+"""Versions that are remembered between transactions."""
+
+_LARGEST: Final = 16_384
+"""Bytes of content of a version that is remembered between transactions."""
+
+Place = tuple[str, str]
+"""A resource's type and id."""
+
+
+@dataclass(slots=True)
+class Current:
+    """A resource's key, what it is found by (see `indexing`) and its current version.
+
+    `labelled`: the labeller that writes now has seen this content and has nothing to add.
+    """
+
+    key: int
+    indexed: int
+    version: Version
+    labelled: bool = False
+    _decoded: Resource | None = None
+
+    @property
+    def resource(self) -> Resource | None:
+        """The content as it is read back, None for a tombstone."""
+        if self._decoded is None and self.version.content is not None:
+            self._decoded = codec.decode(self.version.content)
+        return self._decoded
+
+    @property
+    def unchanged(self) -> Version:
+        """The version as the answer to a change that had no effect."""
+        return replace(self.version, changed=False)
+
+
+class Currents:
+    """Current versions by type and id; those met or put since `mark` can be forgotten after a rollback."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Place, Current] = {}
+        self._met: list[Place] = []
+
+    def get(self, place: Place) -> Current | None:
+        """Return what is known of a resource."""
+        entry = self._entries.pop(place, None)
+        if entry is not None:
+            self._entries[place] = entry  # the last one to be dropped
+        return entry
+
+    def put(self, place: Place, entry: Current) -> None:
+        """Remember what is current now."""
+        self._entries[place] = entry
+        self._met.append(place)
+
+    def mark(self) -> int:
+        """Return a point to forget back to."""
+        return len(self._met)
+
+    def forget(self, mark: int) -> None:
+        """Forget what was met since the mark: it may be of what was rolled back."""
+        for place in self._met[mark:]:
+            self._entries.pop(place, None)
+        del self._met[mark:]
+
+    def settle(self) -> None:
+        """Take note that everything is committed; drop what is large, and what has not been asked for longest."""
+        for place in self._met:
+            entry = self._entries.get(place)
+            if entry is not None and len(entry.version.content or b"") > _LARGEST:
+                del self._entries[place]
+        self._met.clear()
+        for place in list(self._entries)[: max(len(self._entries) - _KEPT, 0)]:
+            del self._entries[place]

@@ -1,0 +1,93 @@
+"""Everything that transactions will write, collected to be written table by table: one statement for many rows."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from hawsepipe.store.sqlite import indexing, journal, log
+from hawsepipe.store.sqlite.pen import Pen
+
+_COLUMNS: Final = ("version", "deleted", "last_updated", "rank", "clinical_start", "clinical_end", "indexed", "key")
+_UPDATE: Final = f"UPDATE resource SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE key = ?"  # noqa: S608  our own columns
+_INSERT: Final = (
+    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 11)})"  # noqa: S608  our own columns
+)
+
+_Tuple = tuple[Any, ...]
+
+
+class Stand(NamedTuple):
+    """What a resource becomes: its row (`_COLUMNS`), what a new one is named by (type, id, first recorded), the side
+    tables that have rows of it so far and its rows from now on (see `indexing`).
+    """
+
+    row: _Tuple
+    named: _Tuple | None
+    before: int
+    found: indexing.Found
+
+
+Mark = tuple[int, int, int, int]
+
+
+class Sheet:
+    """What is collected, in the order of the transactions; what came after a mark can be struck out again."""
+
+    def __init__(self) -> None:
+        self._versions: list[_Tuple] = []
+        self._leaves: list[tuple[int, bytes]] = []
+        self._settled: list[journal.Settled] = []
+        self._stands: dict[int, Stand] = {}
+        self._replaced: list[tuple[int, Stand | None]] = []
+
+    def version(self, row: _Tuple, sequence: int, commitment: bytes) -> None:
+        """Collect a version and its place in the outbox."""
+        self._versions.append(row)
+        self._leaves.append((sequence, commitment))
+
+    def stand(self, key: int, stand: Stand) -> None:
+        """Collect what a resource becomes; of several, the last one counts."""
+        earlier = self._stands.get(key)
+        self._replaced.append((key, earlier))
+        if earlier is not None:
+            # Nothing of it is written: what it was to be found by never was in a table.
+            stand = stand._replace(named=earlier.named, before=earlier.before)
+        self._stands[key] = stand
+
+    def settle(self, settled: journal.Settled) -> None:
+        """Collect what becomes of a message."""
+        self._settled.append(settled)
+
+    def mark(self) -> Mark:
+        """Return a point to strike out back to."""
+        return len(self._versions), len(self._leaves), len(self._settled), len(self._replaced)
+
+    def back(self, mark: Mark) -> None:
+        """Strike out what was collected since the mark."""
+        versions, leaves, settled, replaced = mark
+        del self._versions[versions:]
+        del self._leaves[leaves:]
+        del self._settled[settled:]
+        while len(self._replaced) > replaced:
+            key, earlier = self._replaced.pop()
+            if earlier is None:
+                del self._stands[key]
+            else:
+                self._stands[key] = earlier
+
+    def write(self, pen: Pen) -> None:
+        """Write it all."""
+        pen.symbols.write()
+        pen.people.write()
+        execute = pen.connection.executemany
+        if self._stands:
+            rows = indexing.Rows(pen.connection)
+            for key, stand in self._stands.items():
+                rows.replace(key, stand.before, stand.found)
+            execute(_UPDATE, [it.row for it in self._stands.values() if it.named is None])
+            execute(_INSERT, [(*it.row, *it.named) for it in self._stands.values() if it.named is not None])
+            execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._versions)
+            rows.write()
+            log.enqueue(pen, self._leaves)
+        if self._settled:
+            journal.settle(pen, self._settled)
