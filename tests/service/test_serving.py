@@ -85,6 +85,19 @@ async def test_dead_letters_are_for_operators_only(installation: Installation) -
             assert response.status == 403
 
 
+async def test_the_access_record_says_who_asked_and_what_was_decided(installation: Installation) -> None:
+    await installation.start()
+    url = f"http://{installation.config.host}:{installation.config.port}/fhir/Patient/nobody"
+    headers = {"Authorization": f"Bearer {installation.token()}"}
+    async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as response:
+        assert response.status == 404
+    status, text = await _cli(installation, "accesses", "--json")
+    assert status == 0
+    (entry,) = [json.loads(line) for line in text.splitlines()]
+    assert (entry["subject"], entry["interaction"], entry["target"]) == ("Practitioner/1", "read", "Patient/nobody")
+    assert (entry["purpose"], entry["permit"]) == ("TREAT", False)
+
+
 async def test_health_and_metrics_say_how_it_stands(installation: Installation) -> None:
     await installation.start()
     async with Sender("127.0.0.1", installation.mllp_port) as sender:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from hawsepipe.errors import (
     PreconditionFailed,
 )
 from hawsepipe.fhir import codec, provenance
+from hawsepipe.fhir.index import Row, TokenRow
 from hawsepipe.hooks import Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import (
@@ -39,9 +40,11 @@ from hawsepipe.model import (
     Version,
 )
 from hawsepipe.store.contract import Application, JournalEntry, JournalState, Store
+from hawsepipe.visibility import Facets
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 REFUSAL = Refusal("structure", "PID-3", "no identifier")
+Book = dict[str, tuple[Sequence[Row], Facets]]
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
 
 
@@ -183,6 +186,61 @@ class TestApply:
         assert await store.read("Patient", "2") is None
         assert [record.sequence for record in await store.received(0, 10)] == [sequences[1]]
         assert await store.outbox_depth() == 4
+
+    async def test_messages_of_one_batch_build_on_each_other(self, store: Store, book: Book) -> None:
+        first, second, third = [(await store.append(entry(b"%d" % n, str(n)))).sequence for n in range(3)]
+        book["1"] = ([TokenRow("identifier", "", "only")], Facets())
+        answers = await store.apply(
+            [
+                Application(first, "", transaction(change("Patient", "1", active=True))),
+                Application(second, "", transaction(change("Patient", "1", active=False))),
+                Application(third, "", transaction(change("Patient", "1", active=False))),
+            ]
+        )
+        assert [[(it.version, it.changed) for it in answer] for answer in answers if isinstance(answer, tuple)] == [
+            [(1, True)],
+            [(2, True)],
+            [(2, False)],
+        ]
+        assert [it.version for it in await store.history("Patient", "1", None, 9)] == [2, 1]
+        kept = await store.read("Patient", "1")
+        assert kept is not None
+        assert content(kept)["active"] is False
+        assert await store.backlog() == 0
+
+    async def test_one_that_cannot_be_written_does_not_keep_the_others_back(self, store: Store, book: Book) -> None:
+        sequences = [(await store.append(entry(b"%d" % n, str(n)))).sequence for n in range(3)]
+        book["bad"] = ([TokenRow("identifier", "", 2**80)], Facets())  # type: ignore[arg-type]  # no table takes it
+        answers = await store.apply(
+            [
+                Application(sequence, "", transaction(change("Patient", id_), change("Device", f"d-{id_}")))
+                for sequence, id_ in zip(sequences, ("a", "bad", "c"), strict=True)
+            ]
+        )
+        assert [isinstance(answer, HawsepipeError) for answer in answers] == [False, True, False]
+        assert [record.sequence for record in await store.received(0, 9)] == [sequences[1]]
+        assert await store.read("Device", "d-bad") is None
+        assert await store.outbox_depth() == 4
+        assert [anchor.sequence for anchor in await store.outbox(9)] == [1, 2, 3, 4]
+        book["bad"] = ([], Facets())
+        (again,) = await store.apply([Application(sequences[1], "", transaction(change("Patient", "bad")))])
+        assert isinstance(again, tuple)
+        assert [(it.version, it.changed) for it in again] == [(1, True)]
+
+    async def test_what_was_refused_is_not_remembered(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1", n=1)))
+        sequences = [(await store.append(entry(b"%d" % n, str(n)))).sequence for n in range(2)]
+        answers = await store.apply(
+            [
+                Application(
+                    sequences[0], "", transaction(change("Patient", "1", n=2), change("Patient", "2", fault=True))
+                ),
+                Application(sequences[1], "", transaction(change("Patient", "1", n=1))),
+            ]
+        )
+        assert isinstance(answers[0], InvalidResource)
+        assert isinstance(answers[1], tuple)
+        assert [(it.version, it.changed) for it in answers[1]] == [(1, False)]
 
     async def test_a_message_is_applied_once(self, store: Store) -> None:
         accepted = await store.append(entry())

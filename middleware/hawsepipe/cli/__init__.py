@@ -23,6 +23,7 @@ _COMMANDS = {
     "translate": "translating:translate",
     "send": "sending:send",
     "token": "access:token",
+    "accesses": "record:accesses",
     "dead-letters": "letters:dead_letters",
     "verify": "verifying:verify",
 }

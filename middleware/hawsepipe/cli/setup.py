@@ -22,7 +22,7 @@ def init(directory: Path, channel: str | None) -> None:
     """Write a commented hawsepipe.toml and make the keys.
 
     Nothing that exists is overwritten. The keys go to the data directory, readable by you alone: the log key signs
-    checkpoints, the issuer key signs access tokens. trust.json beside them is what an auditor needs to verify.
+    checkpoints, the issuer key signs access tokens. The first start adds trust.json, which is what an auditor needs.
     """
     path = directory / "hawsepipe.toml"
     if path.exists():

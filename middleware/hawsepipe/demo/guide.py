@@ -17,6 +17,9 @@ from hawsepipe.clock import system_clock
 from hawsepipe.service.credentials import issued_token
 from hawsepipe.service.running import Service
 
+PROGRAM = shlex.quote(str(Path(sys.argv[0]).absolute())) if Path(sys.argv[0]).name == "hawsepipe" else "hawsepipe"
+"""How to call this very program."""
+
 DOCTOR = "Practitioner/okafor"
 STRANGER = "Practitioner/brandt"
 OFFICER = "Practitioner/privacy-office"
@@ -79,11 +82,15 @@ class Guide:
             now=system_clock(),
         )
 
+    def run(self, line: str) -> None:
+        """Print a command line of ours that works in any shell, also where the environment is not activated."""
+        self.tell(f"$ {PROGRAM} {line}")
+
     def curl(self, path: str, subject: str = DOCTOR) -> None:
         """Print the line that repeats a read."""
         config = shlex.quote(str(self.running.config.path))
         self.tell(
-            f'$ curl -s -H "Authorization: Bearer $(hawsepipe token -c {config} --subject {subject} --role physician)"'
+            f'$ curl -s -H "Authorization: Bearer $({PROGRAM} token -c {config} --subject {subject} --role physician)"'
             f" '{self.base}/{path}'"
         )
 
@@ -109,7 +116,7 @@ class Guide:
     async def verify(self, evidence: Path) -> tuple[int, str]:
         """Run `hawsepipe verify` as an auditor would, in a process of its own, and return its status and output."""
         trust = self.running.config.data / "trust.json"
-        self.tell(f"$ hawsepipe verify {evidence} --trust {trust}")
+        self.run(f"verify {evidence} --trust {trust}")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "hawsepipe", "verify", str(evidence), "--trust", str(trust),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

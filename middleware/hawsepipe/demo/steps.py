@@ -36,7 +36,7 @@ async def send_messages(guide: Guide) -> None:
     await guide.running.settled()
     letters = await guide.running.dead_letter_count()
     guide.expect(letters == 0, f"no message is a dead letter ({letters} are; `hawsepipe dead-letters list` says why)")
-    guide.tell(f"$ hawsepipe send {files[0]} --to {host}:{port}")
+    guide.run(f"send {files[0]} --to {host}:{port}")
 
 
 async def ask_before_consent(guide: Guide) -> None:
@@ -88,7 +88,7 @@ async def list_resources(guide: Guide) -> None:
             guide.tell(f"{kind}/{resource['id']}  {_said(resource)}")
     guide.expect(counts["Observation"] >= 6, f"the laboratory report has six results, not {counts['Observation']}")
     guide.expect(not await guide.search(f"Observation?patient={patient}", STRANGER), "Dr Brandt's search finds nothing")
-    guide.tell("Dr Brandt's search for her results finds nothing, with the total of nothing")
+    guide.tell("Dr Brandt's search for her results finds nothing")
     guide.curl(f"Observation?patient={patient}&code=http://loinc.org|2345-7")
     glucose = await guide.search(f"Observation?patient={patient}&code=http://loinc.org|2345-7")
     guide.expect(len(glucose) == 1, "one glucose result is found by its LOINC code")
@@ -216,7 +216,8 @@ def _said(resource: dict[str, Any]) -> str:
     words = [coding.get("display") or concept.get("text") or "", resource.get("status", "")]
     quantity = resource.get("valueQuantity")
     if quantity:
-        words.append(f"{quantity.get('value')} {quantity.get('unit', '')}".strip())
+        words.append(f"{quantity.get('comparator', '')}{quantity.get('value')} {quantity.get('unit', '')}".strip())
+    words.append(resource.get("valueString", ""))
     notes = [note["text"] for note in resource.get("note", [])]
     return "  ".join(word for word in [*words, *notes] if word)
 

@@ -18,6 +18,7 @@ from hawsepipe.clock import system_clock
 from hawsepipe.config import TEMPLATE, Config, read
 from hawsepipe.demo.guide import Guide, StepError
 from hawsepipe.demo.steps import STEPS
+from hawsepipe.errors import ConfigError
 from hawsepipe.service.credentials import make_keys
 from hawsepipe.service.running import Service, opened
 
@@ -54,8 +55,9 @@ async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None
         if not tour.result():
             return 1
         if not settings.once:
-            say("\nServing until you press Ctrl-C. The tokens in the lines above hold for five minutes; make new ones.")
+            say("\nServing until you press Ctrl-C.")
             await running.until(stop)
+            say(f"\nStopped. What the demo made is in {settings.folder}; delete it when you have seen enough.")
     return 0
 
 
@@ -76,7 +78,12 @@ async def _tour(running: Service, settings: Settings, say: Callable[[str], None]
 
 def _configured(settings: Settings) -> Config:
     """Write the same file that `hawsepipe init` writes, with the ports asked for, and make the keys."""
-    settings.folder.mkdir(parents=True)
+    try:
+        settings.folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise ConfigError(
+            "--data", f"{settings.folder} exists already; the demo starts with a fresh directory"
+        ) from error
     template = TEMPLATE.read_text(encoding="utf-8")
     text = template.replace("port = 8080", f"port = {_free(settings.port)}")
     text = text.replace("port = 2575", f"port = {settings.mllp_port}")

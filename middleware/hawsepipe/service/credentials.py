@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hawsepipe.auth.issuer import Issuer, make_key
+from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.config import Config
+from hawsepipe.errors import ConfigError, Unauthorized
 from hawsepipe.intake.dead_letters import SCOPE
 from hawsepipe.ledger.keys import signing_key
 
@@ -55,8 +57,12 @@ def issued_token(
     patient: str | None,
     now: datetime,
 ) -> str:
-    """Return an access token signed with the issuer key of the data directory; it holds for five minutes."""
-    return issuer(config).issue(
+    """Return an access token signed with the issuer key of the data directory; it holds for five minutes.
+
+    Raises ConfigError for what the service would refuse.
+    """
+    signer = issuer(config)
+    token = signer.issue(
         subject=subject,
         client="hawsepipe-cli",
         scopes=scope.split(),
@@ -67,6 +73,14 @@ def issued_token(
         patient=patient,
         tenant=config.tenant,
     )
+    verifier = TokenVerifier(
+        {signer.url: signer.keys()}, config.base_url, lambda: now, tenants=frozenset({config.tenant})
+    )
+    try:
+        verifier.verify(token)
+    except Unauthorized as error:
+        raise ConfigError("token", error.text) from error
+    return token
 
 
 def operator_token(config: Config, now: datetime) -> str:

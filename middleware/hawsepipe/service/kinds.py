@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hawsepipe import config as configuration
 from hawsepipe import plugins as loader
-from hawsepipe.clock import Clock
+from hawsepipe.auth import clients
+from hawsepipe.clock import Clock, system_clock
 from hawsepipe.config import Config, Instance
 from hawsepipe.errors import ConfigError, PluginError
-from hawsepipe.hooks import Kind, Opening
+from hawsepipe.hooks import Kind, Opening, Translator
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage, Translation
 from hawsepipe.plugins import Plugins
@@ -29,7 +31,28 @@ def check(path: Path) -> tuple[ConfigError, ...]:
         loaded = loader.load(config.plugins)
     except PluginError as error:
         return (ConfigError("plugins.load", str(error)),)
-    return tuple(_setting_problems(config, loaded))
+    return tuple(_setting_problems(config, loaded)) or tuple(_content_problems(config, loaded))
+
+
+def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
+    """Yield what a schema cannot see: translators are pure, so they are opened to find out."""
+    for instance in config.translators:
+        kind = loaded.translators[instance.kind]
+        settings = configuration.filled(instance.settings, kind.config_schema)
+        try:
+            asyncio.run(_opens(kind, Opening(instance.name, settings, Path(), system_clock, Meters())))
+        except ConfigError as error:
+            yield ConfigError(f"{instance.key}.settings.{error.key}", error.reason)
+    if config.clients is not None:
+        try:
+            clients.read(config.clients)
+        except ConfigError as error:
+            yield ConfigError("auth.clients", f"{error.key}: {error.reason}")
+
+
+async def _opens(kind: Kind[Translator], opening: Opening) -> None:
+    async with kind.open(opening):
+        pass
 
 
 def _setting_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:

@@ -49,6 +49,7 @@ from hawsepipe.ledger.evidence import Evidence, LogKey, encoded, trust_document
 from hawsepipe.ledger.keys import signing_key
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
+from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import health
 from hawsepipe.service import credentials
@@ -188,6 +189,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(api_server.routes(application, urlsplit(config.base_url).path))
         app.add_routes(endpoint.routes(authorization))
         app.add_routes(ops_dead_letters.routes(DeadLetters(store, clock, pipeline.wake), verifier))
+        app.add_routes(ops_accesses.routes(store, verifier))
         app.add_routes(health.routes(meters, {"store": store.check}))
         runner = web.AppRunner(app, **api_server.LIMITS)
         await runner.setup()

@@ -1,0 +1,47 @@
+"""Calls to the running service that a configuration describes, as an operator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from hawsepipe.clock import system_clock
+from hawsepipe.config import read
+from hawsepipe.errors import ConfigError, NotFound
+from hawsepipe.service.credentials import operator_token
+
+
+def call(config_path: Path, method: str, path: str) -> Any:
+    """Return the JSON that a route under `/ops` answers. Raises ConfigError, or NotFound for 404."""
+    config = read(config_path)
+    token = operator_token(config, system_clock())
+    origin = f"http://{config.host}:{config.port}"
+
+    async def ask() -> Any:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.request(method, f"{origin}/ops/{path}") as response,
+        ):
+            answer = await response.json()
+            if response.status == 404:
+                raise NotFound(answer["error"])
+            if response.status != 200:
+                raise ConfigError("auth", f"the service answers {response.status}: {answer.get('error', '')}")
+            return answer
+
+    try:
+        return asyncio.run(ask())
+    except (aiohttp.ClientConnectionError, aiohttp.ContentTypeError) as error:
+        raise ConfigError("api", f"no service answers at {origin}; start it with `hawsepipe serve`") from error
+
+
+def pages(config_path: Path, path: str, key: str) -> Iterator[dict[str, Any]]:
+    """Yield every entry of a route that gives them in pages by `?after=`; `key` names the number of an entry."""
+    after = 0
+    while page := call(config_path, "GET", f"{path}?after={after}"):
+        yield from page
+        after = page[-1][key]

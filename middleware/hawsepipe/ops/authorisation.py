@@ -1,0 +1,45 @@
+"""The door of the operations routes: a token of ours with the scope `hawsepipe/operate`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from hawsepipe.auth.tokens import TokenVerifier
+from hawsepipe.errors import Forbidden, HawsepipeError, InvalidRequest, Unauthorized
+from hawsepipe.intake.dead_letters import SCOPE
+
+_log = structlog.get_logger("hawsepipe.ops")
+
+Work = Callable[[web.Request], Awaitable[object]]
+
+
+def guarded(verifier: TokenVerifier, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return a handler that answers operators with what `work` gives, as JSON, and everybody else with an error."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        try:
+            _authorise(request, verifier)
+            return web.json_response(await work(request), headers={"Cache-Control": "no-store"})
+        except HawsepipeError as error:
+            _log.info("refused", interaction="operate", error=type(error).__name__)
+            return web.json_response({"error": str(error)}, status=error.status)
+
+    return handler
+
+
+def number(text: str) -> int:
+    """Return a number from a path or query. Raises InvalidRequest."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise InvalidRequest("an entry is named by its number")
+    return int(text)
+
+
+def _authorise(request: web.Request, verifier: TokenVerifier) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("a bearer token is needed")
+    if SCOPE not in verifier.verify(token.strip()).scopes:
+        raise Forbidden(f"the token lacks the scope {SCOPE}")
