@@ -2,16 +2,18 @@
 
 Rules beyond the standard: a second 0x0B makes what came before it a fragment; 0x1C followed by 0x0B is an end whose
 0x0D is missing; any other use of 0x1C is content that MLLP forbids, so that the frame is given out whole but marked
-as damaged.
+as damaged. Starts with nothing behind them are junk. Every byte is looked at a bounded number of times, whatever it is.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-START, END, RETURN = 0x0B, 0x1C, 0x0D
-_START, _END = b"\x0b", b"\x1c"
+END = 0x1C
+_START, _END, _WHOLE_END = b"\x0b", b"\x1c", b"\x1c\x0d"
+_STARTS = re.compile(rb"\x0b+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Oversize:
 
 @dataclass(frozen=True, slots=True)
 class Junk:
-    """Bytes outside a frame, discarded."""
+    """Bytes outside a frame, and start bytes with nothing behind them; discarded."""
 
     count: int
 
@@ -62,7 +64,6 @@ class Framer:
         self._buffer = bytearray()
         self._state = _State.OUTSIDE
         self._scanned = 0
-        self._damaged = False
 
     @property
     def pending(self) -> int:
@@ -80,73 +81,78 @@ class Framer:
 
     def next(self) -> Event | None:
         """Return the next event, None when more bytes are needed."""
-        if self._state is _State.OUTSIDE:
-            if not self._buffer:
+        while True:
+            if self._state is _State.OUTSIDE:
+                if not self._buffer:
+                    return None
+                at = self._buffer.find(_START)
+                if at != 0:
+                    return Junk(self._drop(len(self._buffer) if at < 0 else at))
+                self._enter(_State.INSIDE, 1)
+            if self._state is _State.INSIDE:
+                return self._inside()
+            if not self._skipped():
                 return None
-            at = self._buffer.find(_START)
-            if at != 0:
-                return Junk(self._drop(len(self._buffer) if at < 0 else at))
-            self._enter(_State.INSIDE, 1)
-        return self._inside() if self._state is _State.INSIDE else self._skip()
 
     def silence(self) -> Event | None:
         """Say that nothing more will come soon: a frame that lacks only its 0x0D is complete, any other is a
         fragment."""
         if self._state is _State.OUTSIDE:
             return None
-        body, damaged, skipping = bytes(self._buffer), self._damaged, self._state is _State.SKIPPING
+        body, skipping = bytes(self._buffer), self._state is _State.SKIPPING
         self._leave(len(self._buffer))
         if skipping:
             return None
         if body.endswith(_END):
-            return Frame(body[:-1], damaged, lenient=True)
-        return Fragment(body)
+            return Frame(body[:-1], _END in body[:-1], lenient=True)
+        return Fragment(body) if body else Junk(1)
 
     def _inside(self) -> Event | None:
         buffer = self._buffer
-        while True:
-            end = buffer.find(_END, self._scanned)
-            start = buffer.find(_START, self._scanned, end if end >= 0 else len(buffer))
-            stop = start if start >= 0 else end if end >= 0 else len(buffer)
-            if stop > self._limit:
-                head = bytes(buffer[: self._limit])
-                self._enter(_State.SKIPPING, self._limit)
-                return Oversize(head)
-            if start >= 0:
-                body = bytes(buffer[:start])
-                self._leave(start)
-                return Fragment(body)
-            if end < 0 or end + 1 == len(buffer):
-                self._scanned = len(buffer) if end < 0 else end
-                return None
-            if buffer[end + 1] in (RETURN, START):
-                lenient = buffer[end + 1] == START
-                event = Frame(bytes(buffer[:end]), self._damaged, lenient)
-                self._leave(end + (1 if lenient else 2))
-                return event
-            self._damaged = True
-            self._scanned = end + 1
+        start, end = self._marks()
+        lenient = end < 0 and start > 0 and buffer[start - 1] == END
+        if lenient:
+            end = start - 1
+        stop = end if end >= 0 else start if start >= 0 else len(buffer) - buffer.endswith(_END)
+        if stop > self._limit:
+            head = bytes(buffer[: self._limit])
+            self._enter(_State.SKIPPING, self._limit)
+            return Oversize(head)
+        if end >= 0:
+            body = bytes(buffer[:end])
+            self._leave(start if lenient else end + 2)
+            return Frame(body, _END in body, lenient)
+        if start > 0:
+            body = bytes(buffer[:start])
+            self._leave(start)
+            return Fragment(body)
+        if start == 0:
+            # A start and nothing behind it: no message was lost. All of a run at once, or a flood of them would cost.
+            run = _STARTS.match(buffer)
+            return Junk(self._drop(run.end() if run is not None else 1))
+        self._scanned = stop
+        return None
 
-    def _skip(self) -> Event | None:
-        buffer = self._buffer
-        while True:
-            end = buffer.find(_END, self._scanned)
-            start = buffer.find(_START, self._scanned, end if end >= 0 else len(buffer))
-            if start >= 0:
-                self._leave(start)
-                return self.next()
-            if end < 0 or end + 1 == len(buffer):
-                self._drop(len(buffer) if end < 0 else end)
-                self._scanned = 0
-                return None
-            if buffer[end + 1] in (RETURN, START):
-                self._leave(end + (2 if buffer[end + 1] == RETURN else 1))
-                return self.next()
-            self._scanned = end + 1
+    def _skipped(self) -> bool:
+        """Drop the rest of a frame that is too large; say whether its end was there."""
+        start, end = self._marks()
+        if end >= 0 or start >= 0:
+            self._leave(end + 2 if end >= 0 else start)
+            return True
+        self._drop(len(self._buffer) - self._buffer.endswith(_END))
+        return False
+
+    def _marks(self) -> tuple[int, int]:
+        """Return where the next start byte is and where a whole end is before it, -1 for none.
+
+        The end is sought only up to the start, so that no byte is looked at more than twice for one event.
+        """
+        start = self._buffer.find(_START, self._scanned)
+        return start, self._buffer.find(_WHOLE_END, self._scanned, start if start >= 0 else len(self._buffer))
 
     def _enter(self, state: _State, drop: int) -> None:
         self._drop(drop)
-        self._state, self._scanned, self._damaged = state, 0, False
+        self._state, self._scanned = state, 0
 
     def _leave(self, drop: int) -> None:
         self._enter(_State.OUTSIDE, drop)

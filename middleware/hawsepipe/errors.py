@@ -13,7 +13,6 @@ HawsepipeError
 │   ├── MethodNotAllowed        405
 │   ├── NotAcceptable           406
 │   ├── Conflict                409
-│   │   └── Erased              409  salt and opening of the version were destroyed
 │   ├── Gone                    410
 │   ├── PreconditionFailed      412
 │   ├── TooLarge                413
@@ -28,6 +27,7 @@ HawsepipeError
 │   ├── LedgerUnavailable       not reachable; nothing is known about the last call
 │   ├── Rejected                refused for good
 │   └── Unsupported             a capability that the backend does not claim
+├── Tampered                    500  what is stored does not fit the log; `finding` says how
 └── VerificationError           a proof failed; `code` names the step's finding
 
 Every class states its OperationOutcome issue code and HTTP status. `str(error)` is safe to show: it never holds
@@ -157,10 +157,6 @@ class Conflict(RequestError):
     status = 409
 
 
-class Erased(Conflict):
-    """409: salt and opening of the version were destroyed; nothing can open its commitment any more."""
-
-
 class Gone(RequestError):
     """410: a resource that the requester may see was deleted."""
 
@@ -251,6 +247,17 @@ class Rejected(LedgerError):
 
 class Unsupported(LedgerError):
     """The backend does not claim this capability."""
+
+
+class Tampered(HawsepipeError):
+    """What is stored does not fit the log, so that there is no evidence of it. `finding` is the verifier's typed code."""
+
+    code = "security"
+
+    def __init__(self, finding: str, reason: str) -> None:
+        super().__init__(f"{finding}: {reason}")
+        self.finding = finding
+        self.reason = reason
 
 
 class VerificationError(HawsepipeError):

@@ -71,6 +71,18 @@ class Meters:
             ["backend"],
             registry=self.registry,
         )
+        self.ledger_state = Gauge(
+            "hawsepipe_ledger_state",
+            "1 for the state in which a backend is now, 0 for the others.",
+            ["backend", "state"],
+            registry=self.registry,
+        )
+        self.log_state = Gauge(
+            "hawsepipe_ledger_log_state",
+            "1 for the state in which the log as a whole is now, 0 for the others.",
+            ["state"],
+            registry=self.registry,
+        )
         self.ledger_failures = Counter(
             "hawsepipe_ledger_failures",
             "Failed calls to a ledger backend, by error class.",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from time import process_time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +91,31 @@ def test_an_end_waits_for_the_byte_behind_it() -> None:
     assert framer.next() is None
     framer.feed(b"\r")
     assert framer.next() == Frame(b"m")
+
+
+def test_starts_with_nothing_behind_them_are_junk() -> None:
+    assert joined(events(b"\x0b\x0b\x0bm\x1c\r\x0b", [2])) == [Junk(2), Frame(b"m"), Junk(1)]
+
+
+@pytest.mark.parametrize("flood", [b"\x0b", b"\x1c", b"\x0b\x1c", b"\x0bX", b"\x0b\x1c\r", b"\r", b"\x1cX", b"\x0b\x0bX"])
+@pytest.mark.parametrize("inside", [b"", b"\x0bX"])
+def test_a_flood_of_any_byte_costs_time_in_proportion_to_its_length(flood: bytes, inside: bytes) -> None:
+    def cost(length: int) -> float:
+        data = inside + flood * (length // len(flood))
+        best = float("inf")
+        for _ in range(3):
+            framer, begun = Framer(1 << 24), process_time()
+            for at in range(0, len(data), 1 << 16):
+                framer.feed(data[at : at + (1 << 16)])
+                while framer.next() is not None:
+                    pass
+            best = min(best, process_time() - begun)
+        return best
+
+    assert cost(120_000) < 8 * cost(30_000) + 0.02
+
+
+def test_the_limit_holds_however_the_frame_is_cut() -> None:
+    for size, kept in ((16, Frame(b"x" * 16)), (17, Oversize(b"x" * 16))):
+        for cut in range(size + 3):
+            assert events(framed(b"x" * size), [cut], limit=16) == [kept]

@@ -39,6 +39,10 @@ from hawsepipe.model import Principal
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes in a request body, at most, unless configured."""
 
+_FAILED: Final = "the request could not be completed"
+_OURS: Final = 500
+"""The status of what is nobody's fault but ours."""
+
 _FRAMES: Final = 8
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -97,10 +101,13 @@ class Application:
         try:
             response = await self._answer(request, found)
         except HawsepipeError as error:
+            if error.status == _OURS:
+                self._log.error("the request failed", interaction=interaction, **_place(error))
+                error = HawsepipeError(_FAILED)
             response = self._refusal(request, error, found.allowed)
         except Exception as error:
-            self._log.error("the request failed", interaction=interaction, **_place(error), **_name(request))
-            response = self._refusal(request, HawsepipeError("the request could not be completed"), ())
+            self._log.error("the request failed", interaction=interaction, **_place(error))
+            response = self._refusal(request, HawsepipeError(_FAILED), ())
         self._account(request, interaction, response.status, started)
         return response
 
@@ -181,13 +188,7 @@ class Application:
             method=request.method if request.method in _METHODS else "other",
             status=status,
             milliseconds=round(seconds * 1000, 2),
-            **_name(request),
         )
-
-
-def _name(request: Request) -> dict[str, str]:
-    name = request.header("x-request-id")
-    return {} if name is None else {"request": name}
 
 
 def _place(error: Exception) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from hawsepipe.api.negotiation import FHIR_JSON
 from hawsepipe.api.routes import TABLE, TYPE
+from hawsepipe.consent.policy import SERVER_MADE
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
 
@@ -16,6 +17,7 @@ _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
     "code": "SMART-on-FHIR",
 }
+_WRITES: Final = frozenset({"create", "update"})
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -52,11 +54,12 @@ def capability_statement(
 
 
 def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
-    codes = dict.fromkeys(route.code for route in TABLE if TYPE in route.pattern)
+    routed = dict.fromkeys(route.code for route in TABLE if TYPE in route.pattern)
+    codes = [code for code in routed if name not in SERVER_MADE or code not in _WRITES]
     entry: dict[str, Any] = {
         "type": name,
         "interaction": [{"code": code} for code in codes if not code.startswith("$")],
-        "versioning": "versioned",
+        "versioning": "versioned-update",
         "readHistory": "vread" in codes,
         "updateCreate": False,
         "conditionalCreate": False,

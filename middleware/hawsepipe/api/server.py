@@ -35,8 +35,9 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
 
     async def handle(request: web.Request) -> web.Response:
         name = request.headers.get("X-Request-Id", "")
-        response = await _answered(application, request, base_path, name if _NAME.fullmatch(name) else None)
+        response = await _answered(application, request, base_path)
         headers = {**response.headers, "Server": "Hawsepipe"}
+        # It goes back and nowhere else: whatever a client takes for a name, a patient's number even, is in no log.
         if _NAME.fullmatch(name):
             headers["X-Request-Id"] = name
         return web.Response(status=response.status, headers=headers, body=response.body)
@@ -44,8 +45,8 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
     return [web.route("*", base_path, handle), web.route("*", base_path + "/{rest:.*}", handle)]
 
 
-async def _answered(application: Application, request: web.Request, base_path: str, name: str | None) -> Response:
-    headers = _headers(request, name)
+async def _answered(application: Application, request: web.Request, base_path: str) -> Response:
+    headers = _headers(request)
     bare = Request(request.method, (), (), headers)
     try:
         bare = Request(request.method, _segments(request, base_path), (), headers)
@@ -56,15 +57,12 @@ async def _answered(application: Application, request: web.Request, base_path: s
     return await application.handle(Request(request.method, bare.segments, query, headers, body))
 
 
-def _headers(request: web.Request, name: str | None) -> dict[str, str]:
+def _headers(request: web.Request) -> dict[str, str]:
     headers: dict[str, str] = {}
     for key in dict.fromkeys(key.lower() for key in request.headers):
         values = request.headers.getall(key)
         # Two tokens are no token: which of them counts would be a guess. Other headers join, as RFC 9110 has it.
         headers[key] = "" if key == "authorization" and len(values) > 1 else ", ".join(values)
-    headers.pop("x-request-id", None)
-    if name is not None:
-        headers["x-request-id"] = name
     return headers
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+SERVER_MADE: Final = frozenset({"AuditEvent", "Provenance"})
+"""Types that the server alone writes, as the record of what others did."""
+
 DENY: Final = "https://profiles.ihe.net/ITI/PCF/Policy-deny"
 BASIC_NORMAL: Final = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
 ALL_NORMAL: Final = "https://profiles.ihe.net/ITI/PCF/Policy-all-normal"

@@ -78,7 +78,7 @@ def read(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except msgspec.DecodeError as error:
-        raise _malformed(str(error)) from None
+        raise _malformed(str(error), data) from None
     # Encoding never makes JSON longer and losing a doubled key makes it shorter: equal length proves that no key was
     # lost.
     if not compact:
@@ -155,13 +155,27 @@ def _find_doubled(tree: Any, path: str) -> str | None:
     return next((place for step, child in children if (place := _find_doubled(child, path + step))), None)
 
 
-def _malformed(text: str) -> InvalidRequest:
+def _malformed(text: str, data: bytes) -> InvalidRequest:
     offset = _OFFSET.search(text)
+    if "surrogate" in text or ("truncated" in text and _whole(data)):
+        return InvalidRequest(
+            "a string in the JSON has half of a surrogate pair",
+            location=f"byte {offset[1]}" if offset is not None else None,
+        )
     if offset is not None:
         return InvalidRequest(f"the JSON is malformed at byte {offset[1]}", location=f"byte {offset[1]}")
     if "truncated" in text:
         return InvalidRequest("the JSON ends too early")
     return InvalidRequest("the JSON holds a number that is out of range")
+
+
+def _whole(data: bytes) -> bool:
+    """Say whether the other parser, which takes half of a surrogate pair, finds an end to the JSON."""
+    try:
+        json.loads(data, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _too_deep() -> InvalidRequest:

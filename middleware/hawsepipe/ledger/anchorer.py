@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from random import SystemRandom
 
 import structlog
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import Conflict, VerificationError
+from hawsepipe.errors import ConfigError, Conflict, VerificationError
 from hawsepipe.hooks import LedgerBackend
 from hawsepipe.ledger import merkle, note
 from hawsepipe.ledger.log import Log
@@ -23,6 +25,8 @@ from hawsepipe.model import Anchor, Checkpoint
 from hawsepipe.store.contract import Sequenced
 
 _log = structlog.get_logger("hawsepipe.ledger")
+
+_REMINDER = timedelta(seconds=60)
 
 
 class Anchorer:
@@ -51,12 +55,15 @@ class Anchorer:
         self._store = store
         self._signer = signer
         self._channel = channel
+        self._clock = clock
         self._meters = meters
         self._interval = interval
         self._linger = linger
         self._batch = batch
         self._patience = patience
         self._broken = False
+        self._refused: int | None = None  # the size at which the store refused the last batch
+        self._reminded: datetime | None = None
         self._sequencing = asyncio.Lock()
         self._outbox_grew = asyncio.Event()
         chance = random if random is not None else SystemRandom().random
@@ -64,6 +71,8 @@ class Anchorer:
             Publisher(name, backend, store, channel, clock, meters, random=chance, patience=patience)
             for name, backend in backends.items()
         )
+        for state in LedgerState:
+            meters.log_state.labels(state.value).set_function(partial(self._stands, state))
         self._log_grew = {publisher.name: asyncio.Event() for publisher in self._publishers}
 
     @property
@@ -83,6 +92,30 @@ class Anchorer:
             LedgerState.UNKNOWN,
         )
         return next((state for state in worst if state in found), LedgerState.GOOD)
+
+    def _stands(self, state: LedgerState) -> float:
+        return float(self.state is state)
+
+    async def resume(self) -> None:
+        """Take up the store's log before anything else: see that it is this channel's and this key's, set the gauges.
+
+        Raises ConfigError when it is not, StoreError.
+        """
+        head = await self._store.checkpoint(self._channel)
+        if head is None and await self._store.nodes([(0, 0)]):
+            raise ConfigError(
+                "service.channel",
+                f"the store's log has no checkpoint of {self._channel}; name the channel under which it was begun",
+            )
+        if head is not None and not self._signed(head):
+            raise ConfigError(
+                "service.data",
+                "the last checkpoint of the store's log is not signed by keys/log.key; put back the key that signed it",
+            )
+        size = head.size if head is not None else 0
+        self._meters.log_size.set(size)
+        for publisher in self._publishers:
+            await publisher.resume(size)
 
     def notify(self) -> None:
         """Say that the outbox has grown."""
@@ -145,6 +178,7 @@ class Anchorer:
 
     async def _sequence(self) -> None:
         async with self._sequencing:
+            self._remind()
             while self.state not in HALTED:
                 anchors = await self._store.outbox(self._batch)
                 if not anchors:
@@ -155,9 +189,15 @@ class Anchorer:
                 try:
                     await self._store.sequence(batch)
                 except Conflict:
-                    # The outbox or the log is not what was just read: nothing was written, so read it again later.
+                    # The outbox or the log is not what was just read, and nothing was written. It is read again; nobody
+                    # else sequences, so the same refusal at the same size says that outbox and log contradict another.
+                    if self._refused == batch.start:
+                        self._break("the store's outbox does not continue its log", batch.start)
+                        break
+                    self._refused = batch.start
                     _log.warning("the log moved under the sequencer", channel=self._channel)
-                    break
+                    continue
+                self._refused = None
                 self._meters.log_size.set(batch.checkpoint.size)
                 for event in self._log_grew.values():
                     event.set()
@@ -169,14 +209,20 @@ class Anchorer:
         """Return the batch that appends these anchors, None (and halt) when the log is not what we signed."""
         head = await self._store.checkpoint(self._channel)
         size = head.size if head is not None else 0
-        found = await self._store.nodes(merkle.peaks(size))
+        # The first place after the log and the last one in it tell whether the store means the size that was signed.
+        edge = ((0, size), *(((0, size - 1),) if size else ()))
+        found = await self._store.nodes((*merkle.peaks(size), *edge))
         try:
             frontier: merkle.Frontier | None = merkle.Frontier(size, [found[place] for place in merkle.peaks(size)])
         except KeyError:
             frontier = None
-        if frontier is None or (head is not None and not self._ours(head, frontier.root())):
-            self._broken = True
-            _log.critical("the log is not what its last checkpoint signed", channel=self._channel, size=size)
+        whole = (0, size) not in found and all(place in found for place in edge[1:])
+        if (
+            frontier is None
+            or not whole
+            or (head is not None and (head.root != frontier.root() or not self._signed(head)))
+        ):
+            self._break("the log is not what its last checkpoint signed", size)
             return None
         nodes: list[tuple[merkle.Coordinate, bytes]] = []
         for anchor in anchors:
@@ -184,12 +230,32 @@ class Anchorer:
         checkpoint = self._signer.checkpoint(frontier.size, frontier.root())
         return Sequenced(start=size, anchors=anchors, nodes=tuple(nodes), checkpoint=checkpoint)
 
-    def _ours(self, head: Checkpoint, root: bytes) -> bool:
+    def _signed(self, head: Checkpoint) -> bool:
         try:
             note.verify_checkpoint(head, self._signer.vkey)
         except VerificationError:
             return False
-        return head.root == root
+        return True
+
+    def _break(self, text: str, size: int) -> None:
+        self._broken = True
+        _log.critical(text, channel=self._channel, size=size)
+
+    def _remind(self) -> None:
+        """Say again, once a minute, that the log stands still: one line of last night is not seen."""
+        now = self._clock()
+        if self.state not in HALTED:
+            self._reminded = None
+        elif self._reminded is None:
+            self._reminded = now
+        elif now - self._reminded >= _REMINDER:
+            self._reminded = now
+            _log.error(
+                "nothing is logged or anchored until somebody has looked and the service is started anew",
+                channel=self._channel,
+                state=self.state.value,
+                backends={name: state.value for name, state in self.states.items()},
+            )
 
 
 async def _woken(event: asyncio.Event, seconds: float) -> bool:

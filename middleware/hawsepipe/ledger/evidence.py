@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 
-from hawsepipe.errors import Erased, NotInLog
+from hawsepipe.errors import HawsepipeError, NotInLog, Tampered, VerificationError
 from hawsepipe.hooks import LedgerBackend
-from hawsepipe.ledger import merkle
+from hawsepipe.ledger import merkle, note
+from hawsepipe.ledger.commitment import commitment
 from hawsepipe.ledger.log import Log
 from hawsepipe.model import Checkpoint, Receipt, Version
+
+_log = structlog.get_logger("hawsepipe.ledger")
 
 EVIDENCE_FORMAT = "hawsepipe/evidence/v1"
 TRUST_FORMAT = "hawsepipe/trust/v1"
@@ -45,22 +49,54 @@ class Evidence:
 
         `provenance` is the Provenance of the transaction that made it, for a reader who may see it: its opening then
         goes along. Of several checkpoints the one with the most receipts is taken; without any receipt, the
-        smallest. Raises NotInLog, Erased.
+        smallest. Content is handed over as it is stored, for the verifier to judge. Raises NotInLog; Tampered when the
+        stored rows allow no evidence, which is logged; StoreError.
         """
+        try:
+            return await self._of(version, provenance)
+        except Tampered as error:
+            self._alarm(version, error.finding, error)
+            raise
+        except HawsepipeError:
+            raise
+        except Exception as error:
+            # Whatever somebody has written into a row: it is an alarm like the others, not a crash.
+            self._alarm(version, "MALFORMED", error)
+            raise Tampered("MALFORMED", "what is stored of the version cannot be understood") from error
+
+    def _alarm(self, version: Version, finding: str, error: Exception) -> None:
+        _log.critical(
+            "what is stored does not fit the log",
+            channel=self._channel,
+            finding=finding,
+            error=type(error).__name__,
+            commitment=version.commitment.hex(),
+        )
+
+    async def _of(self, version: Version, provenance: Version | None) -> dict[str, Any]:
         if version.salt is None or version.opening is None:
-            raise Erased("the version was erased: its commitment cannot be opened any more")
+            raise Tampered("MISSING_OPENING", "there is no opening with its salt")
+        if commitment(version.salt, version.opening) != version.commitment:
+            raise Tampered("LEAF_MISMATCH", "salt and opening do not open the version's commitment")
         index = await self._index(version.commitment)
         checkpoint, receipts = await self._checkpoint(index)
         size = checkpoint.size
         named = msgspec.json.decode(version.opening).get("provenance")
         places = [(version.commitment, index)]
         if named is not None:
-            places.append((bytes.fromhex(named), await self._index(bytes.fromhex(named))))
+            before = await self._store.leaf_index(bytes.fromhex(named))
+            if before is None:
+                raise Tampered("DEPENDENCY_MISSING", "the Provenance that the opening names is not in the log")
+            places.append((bytes.fromhex(named), before))
         spans = [merkle.inclusion_spans(place, size) for _, place in places]
         nodes = await self._store.nodes(
             tuple({*merkle.peaks(size), *(node for each in spans for node in merkle.needed(each))})
         )
-        proofs = [_leaf(*place, merkle.proof(each, nodes)) for place, each in zip(places, spans, strict=True)]
+        try:
+            proofs = [_leaf(*place, merkle.proof(each, nodes)) for place, each in zip(places, spans, strict=True)]
+            root = merkle.root_of(size, nodes)
+        except KeyError as error:
+            raise Tampered("LEAF_MISSING", "nodes of the log are missing") from error
         document: dict[str, Any] = {
             "format": EVIDENCE_FORMAT,
             "type": version.type,
@@ -68,7 +104,7 @@ class Evidence:
             "version": version.version,
             **_opened(version),
             **proofs[0],
-            "rootHash": merkle.root_of(size, nodes).hex(),
+            "rootHash": root.hex(),
             "checkpoint": checkpoint.note.decode(),
             "receipts": [_receipt(receipt) for receipt in receipts],
             "dependencies": [],
@@ -82,7 +118,12 @@ class Evidence:
     async def _index(self, commitment: bytes) -> int:
         index = await self._store.leaf_index(commitment)
         if index is None:
-            raise NotInLog
+            if await self._store.in_outbox(commitment):
+                raise NotInLog
+            # It may have left the outbox between the two questions.
+            index = await self._store.leaf_index(commitment)
+        if index is None:
+            raise Tampered("LEAF_MISSING", "the commitment is neither in the log nor on its way there")
         return index
 
     async def _checkpoint(self, index: int) -> tuple[Checkpoint, Sequence[Receipt]]:
@@ -95,7 +136,11 @@ class Evidence:
             if best is None or len(receipts) > len(best[1]):
                 best = (checkpoint, receipts)
         if best is None:
-            raise NotInLog
+            raise Tampered("CHECKPOINT_INVALID", "no checkpoint covers the leaf")
+        try:
+            note.checked_text(best[0])
+        except VerificationError as error:
+            raise Tampered(error.finding, error.reason) from error
         return best
 
 

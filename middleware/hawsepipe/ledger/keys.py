@@ -39,6 +39,17 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
         return _read(path)
 
 
+def existing_key(path: Path) -> Ed25519PrivateKey:
+    """Return the Ed25519 key in this file; none is made. It blocks.
+
+    Raises ConfigError, naming the file, as `signing_key` does and when there is no such file.
+    """
+    try:
+        return _read(path)
+    except FileNotFoundError as error:
+        raise ConfigError(str(path), "the key file is missing") from error
+
+
 def _read(path: Path) -> Ed25519PrivateKey:
     try:
         # Opened first and asked afterwards, so that the file whose mode is checked is the file that is read.

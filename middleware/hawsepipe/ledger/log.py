@@ -40,6 +40,10 @@ class Log(Protocol):
         """Return where a commitment is in the log."""
         ...
 
+    async def in_outbox(self, commitment: bytes) -> bool:
+        """Return whether a commitment waits for its place in the log."""
+        ...
+
     async def put_receipt(self, receipt: Receipt) -> None:
         """Keep a backend's receipt."""
         ...

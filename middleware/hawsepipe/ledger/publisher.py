@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -40,6 +41,7 @@ T = TypeVar("T")
 _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 60.0
 _STALE_ROUNDS = 3
+_LOOK = timedelta(seconds=60)
 
 
 class LedgerState(StrEnum):
@@ -48,7 +50,7 @@ class LedgerState(StrEnum):
     UNKNOWN = "unknown"  # not compared yet
     GOOD = "good"  # the backend's head is on our log
     UNREACHABLE = "unreachable"  # the last attempt failed; it is tried again
-    ROLLED_BACK = "rolled-back"  # the backend holds more than our log: ours was restored from a backup
+    ROLLED_BACK = "rolled-back"  # the backend holds more than our log, or less than it has receipted: one is a backup
     FORKED = "forked"  # the backend holds another root for a size that we signed
     BROKEN = "broken"  # our own log does not give the root that we signed, or another key signed it
 
@@ -87,6 +89,21 @@ class Publisher:
         self._done: tuple[int, bytes] | None = None
         self._failures = 0
         self._not_before: datetime | None = None
+        self._looked = clock()
+        for state in LedgerState:
+            meters.ledger_state.labels(name, state.value).set_function(partial(self._stands, state))
+
+    def _stands(self, state: LedgerState) -> float:
+        return float(self.state is state)
+
+    async def resume(self, size: int) -> None:
+        """Set the gauge of what the backend has receipted of our log, which has this size. Raises StoreError."""
+        low, high = 0, size  # it has receipted a checkpoint of `low`, and none above `high`
+        while low < high:
+            middle = (low + high) // 2
+            covering = await self._log.checkpoint_covering(self._channel, middle, self.name)
+            low, high = (low, middle) if covering is None else (covering.size, high)
+        self._meters.anchored_size.labels(self.name).set(low)
 
     def delay(self) -> float:
         """Return how many seconds the publisher wants to wait before the next attempt; 0.0 when it may go on."""
@@ -126,6 +143,7 @@ class Publisher:
     async def _advance(self) -> None:
         newest = await self._log.checkpoint(self._channel)
         if newest is not None and self._done == (newest.size, newest.root):
+            await self._look()
             return
         head = await self._compared(newest)
         if self.state in HALTED:
@@ -139,6 +157,12 @@ class Publisher:
             self._meters.anchored_size.labels(self.name).set(newest.size)
         self.state = LedgerState.GOOD
 
+    async def _look(self) -> None:
+        """Ask a backend that has nothing to do now and then whether it is well: a quiet night must not hide its loss."""
+        if self._clock() - self._looked >= _LOOK:
+            await self._call(self._backend.health())
+            self._looked = self._clock()
+
     async def _compared(self, newest: Checkpoint | None) -> Checkpoint | None:
         """Return the backend's head after seeing that our log has it, else halt."""
         if self._head_known:
@@ -149,8 +173,15 @@ class Publisher:
                 raise LedgerUnavailable("the ledger answered for another channel")
             if newest is None or head.size > newest.size:
                 self._halt(LedgerState.ROLLED_BACK, head.size)
-            elif await self._root_at(head.size) != head.root:
+                return head
+            if await self._root_at(head.size) != head.root:
                 self._halt(LedgerState.FORKED, head.size)
+                return head
+        size = head.size if head is not None else 0
+        if await self._log.checkpoint_covering(self._channel, size, self.name) is not None:
+            # What it has receipted it has lost: its files were deleted, or restored from a backup.
+            self._halt(LedgerState.ROLLED_BACK, size)
+            return head
         self._head, self._head_known = head, True
         self.met.set()
         return head
@@ -192,7 +223,7 @@ class Publisher:
             raise LedgerUnavailable("the ledger failed outside its contract") from error
 
     def _failed(self, error: HawsepipeError) -> None:
-        self._head_known = False
+        self._head_known, self._done = False, None
         self.met.set()
         self._meters.ledger_failures.labels(self.name, type(error).__name__).inc()
         _log.warning("ledger call failed", backend=self.name, channel=self._channel, error=type(error).__name__)
@@ -209,6 +240,7 @@ class Publisher:
 
     def _halt(self, state: LedgerState, size: int) -> None:
         self.state = state
+        self.met.set()
         self._meters.ledger_failures.labels(self.name, state.value).inc()
         _log.critical(
             "the ledger contradicts our log", backend=self.name, channel=self._channel, state=state.value, size=size

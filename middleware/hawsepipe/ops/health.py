@@ -14,23 +14,29 @@ Probe = Callable[[], Awaitable[None]]
 """Returns when a part can do its work, else raises HawsepipeError."""
 
 
-def routes(meters: Meters, probes: Mapping[str, Probe]) -> list[web.RouteDef]:
-    """Return the routes. `probes` are asked for readiness; one that fails makes the answer 503 and is named."""
+def routes(
+    meters: Meters, probes: Mapping[str, Probe], states: Mapping[str, Callable[[], str]] | None = None
+) -> list[web.RouteDef]:
+    """Return the routes. `probes` are asked for readiness; one that fails makes the answer 503 and is named.
+
+    `states` are told as they are and make nothing unready: care does not wait for a ledger.
+    """
 
     async def live(_request: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
 
     async def ready(_request: web.Request) -> web.Response:
-        states: dict[str, str] = {}
+        parts: dict[str, str] = {}
         for name, probe in probes.items():
             try:
                 await probe()
-                states[name] = "ready"
+                parts[name] = "ready"
             except HawsepipeError as error:
-                states[name] = type(error).__name__
-        good = all(state == "ready" for state in states.values())
+                parts[name] = type(error).__name__
+        good = all(state == "ready" for state in parts.values())
+        parts |= {name: state() for name, state in (states or {}).items()}
         return web.json_response(
-            {"status": "ready" if good else "not ready", "parts": states}, status=200 if good else 503
+            {"status": "ready" if good else "not ready", "parts": parts}, status=200 if good else 503
         )
 
     async def metrics(_request: web.Request) -> web.Response:

@@ -300,6 +300,10 @@ class Store(Protocol):
         """Return where a commitment is in the log, None while it is not."""
         ...
 
+    async def in_outbox(self, commitment: bytes) -> bool:
+        """Return whether a commitment waits for its place in the log."""
+        ...
+
     async def put_receipt(self, receipt: Receipt) -> None:
         """Keep a backend's receipt; the same one again changes nothing, another one for the same checkpoint takes its
         place.

@@ -108,6 +108,17 @@ def leaf_index(connection: apsw.Connection, commitment: bytes) -> int | None:
     return None if place is None else int(place) - 1
 
 
+def in_outbox(connection: apsw.Connection, commitment: bytes) -> bool:
+    """Return whether a commitment waits for its place in the log."""
+    return bool(
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM leaf WHERE substr(commitment, 1, 8) = substr(?1, 1, 8) AND commitment = ?1"
+            " AND sequence > (SELECT log_size FROM state))",
+            (commitment,),
+        ).get
+    )
+
+
 def put_receipt(pen: Pen, receipt: Receipt) -> None:
     """Keep a receipt; a later one of the same backend for the same checkpoint takes the place of the earlier."""
     pen.connection.execute(

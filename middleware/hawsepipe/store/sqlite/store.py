@@ -184,6 +184,9 @@ class SqliteStore:
     async def leaf_index(self, commitment: bytes) -> int | None:
         return await self._read(partial(log.leaf_index, commitment=commitment))
 
+    async def in_outbox(self, commitment: bytes) -> bool:
+        return await self._read(partial(log.in_outbox, commitment=commitment))
+
     async def put_receipt(self, receipt: Receipt) -> None:
         await self._write(partial(log.put_receipt, receipt=receipt), bulk=True)
 
