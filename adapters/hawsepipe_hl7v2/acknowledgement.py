@@ -24,6 +24,7 @@ _CODES = {
     207: "Application internal error",
 }
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?)?")
+_BEFORE_2_5 = re.compile(r"2\.[0-4](?:\.|$)")
 _NO_HEADER = Header((b"MSH", b"|", b"^~\\&"), b"|", b"^~\\&")
 
 
@@ -84,7 +85,7 @@ def build(header: Header | None, code: str, finding: Finding | None, now: dateti
         fields.pop()
     msa = [b"MSA", code.encode(), sender.field(10)]
     segments = [bar.join(fields)]
-    old = _version(sender) < (2, 5)
+    old = _old(sender)
     if finding is None:
         segments.append(bar.join(msa))
     else:
@@ -111,6 +112,29 @@ def _error(finding: Finding, bar: bytes, component: bytes, subcomponent: bytes, 
     return bar.join((b"ERR", b"", component.join(where).rstrip(component), component.join(meaning), b"E"))
 
 
-def _version(header: Header) -> tuple[int, ...]:
-    parts = header.word(12, 1).split(".")
-    return tuple(int(part) for part in parts if part.isdigit()) or (2, 5)
+def minimal(body: bytes, now: datetime, seed: bytes, *, unavailable: bool) -> tuple[str, bytes]:
+    """Return code and the least acknowledgement there is, for a message whose examination failed.
+
+    E: stored and set aside; R (`unavailable`): not stored. Looks at the bytes only as far as it must, so that what
+    made the examination fail cannot make this fail; `now` and `seed` as in `build`. Empty when none is wanted.
+    """
+    line = body[: 1 << 16].lstrip(b"\r\n\xef\xbb\xbf").split(b"\r", 1)[0].split(b"\n", 1)[0]
+    known = line[:3] == b"MSH" and len(line) > 3
+    fields = line.split(line[3:4]) if known else []
+    fields += [b""] * (16 - len(fields))
+    enhanced = bool(fields[14] or fields[15])
+    code = ("C" if enhanced else "A") + ("E" if enhanced or not unavailable else "R")
+    if fields[8][:3] in (b"ACK", b"MCF") or (enhanced and fields[14] not in (b"AL", b"ER")):
+        return code, b""
+    control = sha256(seed + code.encode()).hexdigest()[:20].upper().encode()
+    stamp = f"{now:%Y%m%d%H%M%S}+0000".encode()
+    # The sender's separator is all that MSA-2 needs to come back as it was.
+    bar = line[3:4] if known else b"|"
+    marks = fields[1] if known and len(fields[1]) in (4, 5) else b"^~\\&"
+    header = bar.join((b"MSH", marks, b"", b"", b"", b"", stamp, b"", b"ACK", control, b"P", b"2.5.1"))
+    return code, header + b"\r" + bar.join((b"MSA", code.encode(), fields[9])) + b"\r"
+
+
+def _old(header: Header) -> bool:
+    """Say whether the message is of a version before 2.5; one that cannot be told is not."""
+    return _BEFORE_2_5.match(header.word(12, 1)) is not None

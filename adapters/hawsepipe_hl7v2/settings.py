@@ -22,15 +22,23 @@ _ACCEPT_DEFAULT = {"messages": list(MESSAGES), "versions": list(VERSIONS), "proc
 _LIMITS_DEFAULT = {
     "frame_bytes": 16777216,
     "idle_seconds": 30,
+    "frame_seconds": 300,
+    "quiet_seconds": 3600,
+    "fragments": 100,
     "connections": 1000,
     "window": 64,
     "window_bytes": 33554432,
+    "feed_bytes": 67108864,
     "stop_seconds": 10,
 }
 
 
 def _whole(name: str, minimum: int, description: str) -> dict[str, Any]:
     return {"description": description, "type": "integer", "minimum": minimum, "default": _LIMITS_DEFAULT[name]}
+
+
+def _time(name: str, description: str) -> dict[str, Any]:
+    return {"description": description, "type": "number", "exclusiveMinimum": 0, "default": _LIMITS_DEFAULT[name]}
 
 
 FEED_SCHEMA: dict[str, Any] = {
@@ -81,15 +89,28 @@ FEED_SCHEMA: dict[str, Any] = {
             "default": _LIMITS_DEFAULT,
             "properties": {
                 "frame_bytes": _whole("frame_bytes", 1024, "The largest frame."),
-                "idle_seconds": {
-                    "description": "Silence inside a frame after which it is cut off and the connection closed.",
-                    "type": "number",
-                    "exclusiveMinimum": 0,
-                    "default": _LIMITS_DEFAULT["idle_seconds"],
-                },
+                "idle_seconds": _time(
+                    "idle_seconds", "Silence inside a frame after which it is cut off and the connection closed."
+                ),
+                "frame_seconds": _time(
+                    "frame_seconds", "Time for a whole frame, however it comes; then it is cut off as above."
+                ),
+                "quiet_seconds": _time(
+                    "quiet_seconds", "Time without a message after which a connection is closed; nothing is lost by it."
+                ),
+                "fragments": _whole(
+                    "fragments", 1, "Truncated frames in a row after which a connection is closed; each is set aside."
+                ),
                 "connections": _whole("connections", 1, "Connections at a time; further ones are closed at once."),
                 "window": _whole("window", 1, "Messages of one connection that may wait for the journal."),
                 "window_bytes": _whole("window_bytes", 1024, "Bytes of one connection that may wait."),
+                "feed_bytes": _whole(
+                    "feed_bytes",
+                    65536,
+                    "Bytes of unfinished frames and waiting messages of all connections; beyond it those that hold"
+                    " more than their share (this divided by `connections`) are not read, except one at a time."
+                    " Each connection may overstep it by one read.",
+                ),
                 "stop_seconds": _whole("stop_seconds", 0, "How long a stop waits for answers that are on their way."),
             },
         },

@@ -19,6 +19,7 @@ from hawsepipe import (
     AnchorStatus,
     Checkpoint,
     Clock,
+    ConfigError,
     Cosigner,
     LedgerUnavailable,
     Receipt,
@@ -43,8 +44,12 @@ T = TypeVar("T")
 async def opened(name: str, key_name: str, directory: Path, clock: Clock) -> AsyncIterator[LogLedger]:
     """Open the ledger in a directory; `name` is the instance's, `key_name` the cosigning key's.
 
-    Raises ConfigError when others may read the key, LedgerUnavailable when the file cannot be opened.
+    Raises ConfigError when others may read the key or when it is gone from a ledger that exists, LedgerUnavailable when
+    the file cannot be opened.
     """
+    # The key is made before the file: a file without a key has lost it, and a new one would prove nothing about it.
+    if await asyncio.to_thread(lambda: (directory / FILE).exists() and not (directory / KEY).exists()):
+        raise ConfigError(f"ledgers.{name}", f"{directory / KEY} is missing; put it back from a backup")
     cosigner = Cosigner(key_name, await asyncio.to_thread(signing_key, directory / KEY))
     shelf = await asyncio.to_thread(Shelf, directory / FILE)
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger-log")

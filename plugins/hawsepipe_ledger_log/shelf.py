@@ -5,6 +5,7 @@ Blocking; used from one thread.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ class Shelf:
     """Checkpoints in a file. Every method may raise LedgerUnavailable; nothing has happened then."""
 
     def __init__(self, path: Path) -> None:
+        self._files: dict[Path, tuple[int, int] | None] = {}
         with _translated():
             # One thread uses it, but not the one that opens it. Another process may share the file: SQLite's lock
             # decides.
@@ -35,6 +37,9 @@ class Shelf:
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
             self._database.execute(_SCHEMA)
+        self._files = {file: _identity(file) for file in (path, path.with_name(f"{path.name}-wal"))}
+        if self._files[path] is None:
+            raise LedgerUnavailable("the ledger's file is gone")
 
     def close(self) -> None:
         """Close the file."""
@@ -50,13 +55,13 @@ class Shelf:
 
     def cosignature(self, channel: str, size: int, root: bytes) -> str | None:
         """Return the cosignature that was stored with a checkpoint."""
-        with _translated():
+        with self._present():
             row = self._database.execute(_COSIGNATURE, (channel, size, root)).fetchone()
         return None if row is None else str(row[0])
 
     def scan(self, channel: str, from_size: int) -> tuple[Checkpoint, ...]:
         """Return the checkpoints of at least this size, growing."""
-        with _translated():
+        with self._present():
             rows = self._database.execute(_FROM, (channel, from_size)).fetchall()
         return tuple(Checkpoint(*row) for row in rows)
 
@@ -66,7 +71,7 @@ class Shelf:
         `cosign` is called once the checkpoint is known to be next. Raises Fork, StaleHead and Rejected as
         `LedgerBackend.publish` says.
         """
-        with _translated():
+        with self._present():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._append(new, expected, cosign)
@@ -78,8 +83,21 @@ class Shelf:
 
     def check(self) -> None:
         """Return if the file can be read."""
-        with _translated():
+        with self._present():
             self._database.execute("SELECT 1 FROM checkpoint LIMIT 1").fetchone()
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """See that the open files are those at the path, before and after: SQLite would write on to deleted ones."""
+        self._look()
+        with _translated():
+            yield
+        self._look()
+
+    def _look(self) -> None:
+        for file, identity in self._files.items():
+            if identity is not None and _identity(file) != identity:
+                raise LedgerUnavailable("the ledger's file was deleted or replaced; start the service anew")
 
     def _append(self, new: Checkpoint, expected: Checkpoint | None, cosign: Callable[[], str]) -> None:
         held = self.at(new.channel, new.size)
@@ -97,9 +115,17 @@ class Shelf:
         )
 
     def _one(self, statement: str, *values: str | int) -> Checkpoint | None:
-        with _translated():
+        with self._present():
             row = self._database.execute(statement, values).fetchone()
         return None if row is None else Checkpoint(*row)
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _place(checkpoint: Checkpoint | None) -> tuple[int, bytes] | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hawsepipe import Change, RawMessage, Translation
+from hawsepipe import Acceptance, Change, Meters, Opening, RawMessage, Refusal, Translation
+from hawsepipe_hl7v2.mllp import KIND
 from hawsepipe_hl7v2.translator import Hl7v2Translator
 
 RECEIVED = datetime(2026, 3, 1, 8, 31, tzinfo=UTC)
@@ -195,3 +199,100 @@ def translate() -> Translate:
 def write() -> Write:
     """Write a segment by field numbers."""
     return segment
+
+
+NOW = datetime(2026, 3, 1, 8, 31, tzinfo=UTC)
+
+
+@dataclass
+class Journal:
+    """An intake in memory with the contract's rules for duplicates; it can be held up, be full, or fail."""
+
+    messages: list[tuple[RawMessage, str, Refusal | None]] = field(default_factory=list)
+    replies: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    gate: asyncio.Event | None = None
+    fault: Exception | None = None
+    waiting: int = 0
+
+    async def accept(
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+    ) -> Acceptance:
+        if self.gate is not None:
+            self.waiting += 1
+            await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        known = (key, message.digest)
+        if known in self.replies:
+            return Acceptance(0, True, self.replies[known])
+        self.messages.append((message, key, refusal))
+        if refusal is None:
+            self.replies[known] = reply
+        return Acceptance(len(self.messages), False, reply)
+
+
+@dataclass
+class Line:
+    """A sender's connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def reply(self) -> str:
+        frame = await asyncio.wait_for(self.reader.readuntil(b"\x1c\r"), 5)
+        return frame[1:-2].decode("latin-1")
+
+    async def rest(self) -> bytes:
+        return await asyncio.wait_for(self.reader.read(), 5)
+
+
+@dataclass
+class Bed:
+    journal: Journal
+    meters: Meters
+    host: str
+    port: int
+
+    async def line(self) -> Line:
+        return Line(*await asyncio.open_connection(self.host, self.port))
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.meters.registry.get_sample_value(name, {"feed": "adt"} | labels) or 0.0
+
+
+Listen = Callable[..., AbstractAsyncContextManager[Bed]]
+
+
+@pytest.fixture
+def listen(tmp_path: Path) -> Listen:
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[Bed]:
+        meters, journal = Meters(), Journal()
+        opening = Opening("adt", {"port": 0} | settings, tmp_path, lambda: NOW, meters)
+        async with KIND.open(opening) as feed:
+            await feed.start(journal)
+            host, port = feed.address.removeprefix("mllp://").rsplit(":", 1)
+            yield Bed(journal, meters, host, int(port))
+
+    return run
+
+
+def written(control: str = "M1", **changes: str) -> bytes:
+    parts = {
+        "type": "ADT^A01^ADT_A01",
+        "id": "P",
+        "version": "2.5.1",
+        "tail": "",
+        "pid": "PID|1||MRN1^^^GOOD^MR",
+    } | changes
+    head = f"MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||{parts['type']}|{control}|{parts['id']}|{parts['version']}"
+    return f"{head}{parts['tail']}\rEVN|A01\r{parts['pid']}\r".encode()
+
+
+@pytest.fixture(scope="session")
+def message() -> Callable[..., bytes]:
+    """Write an admission by what is special about it."""
+    return written

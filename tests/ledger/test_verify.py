@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from hawsepipe import Cosigner, LedgerBackend
 from hawsepipe.clock import Clock
-from hawsepipe.errors import Erased, NotInLog
+from hawsepipe.errors import NotInLog
 from hawsepipe.fhir import codec
 from hawsepipe.ledger import merkle, verify
 from hawsepipe.ledger.anchorer import Anchorer
@@ -137,11 +137,6 @@ async def test_a_version_that_is_not_in_the_log_has_no_evidence_yet(ward: Ward, 
     with pytest.raises(NotInLog) as raised:
         await ward.evidence.of(made[0])
     assert (raised.value.status, raised.value.retry_after) == (503, 1.0)
-
-
-async def test_an_erased_version_has_no_evidence(ward: Ward) -> None:
-    with pytest.raises(Erased):
-        await ward.evidence.of(replace(ward.versions["Pati/p1/1"], salt=None, opening=None))
 
 
 async def test_the_file_alone_verifies_without_anything_of_ours(ward: Ward, tmp_path: Path) -> None:

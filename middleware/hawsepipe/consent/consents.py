@@ -45,7 +45,8 @@ class Consents:
 def gathered(directives: Iterable[Directive], links: Mapping[str, frozenset[str]] | None = None) -> Consents:
     """Return the consents by patient.
 
-    `links` gives patients that Patient.link names (replaced-by, replaces) for a patient.
+    `links` gives patients that Patient.link names (replaced-by, replaces) for a patient. Two are one person only if
+    each names the other, as a merge leaves them: one record that claims another joins nothing.
     """
     by_patient: dict[str, list[Directive]] = {}
     for directive in directives:
@@ -69,7 +70,10 @@ def slot(boundaries: tuple[int, ...], instant: int) -> int:
 
 def _components(links: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     groups: dict[str, set[str]] = {}
-    for patient, others in links.items():
+    for patient, named in links.items():
+        others = {other for other in named if patient in links.get(other, frozenset())} - {patient}
+        if not others:
+            continue
         joined = {patient, *others}
         for member in list(joined):
             joined |= groups.get(member, set())

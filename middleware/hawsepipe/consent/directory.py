@@ -6,13 +6,15 @@ A `Directory` is a snapshot of the resources that consents and tokens mention; `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hawsepipe.consent.criteria import span
+from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.truth import Truth, every, some, truth
-from hawsepipe.fhir import codec, references
+from hawsepipe.fhir import references
 from hawsepipe.model import Principal, Resource
 from hawsepipe.store.contract import Store
 
@@ -20,6 +22,7 @@ _PLAIN: Final = frozenset({"Practitioner", "Patient", "RelatedPerson", "Device",
 """Types whose instances stand for themselves: outside a circle unless the circle is unsure of the type."""
 
 _GATHERINGS: Final = frozenset({"CareTeam", "Group"})
+_CLEAN: Final = re.compile(r"[A-Za-z]+/[A-Za-z0-9.\-]{1,64}")
 _DEPTH: Final = 20
 
 
@@ -74,6 +77,8 @@ class Circle:
 
     def holds(self, reference: str) -> Truth:
         """Say whether the reference stands for the principal."""
+        if reference not in self.sure and _CLEAN.fullmatch(reference) is None:
+            return Truth.UNKNOWN  # `Practitioner/1/` may be meant for Practitioner/1
         return self._holds(reference, _DEPTH)
 
     def _holds(self, reference: str, depth: int) -> Truth:
@@ -217,7 +222,7 @@ class Registry:
         if not slash or not identity or "/" in identity:
             return None
         version = await self._store.read(kind, identity)
-        return None if version is None or version.content is None else codec.decode(version.content)
+        return None if version is None or version.content is None else decoded(version.content)
 
 
 def _members(resource: Resource, base_url: str) -> Iterator[tuple[dict[str, Any], str | None]]:

@@ -24,7 +24,8 @@ from hawsepipe.consent.formula import visibility
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request, request
-from hawsepipe.fhir import codec, references
+from hawsepipe.consent.stored import decoded
+from hawsepipe.fhir import references
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query
 from hawsepipe.hooks import ConsentRule
@@ -49,13 +50,9 @@ _KEPT_FORMULAS: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """A visibility and what it was made from;
-
-    it holds while the epoch and the links are the same, within one slot of the boundaries.
-    """
+    """A visibility and what it was made from; it holds while the epoch is the same, within one slot of the boundaries."""
 
     epoch: int
-    links: frozenset[tuple[str, frozenset[str]]]
     boundaries: tuple[int, ...]
     slot: int
     visibility: Visibility
@@ -76,12 +73,12 @@ class Judge:
         self._epoch = -1
         self._directives: tuple[Directive, ...] = ()
         self._read: dict[str, tuple[int, Directive | None]] = {}
-        self._gathered: tuple[dict[str, frozenset[str]], Consents] | None = None
+        self._consents = Consents()
         self._folded: OrderedDict[tuple[Principal, str], _Folded] = OrderedDict()
 
     async def sit(self, principal: Principal, interaction: str, now: datetime) -> Sitting:
         """Return what decides about any number of versions for one request."""
-        consents = await self._consents(await self._links())
+        consents, _, _ = await self._present()
         return Sitting(self, principal, interaction, now, consents, self._narrowed(principal, now))
 
     async def visibility(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
@@ -105,28 +102,21 @@ class Judge:
         return All(tuple(parts))
 
     async def _by_consents(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
-        links = await self._links()
-        linked = frozenset(links.items())
-        consents = await self._consents(links)
-        epoch = self._epoch
+        consents, directives, epoch = await self._present()
         key = (replace(principal, token_id=""), interaction)
         kept = self._folded.get(key)
         instant = microseconds(now)
-        if (
-            kept is not None
-            and (kept.epoch, kept.links) == (epoch, linked)
-            and slot(kept.boundaries, instant) == kept.slot
-        ):
+        if kept is not None and kept.epoch == epoch and slot(kept.boundaries, instant) == kept.slot:
             self._folded.move_to_end(key)
             return kept.visibility
-        asked = await self.request(principal, interaction, now, self._directives)
+        asked = await self.request(principal, interaction, now, directives)
         found = visibility(asked, consents, self._settings)
-        if not any(one.related() for one in self._directives):  # what those depend on has no epoch
+        if not any(one.related() for one in directives):  # what those depend on has no epoch
             boundaries = set(asked.circle.directory.boundaries())
-            for one in self._directives:
+            for one in directives:
                 boundaries |= set(one.boundaries())
             ordered = tuple(sorted(boundaries))
-            self._folded[key] = _Folded(epoch, linked, ordered, slot(ordered, instant), found)
+            self._folded[key] = _Folded(epoch, ordered, slot(ordered, instant), found)
             while len(self._folded) > _KEPT_FORMULAS:
                 self._folded.popitem(last=False)
         return found
@@ -153,8 +143,8 @@ class Judge:
             related |= one.related()
         return request(principal, interaction, now, await self._registry.directory(self._epoch, actors, related))
 
-    async def _consents(self, links: dict[str, frozenset[str]]) -> Consents:
-        """Return everybody's consents, read anew if the epoch has moved."""
+    async def _present(self) -> tuple[Consents, tuple[Directive, ...], int]:
+        """Return everybody's consents, by person and as a whole, and their epoch; read anew if it has moved."""
         async with self._loading:
             # The epoch first: consents that come in between are read again the next time.
             epoch = await self._store.consent_epoch()
@@ -165,18 +155,15 @@ class Judge:
                     if kept is None or kept[0] != version.version:
                         kept = (version.version, self._directive(version))
                     read[version.id] = kept
-                self._read = read
-                self._directives = tuple(one for _, one in read.values() if one is not None)
-                self._gathered = None
-                self._epoch = epoch
-            if self._gathered is None or self._gathered[0] != links:
-                self._gathered = (links, gathered(self._directives, links))
-            return self._gathered[1]
+                directives = tuple(one for _, one in read.values() if one is not None)
+                self._consents = gathered(directives, await self._links())
+                self._read, self._directives, self._epoch = read, directives, epoch
+            return self._consents, self._directives, self._epoch
 
     def _directive(self, version: Version) -> Directive | None:
         if version.content is None:
             return None
-        consent = codec.decode(version.content)
+        consent = decoded(version.content)
         return directive(consent, reference=version.versioned_reference, base_url=self._settings.base_url)
 
     async def _links(self) -> dict[str, frozenset[str]]:
@@ -187,7 +174,7 @@ class Judge:
             page = await self._store.search(query, _EVERYTHING)
             for version in page.versions:
                 if version.content is not None:
-                    others = _merged(codec.decode(version.content), self._settings.base_url)
+                    others = _merged(decoded(version.content), self._settings.base_url)
                     if others:
                         found[version.id] = others
             query = None if page.next is None else replace(query, cursor=page.next)
@@ -200,7 +187,7 @@ class Judge:
             number -= 1
             before = await self._store.vread(version.type, version.id, number)
             content = None if before is None else before.content
-        return None if content is None else codec.decode(content)
+        return None if content is None else decoded(content)
 
     @property
     def settings(self) -> PolicySettings:

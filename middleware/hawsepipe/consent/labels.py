@@ -15,8 +15,8 @@ from typing import Any, Final
 import hawsepipe_schemas
 from hawsepipe.consent.facets import codings, facets
 from hawsepipe.consent.terms import ACT_CODE, CONFIDENTIALITY, NORMAL, RESTRICTED, terms
-from hawsepipe.errors import ConfigError
-from hawsepipe.model import Resource
+from hawsepipe.errors import ConfigError, InvalidResource
+from hawsepipe.model import Issue, Resource, Severity
 from hawsepipe.visibility import Facets
 
 _RESTRICTING: Final = frozenset({"ETH", "GDIS", "HIV", "MST", "SDV", "SEX", "SICKLE", "SPI", "STD", "VIO"})
@@ -79,8 +79,9 @@ class Labels:
         """Return the resource with its labels: those it had, those it brings, and those computed.
 
         There is one known confidentiality code, the highest of them and at least N. The order is stable, so that
-        labelling twice changes nothing.
+        labelling twice changes nothing. Raises InvalidResource as `check_meta`.
         """
+        check_meta(resource)
         meta = resource.get("meta")
         meta = meta if isinstance(meta, dict) else {}
         kept: dict[tuple[str, str], dict[str, Any]] = {}
@@ -119,6 +120,26 @@ class Labels:
             system == ACT_CODE and terms().sensitivities.get(code, frozenset()) & _RESTRICTING for system, code in kept
         )
         return max([NORMAL, RESTRICTED if restricting else NORMAL, *ranks])
+
+
+def check_meta(resource: Resource) -> None:
+    """Raise InvalidResource for a `meta` that could only be labelled by putting another in its place."""
+    kind = resource.get("resourceType")
+    if "meta" not in resource:
+        return
+    meta = resource["meta"]
+    if not isinstance(meta, dict):
+        raise _unlabellable(f"{kind}.meta", "meta must be an object")
+    security = meta.get("security", [])
+    if not isinstance(security, list):
+        raise _unlabellable(f"{kind}.meta.security", "security labels must be a list")
+    for place, label in enumerate(security):
+        if not isinstance(label, dict):
+            raise _unlabellable(f"{kind}.meta.security[{place}]", "a security label must be an object")
+
+
+def _unlabellable(place: str, text: str) -> InvalidResource:
+    return InvalidResource((Issue(Severity.ERROR, "structure", place, text),))
 
 
 def _labels(resource: Resource | None) -> Iterator[dict[str, Any]]:

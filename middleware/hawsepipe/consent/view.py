@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NoReturn
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
-from hawsepipe.consent.judge import ABSENT, Judge
-from hawsepipe.consent.labels import Labels
-from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.judge import ABSENT, Judge, Sitting
+from hawsepipe.consent.labels import Labels, check_meta
+from hawsepipe.consent.policy import SERVER_MADE, PolicySettings
 from hawsepipe.consent.scopes import Reach, reach
+from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.terms import SIGHT
 from hawsepipe.errors import (
     Conflict,
@@ -29,12 +30,12 @@ from hawsepipe.errors import (
     PreconditionFailed,
     StoreError,
 )
-from hawsepipe.fhir import codec, provenance, references
+from hawsepipe.fhir import provenance, references
 from hawsepipe.fhir.query import Cursor, Page, Query
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Change, Decision, Method, Principal, Resource, Transaction, Version
-from hawsepipe.store.contract import Store
+from hawsepipe.store.contract import ACTORS, Store
 from hawsepipe.visibility import visible
 
 _BATCH: Final = 100
@@ -102,29 +103,30 @@ class View:
         return await self._shown(asked, await self._gate.store.read(type, id))
 
     async def vread(self, type: str, id: str, version: int) -> Version:
-        """Vread (https://hl7.org/fhir/R4/http.html#vread): decided on that version. Raises as `read`."""
+        """Vread (https://hl7.org/fhir/R4/http.html#vread): that version and the current one must be visible.
+
+        What was corrected (a label added, another patient named) is not to be had by asking for the version before.
+        Raises as `read`.
+        """
         asked = await self._admitted("vread", type, f"{type}/{id}/_history/{version}")
-        return await self._shown(asked, await self._gate.store.vread(type, id, version))
+        store = self._gate.store
+        return await self._shown(asked, await store.vread(type, id, version), await store.read(type, id))
 
     async def history(self, type: str, id: str, before: int | None, count: int) -> Page:
         """Instance history (https://hl7.org/fhir/R4/http.html#history): the visible versions below `before`, newest
-        first.
+        first, if the current one is.
 
         The next page's `before` is the key of the cursor. `total` is known when the first page is the only one.
-        Raises NotFound (no version of it is visible) and Forbidden.
+        Raises NotFound (the current version is not visible) and Forbidden.
         """
         asked = await self._admitted("history-instance", type, f"{type}/{id}")
-        found, decisions = await self._visible_versions(asked, type, id, before, count + 1)
-        if not found and before is not None:
-            above, decisions = await self._visible_versions(asked, type, id, None, 1)
-            seen = bool(above)
-        else:
-            seen = bool(found)
+        sitting = await self._gate.judge.sit(self.principal, asked.interaction, asked.now)
+        decision = await sitting.decide(await self._gate.store.read(type, id))
+        found = await self._visible_versions(sitting, type, id, before, count + 1) if decision.permit else []
         shown = found[:count]
         more = len(found) > count
-        decision = replace(decisions[0], permit=True) if seen else ABSENT
-        await self._record(asked, decision, shown)
-        if not seen:
+        await self._record(asked, decision if decision.permit else ABSENT, shown)
+        if not decision.permit:
             raise NotFound(f"there is no {asked.target}")
         return Page(
             versions=tuple(shown),
@@ -143,7 +145,7 @@ class View:
         page = await self._gate.store.search(query, visibility)
         if self._gate.settings.recheck:
             for version in page.versions:
-                content = None if version.content is None else codec.decode(version.content)
+                content = None if version.content is None else decoded(version.content)
                 if content is None or not visible(visibility, judge.subject(version, content)):
                     raise StoreError("the store answered a search with something that its visibility does not cover")
         names = "&".join(clause.parameter for clause in query.clauses)
@@ -157,6 +159,7 @@ class View:
         """
         kind = _type(resource)
         admitted = await self._admitted("create", kind, kind, resource)
+        check_meta(resource)
         identity = self._gate.identity()
         asked = replace(admitted, target=f"{kind}/{identity}")
         await self._record(asked, _PERMIT, ())
@@ -167,16 +170,19 @@ class View:
         """Update (https://hl7.org/fhir/R4/http.html#update) of what is visible; it never creates.
 
         Raises MethodNotAllowed (absent, deleted, hidden, or not the principal's to change), PreconditionFailed (the
-        current version is not `if_match`), Conflict (others kept changing it), Forbidden and InvalidResource.
+        current version is not `if_match`), Conflict (others kept changing it), InvalidResource, and Forbidden: also for
+        one that would move the resource to another patient or join two, which is the privacy officer's.
         """
         kind, identity = _type(resource), resource.get("id")
         if not isinstance(identity, str):
             raise InvalidRequest("the resource has no id", expression=f"{kind}.id")
         asked = await self._admitted("update", kind, f"{kind}/{identity}", resource)
+        check_meta(resource)
         for _ in range(_ATTEMPTS):
             current = await self._changeable(asked, kind, identity)
             if if_match is not None and if_match != current.version:
                 raise PreconditionFailed("the current version is not the one of If-Match")
+            await self._same_person(asked, current, resource)
             try:
                 # On the version that was decided about, so that nothing slips in between.
                 change = Change(Method.PUT, kind, identity, resource, if_match=current.version)
@@ -191,9 +197,12 @@ class View:
         asked = _Asked(self._gate.clock(), interaction, target)
         refused = self._refusal(interaction, kind, content)
         if refused is not None:
-            await self._record(asked, Decision(False, (refused,)), ())
-            raise Forbidden(f"the token does not cover {interaction} of this {kind} ({refused})")
+            await self._refuse(asked, kind, refused)
         return asked
+
+    async def _refuse(self, asked: _Asked, kind: str, refused: str, versions: tuple[Version, ...] = ()) -> NoReturn:
+        await self._record(asked, Decision(False, (refused,)), versions)
+        raise Forbidden(f"the token does not cover {asked.interaction} of this {kind} ({refused})")
 
     def _refusal(self, interaction: str, kind: str, content: Resource | None) -> str | None:
         principal, settings = self.principal, self._gate.settings
@@ -205,25 +214,36 @@ class View:
             return "scope"
         if allowed is not None and kind not in allowed:
             return "role"
-        return None if content is None else self._content_refusal(kind, content, within)
+        if content is None:
+            return None
+        if kind in SERVER_MADE:
+            return "server-only"
+        if kind in ACTORS and not settings.officer(principal.roles):
+            return "directory"  # who is in a team or in a role decides who sees what
+        return self._content_refusal(interaction, kind, content, within)
 
-    def _content_refusal(self, kind: str, content: Resource, within: Reach) -> str | None:
+    def _content_refusal(self, interaction: str, kind: str, content: Resource, within: Reach) -> str | None:
         principal = self.principal
+        officer = self._gate.settings.officer(principal.roles)
         patients = references.patients_of(content, self._gate.settings.base_url)
         if not within.everywhere(kind) and set(patients) != {principal.patient}:
             return "launch"
-        if kind == "AuditEvent":
-            return "server-only"
-        if kind == "Consent" and not self._gate.settings.officer(principal.roles):
+        if kind == "Patient" and interaction == "create" and "link" in content and not officer:
+            return "link"
+        if kind == "Consent" and not officer:
             patient = content.get("patient")
             literal = patient.get("reference") if isinstance(patient, dict) else None
             own = isinstance(literal, str) and literal == principal.subject and literal.startswith("Patient/")
             return None if own and set(patients) == {principal.subject.removeprefix("Patient/")} else "consent"
         return None
 
-    async def _shown(self, asked: _Asked, version: Version | None) -> Version:
+    async def _shown(self, asked: _Asked, version: Version | None, current: Version | None = None) -> Version:
+        """Return a version that is visible; `current`, if given, must be visible too."""
         sitting = await self._gate.judge.sit(self.principal, asked.interaction, asked.now)
         decision = await sitting.decide(version)
+        if decision.permit and current is not None and version is not None and current.version != version.version:
+            now = await sitting.decide(current)
+            decision = decision if now.permit else now
         await self._record(asked, decision, () if version is None else (version,))
         if version is None or not decision.permit:
             raise NotFound(f"there is no {asked.target}")
@@ -232,22 +252,18 @@ class View:
         return version
 
     async def _visible_versions(
-        self, asked: _Asked, kind: str, identity: str, before: int | None, count: int
-    ) -> tuple[list[Version], list[Decision]]:
+        self, sitting: Sitting, kind: str, identity: str, before: int | None, count: int
+    ) -> list[Version]:
         found: list[Version] = []
-        decisions: list[Decision] = []
-        sitting = await self._gate.judge.sit(self.principal, asked.interaction, asked.now)
         while True:
             batch = await self._gate.store.history(kind, identity, before, _BATCH)
             for version in batch:
-                decision = await sitting.decide(version)
-                if decision.permit:
+                if (await sitting.decide(version)).permit:
                     found.append(version)
-                    decisions.append(decision)
                     if len(found) == count:
-                        return found, decisions
+                        return found
             if len(batch) < _BATCH:
-                return found, decisions
+                return found
             before = batch[-1].version
 
     async def _changeable(self, asked: _Asked, kind: str, identity: str) -> Version:
@@ -261,6 +277,19 @@ class View:
         if version is None or version.content is None or not decision.permit:
             raise MethodNotAllowed(f"there is no {asked.target} to update; new resources get their id by POST")
         return version
+
+    async def _same_person(self, asked: _Asked, current: Version, resource: Resource) -> None:
+        """Refuse an update that would make the resource another person's, or two patients one, unless an officer asks.
+
+        It depends on the request and on what is visible to the principal alone.
+        """
+        settings = self._gate.settings
+        if settings.officer(self.principal.roles) or current.content is None:
+            return
+        if set(references.patients_of(resource, settings.base_url)) != set(current.patients):
+            await self._refuse(asked, current.type, "patient", (current,))
+        if current.type == "Patient" and decoded(current.content).get("link") != resource.get("link"):
+            await self._refuse(asked, current.type, "link", (current,))
 
     async def _committed(self, asked: _Asked, change: Change, operation: str) -> Version:
         draft = provenance.draft(

@@ -26,8 +26,11 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
 _READ = 64
 """Messages that are read from the journal at once."""
 
-_BATCH = 8
-"""Messages that are applied in one commit: acknowledgements of others wait for no more than these."""
+_QUIET = 32
+"""Messages that are applied in one commit while nothing arrives: the more, the cheaper each is."""
+
+_BUSY = 2
+"""The same while messages arrive: an acknowledgement waits for no more than these."""
 
 
 class Pipeline:
@@ -50,11 +53,13 @@ class Pipeline:
         self._clock = clock
         self._meters = meters
         self._committed = committed
+        self._arrivals = 0
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
 
     def wake(self) -> None:
         """Say that there is something new in the journal."""
+        self._arrivals += 1
         self._idle.clear()
         self._awake.set()
 
@@ -93,15 +98,21 @@ class Pipeline:
         if not records:
             self._meters.backlog.set(0)
             return None
-        slices = [records[start : start + _BATCH] for start in range(0, len(records), _BATCH)]
-        translated = await asyncio.to_thread(self._applications, slices[0])
-        for part, following in zip(slices, [*slices[1:], ()], strict=True):
+        start, seen = 0, self._arrivals
+        part = records[:_BUSY]
+        translated = await asyncio.to_thread(self._applications, part)
+        while part:
+            start += len(part)
+            size = _QUIET if self._arrivals == seen else _BUSY
+            seen = self._arrivals
+            following = records[start : start + size]
             # The next ones are translated while the store writes these.
             ahead = asyncio.create_task(asyncio.to_thread(self._applications, following))
             try:
                 await self._apply(part, translated)
             finally:
                 translated = await ahead
+            part = following
         self._meters.backlog.set(await self._store.backlog())
         return records[-1].sequence
 

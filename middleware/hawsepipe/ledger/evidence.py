@@ -115,13 +115,13 @@ class Evidence:
             document["dependencies"].append({"role": "provenance", **opened, **proofs[1]})
         return document
 
-    async def _index(self, commitment: bytes) -> int:
-        index = await self._store.leaf_index(commitment)
+    async def _index(self, leaf: bytes) -> int:
+        index = await self._store.leaf_index(leaf)
         if index is None:
-            if await self._store.in_outbox(commitment):
+            if await self._store.in_outbox(leaf):
                 raise NotInLog
             # It may have left the outbox between the two questions.
-            index = await self._store.leaf_index(commitment)
+            index = await self._store.leaf_index(leaf)
         if index is None:
             raise Tampered("LEAF_MISSING", "the commitment is neither in the log nor on its way there")
         return index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -13,9 +14,13 @@ from urllib.parse import urlsplit
 from hawsepipe.auth.issuer import Issuer, make_key
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.config import Config
+from hawsepipe.errors import ConfigError
 from hawsepipe.errors import ConfigError, Unauthorized
 from hawsepipe.intake.dead_letters import SCOPE
 from hawsepipe.ledger.keys import signing_key
+
+_KEYS = ("log.key", "issuer.key", "cursor.key")
+_CURSOR_BYTES = 32
 
 
 def make_keys(config: Config) -> None:
@@ -25,15 +30,37 @@ def make_keys(config: Config) -> None:
     signing_key(folder / "log.key")
     if not (folder / "issuer.key").exists():
         make_key(folder / "issuer.key", secrets.token_bytes)
-    cursor_key(folder / "cursor.key")
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(folder / "cursor.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(_CURSOR_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def require_keys(config: Config) -> Path:
+    """Return the folder of the keys. Raises ConfigError naming the first that is missing; a service makes none.
+
+    A log key made at the start would go on with a log that another one has signed.
+    """
+    folder = config.data / "keys"
+    if not folder.is_dir():
+        raise ConfigError("service.data", f"{folder} does not exist; `hawsepipe init` makes the keys of a new directory")
+    for name in _KEYS:
+        if not (folder / name).exists():
+            raise ConfigError("service.data", f"{folder / name} is missing; put it back from a backup")
+    return folder
 
 
 def cursor_key(path: Path) -> bytes:
-    """Return the 32 bytes that authenticate paging links, made at the first call."""
-    with contextlib.suppress(FileExistsError):
-        path.touch(mode=0o600, exist_ok=False)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
+    """Return the 32 bytes that authenticate paging links. Raises ConfigError when the file does not hold them."""
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise ConfigError("service.data", f"{path} cannot be read") from error
+    if len(key) != _CURSOR_BYTES:
+        raise ConfigError("service.data", f"{path} does not hold {_CURSOR_BYTES} bytes")
+    return key
 
 
 def issuer(config: Config) -> Issuer:

@@ -45,14 +45,14 @@ from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.commitment import Commitments
-from hawsepipe.ledger.evidence import Evidence, LogKey, encoded, trust_document
-from hawsepipe.ledger.keys import signing_key
+from hawsepipe.ledger.evidence import Evidence, LogKey, trust_document
+from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import health
-from hawsepipe.service import credentials
+from hawsepipe.service import credentials, trust
 from hawsepipe.service.kinds import selected
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite.store import FILE, open_store
@@ -102,11 +102,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
     """Open everything that the configuration names; on leaving, close it in the opposite order."""
     loaded = loader.load(config.plugins)
     meters = Meters()
-    keys = config.data / "keys"
-    if not keys.is_dir():
-        raise ConfigError("service.data", f"{keys} does not exist; `hawsepipe init` makes the keys")
+    keys = credentials.require_keys(config)
     issuer = credentials.issuer(config)
-    signer = Signer(config.channel, signing_key(keys / "log.key"))
+    signer = Signer(config.channel, existing_key(keys / "log.key"))
     facts = definitions.load()
     policy = PolicySettings(
         default_policy=config.default_policy,
@@ -138,10 +136,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         for instance in config.translators:
             kind_, opening = selected(config, loaded.translators, instance, "translators", clock, meters)
             translators[instance.name] = await stack.enter_async_context(kind_.open(opening))
-        (config.data / "trust.json").write_bytes(
-            encoded(trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers))
-        )
         anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters)
+        await anchorer.resume()
+        document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
+        await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
         pipeline = Pipeline(
             store,
             {feed.name: translators[feed.translator] for feed in config.feeds},
@@ -190,7 +188,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(endpoint.routes(authorization))
         app.add_routes(ops_dead_letters.routes(DeadLetters(store, clock, pipeline.wake), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
-        app.add_routes(health.routes(meters, {"store": store.check}))
+        app.add_routes(health.routes(meters, {"store": store.check}, {"ledger": lambda: anchorer.state.value}))
         runner = web.AppRunner(app, **api_server.LIMITS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

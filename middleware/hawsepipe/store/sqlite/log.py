@@ -89,7 +89,8 @@ def nodes(connection: apsw.Connection, coordinates: Sequence[tuple[int, int]]) -
         if level == 0:
             if 0 <= index < size:
                 leaf = connection.execute("SELECT commitment FROM leaf WHERE sequence = ?", (index + 1,)).get
-                found[level, index] = sha256(_LEAF + leaf).digest()
+                if leaf is not None:
+                    found[level, index] = sha256(_LEAF + leaf).digest()
         else:
             key = (level << _LEVEL_BITS) | index
             digest = connection.execute("SELECT hash FROM node WHERE key = ?", (key,)).get

@@ -1,0 +1,376 @@
+"""One connection of an MLLP feed: an asyncio Protocol.
+
+Messages go to the intake in the order of their frames and are answered in that order; reading goes on while the
+intake works, up to a window of messages and bytes, and stops beyond it, so that TCP holds the sender back.
+
+Whatever fails on the way, the bytes of a message reach the intake, and the sender is answered or cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import perf_counter
+from typing import cast
+
+import structlog
+
+from hawsepipe import HawsepipeError, Intake, MessageError, Meters, RawMessage, Refusal
+from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, minimal, wanted
+from hawsepipe_hl7v2.door import Arrival, Door, arrive
+from hawsepipe_hl7v2.framing import Event, Fragment, Frame, Framer, Junk, Oversize, framed
+from hawsepipe_hl7v2.memory import Memory
+
+MEDIA_TYPE = "application/hl7-v2"
+_TLS_HELLO = b"\x16\x03"
+_STRIDE = 64
+"""Events of the framing after which other connections have their turn."""
+_UNAVAILABLE = Finding("R", 207, "", "the message cannot be stored now")
+_TRUNCATED = MessageError("parse", "", "the frame was cut off before its end")
+_DAMAGED = MessageError("parse", "", "there is an end-of-block byte inside the frame")
+_OVERSIZE = MessageError("parse", "", "the frame is larger than this feed takes")
+_UNEXAMINED = Refusal("parse", "", "the message could not be examined")
+_log = structlog.get_logger("hawsepipe.feed")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of connections; what each is for is said in the schema of the settings."""
+
+    frame_bytes: int
+    idle_seconds: float
+    frame_seconds: float
+    quiet_seconds: float
+    fragments: int
+    connections: int
+    window: int
+    window_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every connection of one feed shares."""
+
+    name: str
+    door: Door
+    limits: Limits
+    memory: Memory
+    clock: Callable[[], datetime]
+    meters: Meters
+    intake: Intake
+
+
+class Connection(asyncio.Protocol):
+    """A sender's connection. `finished` is done when it is closed and everything that came is stored."""
+
+    def __init__(self, site: Site, others: set[Connection]) -> None:
+        self._site = site
+        self._others = others
+        self._framer = Framer(site.limits.frame_bytes)
+        self._answers: deque[asyncio.Task[bytes | None]] = deque()
+        self._bytes = self._fragments = 0
+        self._transport: asyncio.Transport | None = None
+        self._paused = self._full = self._started = self._waking = False
+        # No more bytes will come; everything that came was taken from the framer.
+        self._ending = self._drained = False
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        # When bytes came; when a message was done; when the unfinished frame began.
+        self._heard = self._useful = self._loop.time()
+        self._begun: float | None = None
+        self.finished = self._loop.create_future()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._others) >= self._site.limits.connections:
+            self._count("refused_connection")
+            self._transport.abort()
+            return
+        self._others.add(self)
+        self._site.meters.connections.labels(self._site.name).inc()
+        self._tend()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self._others:
+            self._others.discard(self)
+            self._site.meters.connections.labels(self._site.name).dec()
+        self._transport = None
+        self._full = False
+        self._end()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending or self._transport is None:
+            return
+        if not self._started:
+            self._started = True
+            if data.startswith(_TLS_HELLO):
+                self._count("tls_on_plain_port")
+                self._transport.abort()
+                return
+        self._heard = self._loop.time()
+        self._framer.feed(data)
+        self._pump()
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._pump()
+
+    def eof_received(self) -> bool:
+        # The sender may close its half and still wait for acknowledgements.
+        self._end()
+        return True
+
+    # the feed
+
+    def close(self) -> None:
+        """Read no more, answer what is on its way, then close."""
+        self._end()
+
+    def abort(self) -> None:
+        """Drop the connection and what waits for an answer."""
+        self._ending = self._drained = True
+        for task in self._answers:
+            task.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._settle()
+
+    def wake(self) -> None:
+        """Go on soon, when the others have had their turn."""
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._again)
+
+    def _again(self) -> None:
+        self._waking = False
+        self._pump()
+
+    def _end(self) -> None:
+        if not self._ending:
+            self._ending = True
+            self._heard = self._loop.time()
+        self._pump()
+
+    def _held_up(self) -> bool:
+        """Whether the intake or a sender that does not read its answers is behind."""
+        limits = self._site.limits
+        return self._full or len(self._answers) >= limits.window or self._bytes >= limits.window_bytes
+
+    def _pump(self) -> None:
+        """Take events from the framer while the window is open, and read on or not."""
+        left = _STRIDE
+        while not self._drained and not self._held_up():
+            if not left:
+                self.wake()
+                break
+            left -= 1
+            event = self._framer.next()
+            if event is None and self._ending:
+                event = self._framer.silence()
+                self._drained = event is None
+            if event is None:
+                break
+            self._take(event)
+        if not self._framer.inside:
+            self._begun = None
+        elif self._begun is None:
+            self._begun = self._loop.time()
+        site = self._site
+        site.memory.hold(self, 0 if self._drained and not self._answers else self._framer.pending + self._bytes)
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            wait = self._ending or self._waking or self._held_up() or not site.memory.may_read(self)
+            if wait != self._paused:
+                self._paused = wait
+                if wait:
+                    transport.pause_reading()
+                else:
+                    self._heard = self._loop.time()
+                    transport.resume_reading()
+            self._tend()
+        self._settle()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Junk(count):
+                self._count("junk_bytes", count)
+                return
+            case Frame(body, damaged, lenient):
+                self._fragments = 0
+                if lenient:
+                    self._count("missing_return")
+                if damaged:
+                    self._count("damaged")
+                self._enqueue(body, _DAMAGED if damaged else None)
+            case Oversize(head):
+                self._count("oversize")
+                self._enqueue(head, _OVERSIZE)
+            case Fragment(body):
+                self._count("truncated")
+                self._fragments += 1
+                self._enqueue(body, _TRUNCATED)
+                if self._fragments >= self._site.limits.fragments:
+                    # Nobody who means well goes on like this, and each one is a dead letter.
+                    self._count("too_many_truncated")
+                    self._ending = self._drained = True
+        self._begun = None
+        self._useful = self._loop.time()
+
+    def _enqueue(self, body: bytes, fault: MessageError | None) -> None:
+        site = self._site
+        site.meters.received.labels(site.name).inc()
+        raw = RawMessage(site.name, site.clock(), MEDIA_TYPE, body)
+        self._bytes += len(body)
+        # Tasks start in the order of their creation, so the intake sees the order of the frames.
+        task = self._loop.create_task(self._answer(raw, fault, perf_counter()))
+        self._answers.append(task)
+        task.add_done_callback(lambda _: self._flush(len(body)))
+
+    async def _answer(self, raw: RawMessage, fault: MessageError | None, begun: float) -> bytes | None:
+        """Store one message and return what to send; empty for nothing, None when the connection must be closed."""
+        site = self._site
+        silent = fault is _TRUNCATED
+        arrival: Arrival | None = None
+        reply: bytes | None
+        try:
+            arrival = arrive(raw, site.door, fault)
+            code = code_of(arrival.mode, arrival.finding)
+            send = arrival.answerable and not silent and wanted(arrival.mode, code)
+            reply = build(arrival.header, code, arrival.finding, raw.received_at, raw.digest) if send else b""
+            key, refusal = arrival.key, arrival.refusal
+        except Exception as error:  # noqa: BLE001  a fault of ours must not lose the message: it is stored unexamined
+            self._report("a message could not be examined", error)
+            code, reply = self._least(raw, unavailable=False)
+            key, refusal = "unreadable", _UNEXAMINED
+        try:
+            acceptance = await site.intake.accept(raw, key=key, reply=b"" if silent else reply or b"", refusal=refusal)
+        except Exception as error:  # noqa: BLE001  the sender must get an answer, whatever happens in the host
+            if not isinstance(error, HawsepipeError):
+                self._report("the intake failed", error)
+            code, reply = self._unavailable(arrival, raw)
+        else:
+            if acceptance.duplicate:
+                site.meters.duplicates.labels(site.name).inc()
+            reply = acceptance.reply or (None if reply is None else b"")
+        if silent:
+            return b""
+        if reply:
+            site.meters.acknowledged.labels(site.name, code).inc()
+            site.meters.acknowledge_seconds.labels(site.name).observe(perf_counter() - begun)
+        return reply
+
+    def _unavailable(self, arrival: Arrival | None, raw: RawMessage) -> tuple[str, bytes | None]:
+        """Return code and acknowledgement of a message that was not stored."""
+        if arrival is not None:
+            try:
+                code = code_of(arrival.mode, None, unavailable=True)
+                if not arrival.answerable or not wanted(arrival.mode, code):
+                    return code, b""
+                return code, build(arrival.header, code, _UNAVAILABLE, raw.received_at, raw.digest)
+            except Exception as error:  # noqa: BLE001  the least acknowledgement is still possible
+                self._report("an acknowledgement could not be built", error)
+        return self._least(raw, unavailable=True)
+
+    def _least(self, raw: RawMessage, *, unavailable: bool) -> tuple[str, bytes | None]:
+        try:
+            return minimal(raw.body, raw.received_at, raw.digest, unavailable=unavailable)
+        except Exception as error:  # noqa: BLE001  closing the connection is an answer too
+            self._report("no acknowledgement could be built", error)
+            return "", None
+
+    def _report(self, text: str, error: Exception) -> None:
+        """Log a fault of ours by its class and place: its words may hold patient data."""
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else ""
+        _log.error(text, feed=self._site.name, error=type(error).__name__, place=place)
+
+    def _flush(self, size: int) -> None:
+        """Send the answers that are ready, in order."""
+        self._bytes -= size
+        out = bytearray()
+        close = False
+        while self._answers and self._answers[0].done() and not close:
+            task = self._answers.popleft()
+            if task.cancelled():
+                continue
+            error = task.exception()
+            if isinstance(error, Exception):
+                self._report("a message was not answered", error)
+            answer = None if error is not None else task.result()
+            if answer:
+                out += framed(answer)
+            close = answer is None
+        if out and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(bytes(out))
+        self._useful = self._loop.time()
+        if close:
+            # Without its answer the sender would take the next one for it.
+            self._ending = self._drained = True
+            if self._transport is not None:
+                self._transport.close()
+        self._pump()
+
+    # time
+
+    def _tend(self) -> None:
+        """See that the timer goes off at the next moment that counts, or earlier."""
+        due = self._due()
+        if self._timer is None or self._timer.when() > due:
+            self._stop_timer()
+            self._timer = self._loop.call_at(due, self._late)
+
+    def _due(self) -> float:
+        limits = self._site.limits
+        if self._ending:
+            return self._heard + limits.idle_seconds
+        if self._begun is None:
+            return self._useful + limits.quiet_seconds
+        whole = self._begun + limits.frame_seconds
+        return whole if self._paused else min(whole, self._heard + limits.idle_seconds)
+
+    def _late(self) -> None:
+        """A limit may have been reached: cut off who is silent or too slow. Waiting for the intake does not count."""
+        self._timer = None
+        now = self._loop.time()
+        if self._transport is None:
+            return
+        if self._answers:
+            self._timer = self._loop.call_at(now + self._site.limits.idle_seconds, self._late)
+        elif now < self._due():
+            self._tend()
+        elif self._ending:
+            self._count("unread_answers")
+            self.abort()
+        else:
+            silent = self._begun is not None and now >= self._heard + self._site.limits.idle_seconds
+            self._count("quiet" if self._begun is None else "idle_timeout" if silent else "frame_timeout")
+            self._end()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _settle(self) -> None:
+        """Close when everything is taken and answered."""
+        if not self._drained or self._answers:
+            return
+        self._site.memory.hold(self, 0)
+        if self._transport is not None:
+            self._transport.close()
+            return
+        self._stop_timer()
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def _count(self, event: str, amount: int = 1) -> None:
+        self._site.meters.framing.labels(self._site.name, event).inc(amount)
