@@ -43,14 +43,14 @@ class Event(NamedTuple):
 class Group:
     """A node of the message's group structure, with the resources that play a role in it."""
 
-    __slots__ = ("highest", "name", "number", "parent", "roles", "segments")
+    __slots__ = ("_firsts", "highest", "name", "number", "parent", "roles")
 
     def __init__(self, name: str, parent: Group | None, number: int = 1, highest: int = -1) -> None:
         self.name = name
         self.parent = parent
         self.number = number
         self.highest = highest
-        self.segments: list[Segment] = []
+        self._firsts: dict[str, Segment] = {}
         self.roles: dict[str, Draft] = {}
 
     def role(self, name: str) -> Draft | None:
@@ -62,13 +62,16 @@ class Group:
             group = group.parent
         return None
 
+    def add(self, segment: Segment) -> None:
+        """Note that a segment belongs here."""
+        self._firsts.setdefault(segment.name, segment)
+
     def segment(self, name: str) -> Segment | None:
         """Return the first segment of a name, of this group or of one around it."""
         group: Group | None = self
         while group is not None:
-            for segment in group.segments:
-                if segment.name == name:
-                    return segment
+            if name in group._firsts:
+                return group._firsts[name]
             group = group.parent
         return None
 
@@ -152,6 +155,8 @@ class Bench:
         self.naming = site.naming
         self.event = event
         self.drafts: dict[tuple[str, str], Draft] = {}
+        self.organizations: dict[str, Draft] = {}
+        """By their url."""
         self.issues: list[Issue] = []
         self._told: set[tuple[Severity, str, str, str]] = set()
         self.group = Group("message", None)
@@ -200,6 +205,8 @@ class Bench:
         if draft is None:
             # The same few people and places are in every message: their ids are worth remembering.
             draft = self.drafts[known] = Draft(type_, self.naming.known_id(type_, key), Method.MERGE, ("identifier",))
+            if type_ == "Organization":
+                self.organizations[draft.url] = draft
         draft.keep.add("*")
         return draft
 

@@ -247,13 +247,13 @@ class Connection(asyncio.Protocol):
             send = arrival.answerable and not silent and wanted(arrival.mode, code)
             reply = build(arrival.header, code, arrival.finding, raw.received_at, raw.digest) if send else b""
             key, refusal = arrival.key, arrival.refusal
-        except Exception as error:  # noqa: BLE001  a fault of ours must not lose the message: it is stored unexamined
+        except Exception as error:
             self._report("a message could not be examined", error)
             code, reply = self._least(raw, unavailable=False)
             key, refusal = "unreadable", _UNEXAMINED
         try:
             acceptance = await site.intake.accept(raw, key=key, reply=b"" if silent else reply or b"", refusal=refusal)
-        except Exception as error:  # noqa: BLE001  the sender must get an answer, whatever happens in the host
+        except Exception as error:
             if not isinstance(error, HawsepipeError):
                 self._report("the intake failed", error)
             code, reply = self._unavailable(arrival, raw)
@@ -276,14 +276,14 @@ class Connection(asyncio.Protocol):
                 if not arrival.answerable or not wanted(arrival.mode, code):
                     return code, b""
                 return code, build(arrival.header, code, _UNAVAILABLE, raw.received_at, raw.digest)
-            except Exception as error:  # noqa: BLE001  the least acknowledgement is still possible
+            except Exception as error:
                 self._report("an acknowledgement could not be built", error)
         return self._least(raw, unavailable=True)
 
     def _least(self, raw: RawMessage, *, unavailable: bool) -> tuple[str, bytes | None]:
         try:
             return minimal(raw.body, raw.received_at, raw.digest, unavailable=unavailable)
-        except Exception as error:  # noqa: BLE001  closing the connection is an answer too
+        except Exception as error:
             self._report("no acknowledgement could be built", error)
             return "", None
 

@@ -6,13 +6,14 @@ MSH-11 reject (R); only then does the content count, whose faults are errors (E)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hawsepipe import MessageError, RawMessage, Refusal
 from hawsepipe_hl7v2.acknowledgement import Finding, Modes, modes
 from hawsepipe_hl7v2.header import Header, read_header
 from hawsepipe_hl7v2.message import Message, parse
+from hawsepipe_hl7v2.requirements import check
 
 _TABLE_0357 = {"structure": 100, "required": 101, "parse": 102, "code": 102, "mapping": 207}
 ACKNOWLEDGEMENTS = frozenset({"ACK", "MCF"})
@@ -41,15 +42,6 @@ class Arrival:
     answerable: bool = field(default=True)
 
 
-def patterns(values: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Turn `ADT^A01`, `ADT^*` into what Door holds."""
-    found: dict[str, set[str]] = {}
-    for value in values:
-        kind, _, trigger = value.partition("^")
-        found.setdefault(kind, set()).add(trigger or "*")
-    return {kind: frozenset(triggers) for kind, triggers in found.items()}
-
-
 def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Arrival:
     """Examine a message; never raises. `fault` is one that the framing found."""
     try:
@@ -73,7 +65,11 @@ def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Ar
             raise fault
         if not header.field(10):
             raise MessageError("required", "MSH-10", "the message control id is missing")
-        _check_patient(parse(raw.body, door.charset), kind)
+        message = parse(raw.body, door.charset)
+        if (rejected := _unasked(header, message, door)) is not None:
+            refusal = Refusal("structure", rejected.location, rejected.text)
+            return Arrival(raw, header, key, modes(header), rejected, refusal)
+        check(message)
     except MessageError as error:
         code = _TABLE_0357.get(error.cause, 207)
         finding = Finding("E", code, error.location, error.reason)
@@ -86,7 +82,7 @@ def _rejected(header: Header, kind: str, door: Door) -> Finding | None:
     triggers = door.messages.get(kind)
     if triggers is None:
         return Finding("R", 200, "MSH-9.1", "this feed does not take this message type")
-    # Senders of 2.1 and 2.2 may leave the trigger to EVN-1.
+    # Senders of 2.1 and 2.2 may leave the trigger to EVN-1, which is checked when the message is parsed.
     if trigger and trigger not in triggers and "*" not in triggers:
         return Finding("R", 201, "MSH-9.2", "this feed does not take this event")
     if header.word(12, 1) not in door.versions:
@@ -96,14 +92,12 @@ def _rejected(header: Header, kind: str, door: Door) -> Finding | None:
     return None
 
 
-def _check_patient(message: Message, kind: str) -> None:
-    if kind not in ("ADT", "ORU", "VXU"):
-        return
-    patient = message.first("PID")
-    if patient is None:
-        raise MessageError("required", "PID", "the PID segment is missing")
-    if not patient.text(3) and not patient.text(2):
-        raise MessageError("required", "PID-3", "there is no patient identifier")
+def _unasked(header: Header, message: Message, door: Door) -> Finding | None:
+    """Check the event of a message that names it in EVN-1 alone, or nowhere when its type has but one."""
+    triggers = door.messages[header.word(9, 1)]
+    if header.word(9, 2) or "*" in triggers or message.event in triggers or (not message.event and len(triggers) == 1):
+        return None
+    return Finding("R", 201, "EVN-1" if message.event else "MSH-9.2", "this feed does not take this event")
 
 
 def _refusal(error: MessageError) -> Refusal:

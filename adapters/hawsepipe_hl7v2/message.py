@@ -17,6 +17,15 @@ from hawsepipe_hl7v2.header import read_header
 
 DELETE = '""'
 """The content of a field that the sender wants deleted."""
+MAX_SEGMENTS = 10_000
+MAX_FIELDS = 1_000
+"""In one segment."""
+MAX_REPETITIONS = 1_000
+"""In one field."""
+MAX_COMPONENTS = 1_000
+"""In one repetition; of a component's subcomponents as many."""
+MAX_PARTS = 1_000_000
+"""Fields, repetitions, components and subcomponents of a whole message."""
 _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 
@@ -123,53 +132,71 @@ def _part(raw: str, mark: str, index: int) -> str:
 
 
 class Message:
-    """A parsed message. `joined` tells how many lines were no segments and went to the segment before."""
+    """A parsed message. Raises MessageError for what is no segment, and for more parts than a message can mean."""
 
-    __slots__ = ("clean", "delimiters", "event", "joined", "reader", "segments", "type", "version")
+    __slots__ = ("clean", "delimiters", "event", "reader", "segments", "type", "version")
     clean: bool
     """No value needs more than stripping: no escape, no control character, no `""`."""
 
     def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
         self.delimiters = delimiters
-        # MSH-2 has the escape character once; line ends are told apart from line breaks inside a value by `joined`.
+        # MSH-2 has the escape character once.
         bare = text.replace("\r", "").replace("\n", "")
         plain = text.count(delimiters.escape) == 1 and bare.isprintable()
-        self.joined = 0
-        lines = self._lines(text)
-        plain = plain and not self.joined
         self.clean = plain and DELETE not in text
         self.reader = Reader(delimiters, codec, plain=plain)
-        self.segments = tuple(self._segments(lines))
+        self.segments = tuple(self._segments(text))
+        self._bound(text)
         header = self.segments[0]
         trigger = self.first("EVN")
         self.type = header.text(9, 1)
         self.event = header.text(9, 2) or (trigger.text(1) if trigger else "")
         self.version = header.text(12)
 
-    def _lines(self, text: str) -> list[str]:
+    def _segments(self, text: str) -> Iterator[Segment]:
         separator = self.delimiters.separator
-        lines: list[str] = []
+        counts: dict[str, int] = {}
+        last, total = "MSH", 0
         for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
             if not line or line.isspace():
                 continue
-            if _NAME.match(line) and (len(line) == 3 or line[3] == separator):
-                lines.append(line)
-            elif lines:
-                # A bare line break inside a value: what follows still belongs to the segment before it.
-                lines[-1] += f"\n{line}"
-                self.joined += 1
-            else:
-                raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")
-        return lines
-
-    def _segments(self, lines: list[str]) -> Iterator[Segment]:
-        counts: dict[str, int] = {}
-        for line in lines:
+            if not _NAME.match(line) or (len(line) > 3 and line[3] != separator):
+                # To guess (a line break inside a value, a damaged name) would be to drop or to misread something.
+                raise MessageError("parse", last, f"the line after {last} is no segment")
             name = line[:3]
             number = counts[name] = counts.get(name, 0) + 1
+            total += 1
+            if total > MAX_SEGMENTS:
+                raise MessageError("structure", f"{name}[{number}]", f"more than {MAX_SEGMENTS} segments")
             if name == "MSH" and number > 1:
                 raise MessageError("structure", "MSH[2]", "there is a second MSH segment")
-            yield Segment(self.reader, name, line, number)
+            segment = Segment(self.reader, name, line, number)
+            last = segment.label
+            yield segment
+
+    def _bound(self, text: str) -> None:
+        """Refuse what would be slow to translate and cannot be meant."""
+        marks = self.delimiters
+        if sum(map(text.count, (marks.separator, marks.repetition, marks.component, marks.subcomponent))) > MAX_PARTS:
+            raise MessageError("structure", "", f"more than {MAX_PARTS} fields, repetitions and components")
+        levels = (
+            (marks.repetition, MAX_REPETITIONS, "repetitions"),
+            (marks.component, MAX_COMPONENTS, "components"),
+            (marks.subcomponent, MAX_COMPONENTS, "subcomponents"),
+        )
+        wide = [level for level in levels if text.count(level[0]) >= level[1]]
+        wide_segments = self.segments if text.count(marks.separator) >= MAX_FIELDS or wide else ()
+        for segment in wide_segments:
+            if segment.raw.count(marks.separator) >= MAX_FIELDS:
+                raise MessageError("structure", segment.label, f"more than {MAX_FIELDS} fields")
+            for mark, most, name in wide:
+                if segment.raw.count(mark) < most:
+                    continue
+                for number, raw in enumerate(segment.fields):
+                    # Components count in each repetition.
+                    parts = raw.split(marks.repetition) if mark != marks.repetition else (raw,)
+                    if any(part.count(mark) >= most for part in parts):
+                        raise MessageError("structure", f"{segment.label}-{number}", f"more than {most} {name}")
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""

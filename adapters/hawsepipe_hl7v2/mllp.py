@@ -9,9 +9,9 @@ from typing import Any
 
 from hawsepipe import Feed, Intake, Kind, Opening
 from hawsepipe_hl7v2.connection import MEDIA_TYPE, Connection, Limits, Site
-from hawsepipe_hl7v2.door import Door, patterns
+from hawsepipe_hl7v2.door import Door
 from hawsepipe_hl7v2.memory import Memory
-from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled
+from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled, patterns
 
 __all__ = ["KIND", "MEDIA_TYPE", "MllpFeed", "open_mllp"]
 

@@ -13,6 +13,9 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 Place = Callable[[dict[str, Any], Any], "str | None"]
+# How far back a list is searched for an equal item: in a list of thousands a repeated one may be there twice, since
+# looking at all of them for each would take time by the square.
+_LOOK_BACK = 256
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[([^\]]*)\])?(?:\.|$)")
 
 
@@ -117,8 +120,9 @@ def _append(name: str) -> Final:
         if items is None:
             target[name] = [value]
             return f"{prefix}{name}[0]"
-        if value in items:
-            return f"{prefix}{name}[{items.index(value)}]"
+        recent = items[-_LOOK_BACK:]
+        if value in recent:
+            return f"{prefix}{name}[{len(items) - len(recent) + recent.index(value)}]"
         items.append(value)
         return f"{prefix}{name}[{len(items) - 1}]"
 

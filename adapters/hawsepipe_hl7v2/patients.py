@@ -7,10 +7,10 @@ from typing import Any
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import PRIMITIVES, first
+from hawsepipe_hl7v2.requirements import MERGES
 
 _US_SSN = "http://hl7.org/fhir/sid/us-ssn"
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
-MERGES = frozenset({"A18", "A34", "A39", "A40"})
 # Person-level events: their PV1 is there because the structure wants one, not because of a visit.
 _PERSON_EVENTS = frozenset({"A18", "A24", "A28", "A29", "A30", "A31", "A34", "A37", "A39", "A40", "A43", "A46", "A47"})
 
@@ -75,12 +75,18 @@ def _identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "")
     if use:
         value["use"] = use
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
-    same = (value["system"], value["value"])
-    for item in items:
-        if (item.get("system"), item.get("value")) == same:
-            return
+    if (value["system"], value["value"]) in _identified(bench, draft, items):
+        return
     draft.trail.append((f"identifier[{len(items)}]", leaves))
     items.append(value)
+
+
+def _identified(bench: Bench, draft: Draft, items: list[dict[str, Any]]) -> set[tuple[Any, Any]]:
+    """Return system and value of the identifiers that a resource has now; others may have written since."""
+    known, count = bench.cache.get(("identifiers", draft.url), (set(), 0))
+    known.update((item.get("system"), item.get("value")) for item in items[count:])
+    bench.cache["identifiers", draft.url] = known, len(items)
+    return known  # type: ignore[no-any-return]  # the cache holds what each function puts there
 
 
 def social_security(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -97,6 +103,8 @@ def social_security(bench: Bench, draft: Draft, segment: Segment) -> None:
         "value": digits if american else text,
     }
     items = draft.body.setdefault("identifier", [])
+    if (value["system"], value["value"]) in _identified(bench, draft, items):
+        return
     draft.trail.append((f"identifier[{len(items)}]", [(".value", f"{segment.label}-{number}")]))
     items.append(value)
 

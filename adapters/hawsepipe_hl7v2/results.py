@@ -227,7 +227,7 @@ def performer_address(bench: Bench, draft: Draft, segment: Segment) -> None:
         (one["reference"] for one in draft.body.get("performer", ()) if one["reference"].startswith("Organization/")),
         "",
     )
-    home = next((one for one in bench.drafts.values() if f"{one.type}/{one.id}" == reference), None)
+    home = bench.organizations.get(reference)
     if home is None:
         bench.inform(f"{segment.label}-24", "an address without an organization; left out")
         return

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hawsepipe_hl7v2.charsets import FALLBACKS
+from hawsepipe_schemas import load
 
 VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
-MESSAGES = (
-    *(f"ADT^A{number:02}" for number in range(1, 63)),
-    *("ORU^R01", "ORU^R30", "ORU^R31", "ORU^R32", "ORU^R40"),
-    "VXU^V04",
+MESSAGES = tuple(
+    f"{type_}^{trigger}"
+    for type_, entry in load("hl7v2/events.json")["events"].items()
+    for trigger in sorted(entry["triggers"])
 )
+"""The events that have a map: what a feed takes when the settings do not say otherwise."""
+_EVENT = r"^[A-Z0-9]{3}\^([A-Z0-9]{3}|\*)$"
 _CHARSET = {
     "description": "The character set of messages whose MSH-18 is empty. The standard says ASCII.",
     "enum": sorted(FALLBACKS),
@@ -63,9 +66,9 @@ FEED_SCHEMA: dict[str, Any] = {
             "default": _ACCEPT_DEFAULT,
             "properties": {
                 "messages": {
-                    "description": "MSH-9 as TYPE^EVENT, or TYPE^* for every event.",
+                    "description": "MSH-9 as TYPE^EVENT, or TYPE^* for every event. By default those that have a map.",
                     "type": "array",
-                    "items": {"type": "string", "pattern": r"^[A-Z0-9]{3}\^([A-Z0-9]{3}|\*)$"},
+                    "items": {"type": "string", "pattern": _EVENT},
                     "default": _ACCEPT_DEFAULT["messages"],
                 },
                 "versions": {
@@ -135,6 +138,13 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
             "additionalProperties": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$"},
             "default": {},
         },
+        "unmapped_events": {
+            "description": "Events without a map (TYPE^EVENT or TYPE^*) whose segments are translated one by one, as an"
+            " update of what they tell of. Any other such event is refused.",
+            "type": "array",
+            "items": {"type": "string", "pattern": _EVENT},
+            "default": [],
+        },
         "patient_identity": {
             "description": "Identifier types (CX.5) in the order in which PID-3 is searched for the identity.",
             "type": "array",
@@ -143,6 +153,15 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+
+def patterns(values: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Turn `ADT^A01`, `ADT^*` into triggers by type."""
+    found: dict[str, set[str]] = {}
+    for value in values:
+        kind, _, trigger = value.partition("^")
+        found.setdefault(kind, set()).add(trigger or "*")
+    return {kind: frozenset(triggers) for kind, triggers in found.items()}
 
 
 def filled(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,13 +44,13 @@ class Structure:
     def place(self, message: Message, root: Group) -> tuple[list[Placed], list[Segment]]:
         """Return the segments in order with their groups, and those that had to wait for their group."""
         placed: list[Placed] = []
-        waiting: list[Segment] = []
+        waiting: dict[str, list[Segment]] = {}
         late: list[Segment] = []
         top, owner = root, ""
         counts: dict[str, int] = {}
 
         def put(segment: Segment, group: Group, after: str = "") -> None:
-            group.segments.append(segment)
+            group.add(segment)
             placed.append(Placed(segment, group, after))
 
         for segment in message.segments:
@@ -62,24 +62,23 @@ class Structure:
             if (leader := self.leaders.get(name)) is not None:
                 top = self._lead(top, *leader, counts)
                 put(segment, top)
-                if not waiting:
-                    continue
-                ready = [one for one in waiting if self.belongs[one.name] == top.name]
-                waiting = [one for one in waiting if one not in ready]
-                for one in ready:
+                for one in waiting.pop(top.name, ()):
                     put(one, top)
                 continue
             wanted = self.belongs.get(name)
             if wanted is not None:
                 home = _find(top, wanted)
                 if home is None:
-                    waiting.append(segment)
+                    waiting.setdefault(wanted, []).append(segment)
                     late.append(segment)
                     continue
                 top = home
             put(segment, top)
-        for segment in waiting:
-            put(segment, top)
+        # In the order of the message, whatever they waited for.
+        homeless = {id(one) for some in waiting.values() for one in some}
+        for segment in late:
+            if id(segment) in homeless:
+                put(segment, top)
         return placed, late
 
     def _lead(self, top: Group, name: str, rank: int, counts: dict[str, int]) -> Group:

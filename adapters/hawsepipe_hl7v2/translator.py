@@ -33,7 +33,8 @@ from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.plan import complete, run
-from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
+from hawsepipe_hl7v2.requirements import check
+from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
 from hawsepipe_hl7v2.times import instant
 from hawsepipe_schemas import load, names
@@ -69,6 +70,7 @@ class Hl7v2Translator:
         )
         self._structures = {name: Structure.of(table) for name, table in mapping["structures"]["structures"].items()}
         self._events: Mapping[str, Mapping[str, Any]] = mapping["events"]["events"]
+        self._unmapped = patterns(settings["unmapped_events"])
         self._charset: str = settings["charset"]
         self._digest = sha256(
             json.dumps([mapping, settings], sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
@@ -95,11 +97,14 @@ class Hl7v2Translator:
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
     def _translate(self, message: Message, feed: str) -> Translation:
-        bench = Bench(message, self._site, self._event(message.type, message.event))
-        if not bench.event.mapped:
+        event = self._event(message.type, message.event)
+        if not event.mapped and not self._allowed(event):
+            # A move, a link or a deletion taken for an update of the patient would be worse than none.
+            raise MessageError("mapping", "MSH-9", "the event has no map, and the settings do not allow it without one")
+        check(message)
+        bench = Bench(message, self._site, event)
+        if not event.mapped:
             bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
-        if message.joined:
-            bench.warn("structure", "", "lines that are no segments were taken as part of the segment before them")
         structure = self._structures.get(message.type, self._structures["ADT"])
         placed, late = structure.place(message, bench.group)
         for segment in late:
@@ -122,7 +127,11 @@ class Hl7v2Translator:
 
     def _event(self, type_: str, trigger: str) -> Event:
         entry = self._events.get(type_, {})
-        told = entry.get("triggers", {}).get(trigger)
+        triggers = entry.get("triggers", {})
+        if not trigger and len(triggers) == 1:
+            # Results of 2.1 and 2.2 name no event.
+            (trigger,) = triggers
+        told = triggers.get(trigger)
         return Event(
             type_,
             trigger,
@@ -131,6 +140,10 @@ class Hl7v2Translator:
             encounter=(told or {}).get("encounter"),
             settled=bool((told or {}).get("settled", False)),
         )
+
+    def _allowed(self, event: Event) -> bool:
+        triggers = self._unmapped.get(event.type, frozenset())
+        return "*" in triggers or event.trigger in triggers
 
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}

@@ -250,7 +250,7 @@ class Unsupported(LedgerError):
 
 
 class Tampered(HawsepipeError):
-    """What is stored does not fit the log, so that there is no evidence of it. `finding` is the verifier's typed code."""
+    """What is stored does not fit the log: there is no evidence of it. `finding` is the verifier's typed code."""
 
     code = "security"
 

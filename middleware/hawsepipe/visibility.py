@@ -6,9 +6,19 @@ A resource is visible when `scope` holds for it and, for every patient that it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+NO_PATIENT: Final = "no-patient"
+"""The `elsewhere` facet of a resource that ought to name a patient and does not."""
+
+NO_AUTHOR: Final = "no-author"
+"""The `elsewhere` facet of a Provenance of something that names no author."""
+
+NO_TARGET: Final = "?"
+"""The `target` facet of a Provenance that names what cannot be found; no type is called so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +27,7 @@ class Facets:
 
     `rank` is the confidentiality, 0 (U) to 5 (V), None when not labelled. `clinical_*` is the clinical time as
     [start, end) in microseconds UTC, None without one. `values` maps a facet kind (label, code, anycode, author, ref,
-    profile, purpose) to strings (`system|code`, `Practitioner/1`, a canonical).
+    profile, purpose, target) to strings (`system|code`, `Practitioner/1`, a canonical, a type).
     """
 
     rank: int | None = None
@@ -141,6 +151,50 @@ class Subject:
     first_recorded: int
     last_updated: int
     facets: Facets
+
+
+def joined(own: Subject, targets: Sequence[Subject | None]) -> Facets:
+    """Return the facets of a Provenance: its own with those of the versions that it is about, None for one not found.
+
+    What denies fires if it does for one of them, and facets by which permits could fire for one of them only are left
+    out or told apart by `target`, the types of the targets. Instants that a target does not share with the Provenance
+    widen the clinical time. A Provenance without targets, with one that is not found or is a Provenance itself, or
+    with one about a patient whom the Provenance is not kept for, is about nobody.
+    """
+    known = [target for target in targets if target is not None and target.type != own.type]
+    whole = 0 < len(known) == len(targets) and all({*target.patients} <= {*own.patients} for target in known)
+    values: dict[str, set[str]] = {}
+    for facets in (own.facets, *(target.facets for target in known)):
+        for kind, found in facets.values.items():
+            if kind != "code" and not (kind == "elsewhere" and facets is own.facets):
+                values.setdefault(kind, set()).update(found)
+    elsewhere = values.setdefault("elsewhere", set())
+    values["target"] = {target.type for target in known}
+    if not whole:
+        elsewhere.add(NO_PATIENT)
+        values["target"].add(NO_TARGET)
+    if any(not target.facets.values.get("author") for target in known):
+        elsewhere.add(NO_AUTHOR)
+    ranks = [own.facets.rank, *(target.facets.rank for target in known)]
+    start, end = _hull(own, known) if whole else (None, None)
+    return Facets(
+        rank=None if None in ranks else max(rank for rank in ranks if rank is not None),
+        clinical_start=start,
+        clinical_end=end,
+        values={kind: frozenset(found) for kind, found in values.items() if found},
+    )
+
+
+def _hull(own: Subject, targets: Sequence[Subject]) -> tuple[int | None, int | None]:
+    starts: list[int] = []
+    ends: list[int] = []
+    for target in targets:
+        if target.facets.clinical_start is None or target.facets.clinical_end is None:
+            return None, None
+        instants = {target.first_recorded, target.last_updated} - {own.first_recorded, own.last_updated}
+        starts += [target.facets.clinical_start, *instants]
+        ends += [target.facets.clinical_end, *(instant + 1 for instant in instants)]
+    return min(starts), max(ends)
 
 
 def holds(formula: Formula, subject: Subject) -> bool:

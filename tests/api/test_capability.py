@@ -24,6 +24,20 @@ async def test_every_claimed_interaction_is_routed_and_the_other_way_round(servi
     assert {it["name"] for it in patient["operation"]} == {"receipt"}
 
 
+async def test_what_the_server_alone_writes_is_not_offered_for_writing(service: Any) -> None:
+    statement = (await service.ask("GET", "metadata", token=None)).json
+    for entry in statement["rest"][0]["resource"]:
+        claimed = {it["code"] for it in entry["interaction"]}
+        assert claimed.isdisjoint({"create", "update"}) == (entry["type"] in {"AuditEvent", "Provenance"})
+        assert "read" in claimed
+        assert entry["versioning"] == "versioned-update"
+    for kind in ("AuditEvent", "Provenance"):
+        officer = service.token(roles=("privacy-officer",))
+        for method, path, sent in (("POST", kind, {}), ("PUT", f"{kind}/x", {"id": "x"})):
+            answer = await service.ask(method, path, {"resourceType": kind, **sent}, token=officer)
+            assert answer.status == 403
+
+
 async def test_every_claimed_search_parameter_is_accepted(service: Any) -> None:
     statement = (await service.ask("GET", "metadata", token=None)).json
     for name in ("Patient", "Observation"):

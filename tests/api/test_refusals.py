@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,31 @@ async def test_the_request_id_comes_back_if_it_is_one(service: Any) -> None:
         assert "X-Request-Id" not in (await service.ask("GET", "metadata", X_Request_Id=bad)).headers
 
 
+async def test_the_request_id_of_a_client_is_in_no_log(service: Any) -> None:
+    with structlog.testing.capture_logs() as logs:
+        answer = await service.ask("GET", "Patient/ann", X_Request_Id="MRN-4711")
+    assert answer.headers["X-Request-Id"] == "MRN-4711"
+    assert logs
+    assert "4711" not in str(logs)
+
+
+@pytest.mark.parametrize("content", [b'{"resourceType":"Patient', b"[]", b"\xff"])
+async def test_stored_content_that_was_tampered_with_is_our_failure_and_not_the_clients(
+    service: Any, ann: Resource, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    await service.put(ann)
+    stored = await service.store.read("Patient", "ann")
+
+    async def tampered(*_: Any) -> Any:
+        return replace(stored, content=content)
+
+    monkeypatch.setattr(type(service.store), "read", tampered)
+    with structlog.testing.capture_logs() as logs:
+        answer = await service.ask("GET", "Patient/ann")
+    assert (answer.status, answer.told()) == (500, ["the request could not be completed"])
+    assert [it["event"] for it in logs if it["log_level"] == "error"] == ["the request failed"]
+
+
 async def test_a_store_that_cannot_now_asks_to_come_back(
     service: Any, ann: Resource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,8 +125,8 @@ async def test_no_log_line_holds_an_address_an_id_or_a_value(service: Any, ann: 
         await service.ask("PROPFIND", "Patient")
     text = str(lines)
     assert len(lines) == 5
-    assert {"event", "interaction", "method", "status", "milliseconds", "request", "log_level"} == set(lines[0])
-    assert (lines[0]["interaction"], lines[0]["status"], lines[0]["request"]) == ("read", 200, "r-1")
+    assert {"event", "interaction", "method", "status", "milliseconds", "log_level"} == set(lines[0])
+    assert (lines[0]["interaction"], lines[0]["status"]) == ("read", 200)
     assert lines[4]["method"] == "other"
     assert "Lindqvist" not in text
     assert "ann" not in text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
 from hawsepipe.model import Resource
 
 
@@ -126,3 +128,21 @@ async def test_a_search_answers_as_if_the_hidden_did_not_exist(service: Any, ann
     after = await service.ask("GET", "Patient?_count=10&_total=accurate", token=service.token(subject="Practitioner/2"))
     assert after.body == before.body
     assert before.json["total"] == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_summary", "_elements", "_include", "_revinclude", "_contained", "_has:Observation:patient:code", "_filter"],
+)
+async def test_what_a_search_does_not_do_is_told_in_the_answer(service: Any, ann: Resource, name: str) -> None:
+    await service.put(ann)
+    value = {"_summary": "count", "_contained": "true"}.get(name, "name")
+    bundle = (await service.ask("GET", f"Patient?{name}={value}&gender=female")).json
+    modes = [entry["search"]["mode"] for entry in bundle["entry"]]
+    assert sorted(modes) == ["match", "outcome"]
+    told = bundle["entry"][modes.index("outcome")]["resource"]["issue"]
+    assert [(issue["severity"], issue["code"]) for issue in told] == [("warning", "not-supported")]
+    assert name in told[0]["diagnostics"]
+    assert bundle["link"][0]["url"].endswith("Patient?gender=female")
+    strict = await service.ask("GET", f"Patient?{name}={value}", Prefer="handling=strict")
+    assert strict.status == 400

@@ -98,6 +98,41 @@ async def test_what_is_no_json_resource_is_an_invalid_request(service: Any, body
     assert answer.json["resourceType"] == "OperationOutcome"
 
 
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\udc00 and more", b"\\ud800 and more"])
+async def test_half_of_a_surrogate_pair_is_called_what_it_is(service: Any, text: bytes) -> None:
+    body = b'{"resourceType":"Patient","name":[{"family":"' + text + b'"}]}'
+    for sent in (body, b'{"resourceType":"Patient","language":"' + text + b'"}'):
+        answer = await service.ask("POST", "Patient", sent, Content_Type="application/fhir+json")
+        assert answer.status == 400
+        assert answer.told() == ["a string in the JSON has half of a surrogate pair"]
+
+
+@pytest.mark.parametrize("meta", [[1], "x", None, 5])
+async def test_a_meta_that_is_none_is_named_and_not_replaced(service: Any, ann: Resource, meta: Any) -> None:
+    await service.put(ann)
+    for method, path in (("POST", "Patient"), ("PUT", "Patient/ann")):
+        answer = await service.ask(method, path, {**ann, "meta": meta})
+        assert answer.status == 422
+        assert answer.json["issue"][0]["expression"] == ["Patient.meta"]
+
+
+async def test_a_link_and_a_move_are_forbidden(service: Any, ann: Resource) -> None:
+    await service.put(ann)
+    link = [{"other": {"reference": "Patient/bob"}, "type": "replaces"}]
+    assert (await service.ask("POST", "Patient", {**ann, "link": link})).status == 403
+    assert (await service.ask("PUT", "Patient/ann", {**ann, "link": link})).status == 403
+    encounter = {
+        "resourceType": "Encounter",
+        "id": "e",
+        "status": "finished",
+        "class": {"code": "IMP"},
+        "subject": {"reference": "Patient/ann"},
+    }
+    await service.put(encounter)
+    moved = {**encounter, "subject": {"reference": "Patient/bob"}}
+    assert (await service.ask("PUT", "Encounter/e", moved)).status == 403
+
+
 async def test_a_body_in_another_form_is_an_unsupported_media_type(service: Any, ann: Resource) -> None:
     for content_type in ("application/fhir+xml", "text/plain", "application/x-www-form-urlencoded"):
         answer = await service.ask("POST", "Patient", b"<Patient/>", Content_Type=content_type)

@@ -26,6 +26,21 @@ from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Change, Method, Principal, Transaction, Version
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
+from hawsepipe.visibility import (
+    All,
+    AtLeast,
+    AtMost,
+    Formula,
+    Has,
+    InstanceIn,
+    Lacks,
+    Measure,
+    Not,
+    Only,
+    Subject,
+    TypeIn,
+)
+from hawsepipe.visibility import Any as Any_
 
 Json = dict[str, Any]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -231,6 +246,36 @@ class World:
             "roles": frozenset(choice([{"physician"}] * 5 + [{"privacy-officer"}, {"nurse"}, set()])),
             "interaction": choice(["read", "search-type", "search-type", "update", "export"]),
         }
+
+    def formula(self, subjects: list[Subject], depth: int = 0) -> Formula:
+        """A formula about what these subjects have."""
+        choice = self.random.choice
+        if depth < 3 and self.chance(2):
+            parts = tuple(self.formula(subjects, depth + 1) for _ in range(choice((1, 2, 2))))
+            return choice((All(parts), Any_(parts), Not(parts[0])))
+        near = choice(subjects)
+        kinds = sorted({kind for one in subjects for kind in one.facets.values} | {"code", "label"})
+        kind = choice(kinds)
+        values = frozenset(value for one in subjects for value in one.facets.values.get(kind, ()) if not self.chance(3))
+        measure = choice(list(Measure))
+        shared: dict[str, int | None] = {
+            "rank": near.facets.rank,
+            "clinical_start": near.facets.clinical_start,
+            "clinical_end": near.facets.clinical_end,
+            "first_recorded": near.first_recorded,
+            "last_updated": near.last_updated,
+        }
+        bound = (shared[measure.value] or 0) + choice((-1, 0, 1))
+        makers: list[Callable[[], Formula]] = [
+            lambda: TypeIn(frozenset({near.type, choice(["Observation", "Provenance"])})),
+            lambda: InstanceIn(frozenset({f"{near.type}/{near.id}"})),
+            lambda: Has(kind, values),
+            lambda: Only(kind, values),
+            lambda: Lacks(kind),
+            lambda: AtMost(measure, bound, absent=self.chance(2)),
+            lambda: AtLeast(measure, bound, absent=self.chance(2)),
+        ]
+        return choice(makers)()
 
     def settings(self) -> Json:
         """Fields of PolicySettings."""

@@ -69,6 +69,8 @@ def test_what_cannot_be_resolved_is_unknown() -> None:
     )
     assert {found.holds(one) for one in references} == {Truth.UNKNOWN}
     assert found.holds("Practitioner/bob") is Truth.FALSE
+    odd = ("Practitioner/bob/", "Practitioner/bob?x=y", "Practitioner/bob#a", "practitioner/bob", "Practitioner/")
+    assert {found.holds(one) for one in odd} == {Truth.UNKNOWN}
     broken = around(ROLE, WARD, actors={"PractitionerRole/r"})
     assert broken.holds("Organization/top") is Truth.UNKNOWN
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +20,10 @@ from hawsepipe.consent.formula import visibility
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request, request
+from hawsepipe.consent.targets import throughout
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Principal, Resource
-from hawsepipe.visibility import Subject, visible
+from hawsepipe.visibility import Subject, holds, joined, visible
 
 LABELS = Labels()
 QUICK: dict[str, Any] = {"deadline": None, "database": None}
@@ -72,6 +74,78 @@ def test_a_folded_formula_shows_exactly_what_the_decision_permits(
 
     agree()
     assert permits > checked / 10
+
+
+def test_a_provenance_is_searched_as_it_is_read_and_no_further_than_all_its_targets(
+    world: Any, directory_resources: Fixtures, noon: datetime
+) -> None:
+    permits = checked = 0
+
+    @settings(max_examples=1500, **QUICK)
+    @given(SEEDS)
+    def agree(seed: int) -> None:
+        nonlocal permits, checked
+        draw = world(seed)
+        by, policy = asked(draw.request(), directory_resources, noon), PolicySettings(**draw.settings())
+        held = gathered(read(draw.consents()))
+        folded = visibility(by, held, policy)
+        for _ in range(4):
+            targets: list[Any] = [
+                subject(draw.resource(), draw.instants(), not draw.chance(8)) for _ in draw.few(lambda: 0)
+            ]
+            one = about(targets, draw)
+            decision = decide(by, one, held, policy)
+            assert visible(folded, one) == decision.permit, decision.reasons
+            if decision.permit:
+                assert all(decide(by, target, held, policy).permit for target in targets if target is not None)
+            permits += decision.permit
+            checked += 1
+
+    agree()
+    assert permits > checked / 30
+
+
+def test_a_house_rule_holds_of_a_provenance_only_if_it_holds_of_all_its_targets(world: Any) -> None:
+    held = checked = 0
+
+    @settings(max_examples=800, **QUICK)
+    @given(SEEDS)
+    def narrows(seed: int) -> None:
+        nonlocal held, checked
+        draw = world(seed)
+        targets = [subject(draw.resource(), draw.instants(), not draw.chance(8)) for _ in draw.few(lambda: 0)]
+        last = max(target.last_updated for target in targets)
+        targets = [replace(target, last_updated=last) for target in targets]  # all of one transaction
+        one = about(list(targets), draw)
+        for _ in range(6):
+            rule = draw.formula(targets)
+            assert all(holds(throughout(rule), target) == holds(rule, target) for target in targets)
+            if holds(throughout(rule), one):
+                assert all(holds(rule, target) for target in targets), rule
+                held += 1
+            checked += 1
+
+    narrows()
+    assert held > checked / 20
+
+
+def about(targets: list[Any], draw: Any) -> Subject:
+    """A Provenance of these versions, which now and then names one that is not there."""
+    last = max(target.last_updated for target in targets)
+    named = [{"reference": f"{target.type}/{target.id}/_history/1"} for target in targets]
+    resource = {
+        "resourceType": "Provenance",
+        "id": "v",
+        "target": named,
+        "agent": [{"who": {"reference": "Practitioner/alice"}}],
+        "activity": {"coding": [{"system": "http://loinc.org", "code": "2345-7"}]},
+    }
+    if draw.chance(15):
+        targets.append(None)
+    patients = tuple({patient: None for target in targets if target for patient in target.patients})
+    shown = LABELS.label(resource, None)
+    own = Subject("Provenance", "v", patients, last, last, LABELS.facets(shown))
+    return replace(own, facets=joined(own, targets))
 
 
 def test_a_code_that_becomes_unknown_never_opens_anything(

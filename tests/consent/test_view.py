@@ -329,6 +329,9 @@ async def test_a_merged_patients_consents_hold_for_the_whole_person(hospital: An
     with pytest.raises(NotFound):
         await hospital.view().read("Observation", "n")
     await hospital.put(patient("q", link=other))
+    with pytest.raises(NotFound):
+        await hospital.view().read("Observation", "n")
+    await hospital.put(patient("p", link=[{"other": {"reference": "Patient/q"}, "type": "replaced-by"}]))
     assert (await hospital.view().read("Observation", "n")).id == "n"
     assert ids(await hospital.view().search(observations("q"))) == ["n"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hawsepipe import Method
+from hawsepipe import MessageError, Method
 from hawsepipe.fhir.merge import merged
 
 
@@ -220,10 +220,38 @@ def test_segments_and_fields_without_a_map_are_reported(translate: Any) -> None:
     assert made.texts("PD1-12") == ["this field has no map"]
 
 
-def test_an_event_without_a_map_is_translated_segment_by_segment_and_says_so(translate: Any) -> None:
-    made = translate(adt("A60", PID, "AL1|1|DA|PEN^Penicillin^L"))
+@pytest.mark.parametrize("trigger", ["A12", "A17", "A23", "A24", "A29", "A37", "A44", "A60", ""])
+def test_an_event_without_a_map_is_no_update(translate: Any, trigger: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        translate(adt(trigger, PID, "AL1|1|DA|PEN^Penicillin^L"))
+    assert (caught.value.cause, caught.value.location) == ("mapping", "MSH-9")
+
+
+@pytest.mark.parametrize("allowed", ["ADT^A60", "ADT^*"])
+def test_an_allowed_event_without_a_map_is_translated_segment_by_segment_and_says_so(
+    translate: Any, allowed: str
+) -> None:
+    made = translate(adt("A60", PID, "AL1|1|DA|PEN^Penicillin^L"), unmapped_events=[allowed])
     assert made.one("AllergyIntolerance")["type"] == "allergy"
     assert len(made.texts("MSH-9")) == 1
+
+
+@pytest.mark.parametrize(
+    ("segments", "location"),
+    [
+        (("EVN|A40",), "PID"),
+        (("EVN|A40", "PID|1||^^^GOOD"), "PID-3"),
+        (("PID|1||MRN1^^^GOOD",), "MRG"),
+        (("PID|1||MRN1^^^GOOD", "MRG|^^^GOOD"), "MRG-1"),
+        (("PID|1||MRN1^^^GOOD", "MRG|MRN2^^^GOOD", "PID|2", "MRG|MRN3^^^GOOD"), "PID[2]-3"),
+    ],
+)
+def test_a_message_that_does_not_say_whom_it_is_about_is_refused_however_it_came(
+    translate: Any, segments: tuple[str, ...], location: str
+) -> None:
+    with pytest.raises(MessageError) as caught:
+        translate(adt("A40", *segments))
+    assert (caught.value.cause, caught.value.location) == ("required", location)
 
 
 def test_the_label_names_the_message_and_nothing_of_the_patient(translate: Any, samples: Any) -> None:

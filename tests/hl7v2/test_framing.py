@@ -97,7 +97,9 @@ def test_starts_with_nothing_behind_them_are_junk() -> None:
     assert joined(events(b"\x0b\x0b\x0bm\x1c\r\x0b", [2])) == [Junk(2), Frame(b"m"), Junk(1)]
 
 
-@pytest.mark.parametrize("flood", [b"\x0b", b"\x1c", b"\x0b\x1c", b"\x0bX", b"\x0b\x1c\r", b"\r", b"\x1cX", b"\x0b\x0bX"])
+@pytest.mark.parametrize(
+    "flood", [b"\x0b", b"\x1c", b"\x0b\x1c", b"\x0bX", b"\x0b\x1c\r", b"\r", b"\x1cX", b"\x0b\x0bX"]
+)
 @pytest.mark.parametrize("inside", [b"", b"\x0bX"])
 def test_a_flood_of_any_byte_costs_time_in_proportion_to_its_length(flood: bytes, inside: bytes) -> None:
     def cost(length: int) -> float:

@@ -93,7 +93,7 @@ async def test_a_whole_frame_forgives_the_truncated_ones_before_it(listen: Any, 
 async def test_a_flood_does_not_keep_the_others_waiting(listen: Any, message: Any, flood: bytes) -> None:
     async with listen() as bed:
         mean, line = await bed.line(), await bed.line()
-        mean.send(flood * 500_000)
+        mean.send(flood * (300_000 // len(flood)))
         line.send(framed(message()))
         assert "MSA|AA|M1" in await line.reply()
         mean.writer.transport.abort()
@@ -137,7 +137,7 @@ async def test_the_wait_for_the_journal_is_nobody_s_fault(listen: Any, message: 
 async def test_huge_unfinished_frames_of_many_connections_do_not_stop_an_ordinary_message(
     listen: Any, message: Any
 ) -> None:
-    limits = {"feed_bytes": 1_000_000, "connections": 20, "idle_seconds": 0.3}
+    limits = {"feed_bytes": 1_000_000, "connections": 20, "idle_seconds": 0.05}
     async with listen(limits=limits) as bed:
         mean = [await bed.line() for _ in range(12)]
         for line in mean:

@@ -124,7 +124,9 @@ def test_noise_never_raises_anything_but_a_message_error(body: bytes) -> None:
 
 def test_a_message_that_gives_nothing_is_a_message_error() -> None:
     with pytest.raises(MessageError) as caught:
-        TRANSLATOR.translate(raw(b"MSH|^~\\&|A|B|C|D|2026||ORU^R01|1|P|2.5.1\rOBR|1\r"))
+        Hl7v2Translator({"unmapped_events": ["ZZZ^*"]}).translate(
+            raw(b"MSH|^~\\&|A|B|C|D|2026||ZZZ^Z01|1|P|2.5.1\rZBR|1\r")
+        )
     assert (caught.value.cause, caught.value.location) == ("mapping", "MSH-9")
 
 

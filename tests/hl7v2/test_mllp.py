@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from hawsepipe import Acceptance, Meters, Opening, RawMessage, Refusal, StoreFull
+from hawsepipe import StoreFull
 from hawsepipe_hl7v2.framing import framed
-from hawsepipe_hl7v2.mllp import KIND
-
-NOW = datetime(2026, 3, 1, 8, 31, tzinfo=UTC)
+from hawsepipe_hl7v2.settings import MESSAGES
 
 
 def msa(reply: str) -> list[str]:
     return reply.split("\r")[1].split("|")
 
 
-async def exchange(bed: Bed, data: bytes) -> str:
+async def exchange(bed: Any, data: bytes) -> str:
     line = await bed.line()
     line.send(data)
-    reply = await line.reply()
+    reply: str = await line.reply()
     line.writer.close()
     return reply
 
 
-async def test_a_message_is_stored_and_then_acknowledged_in_the_sender_s_terms(listen: Listen) -> None:
+async def test_a_message_is_stored_and_then_acknowledged_in_the_sender_s_terms(listen: Any, message: Any) -> None:
     async with listen() as bed:
         reply = await exchange(bed, framed(message()))
         segments = reply.split("\r")
@@ -46,7 +40,7 @@ async def test_a_message_is_stored_and_then_acknowledged_in_the_sender_s_terms(l
         assert bed.count("hawsepipe_feed_acknowledgements_total", code="AA") == 1
 
 
-async def test_nothing_is_answered_before_the_journal_has_it(listen: Listen) -> None:
+async def test_nothing_is_answered_before_the_journal_has_it(listen: Any, message: Any) -> None:
     async with listen() as bed:
         bed.journal.gate = asyncio.Event()
         line = await bed.line()
@@ -59,7 +53,7 @@ async def test_nothing_is_answered_before_the_journal_has_it(listen: Listen) -> 
         line.writer.close()
 
 
-async def test_a_hundred_pipelined_messages_are_answered_in_order_within_the_window(listen: Listen) -> None:
+async def test_a_hundred_pipelined_messages_are_answered_in_order_within_the_window(listen: Any, message: Any) -> None:
     async with listen(limits={"window": 16}) as bed:
         bed.journal.gate = asyncio.Event()
         line = await bed.line()
@@ -74,7 +68,7 @@ async def test_a_hundred_pipelined_messages_are_answered_in_order_within_the_win
         line.writer.close()
 
 
-async def test_a_frame_may_come_byte_by_byte(listen: Listen) -> None:
+async def test_a_frame_may_come_byte_by_byte(listen: Any, message: Any) -> None:
     async with listen() as bed:
         line = await bed.line()
         for byte in framed(message()):
@@ -84,7 +78,7 @@ async def test_a_frame_may_come_byte_by_byte(listen: Listen) -> None:
         line.writer.close()
 
 
-async def test_a_truncated_frame_becomes_a_dead_letter_and_is_never_glued(listen: Listen) -> None:
+async def test_a_truncated_frame_becomes_a_dead_letter_and_is_never_glued(listen: Any, message: Any) -> None:
     async with listen() as bed:
         reply = await exchange(bed, b"\x0bMSH|^~\\&|ADT1|GOOD|HP" + framed(message("M2")))
         assert msa(reply)[2] == "M2"
@@ -94,20 +88,20 @@ async def test_a_truncated_frame_becomes_a_dead_letter_and_is_never_glued(listen
         assert bed.count("hawsepipe_feed_framing_events_total", event="truncated") == 1
 
 
-async def test_junk_is_counted_and_the_connection_stays(listen: Listen) -> None:
+async def test_junk_is_counted_and_the_connection_stays(listen: Any, message: Any) -> None:
     async with listen() as bed:
         assert msa(await exchange(bed, b"junk\r\n" + framed(message())))[1] == "AA"
         assert bed.count("hawsepipe_feed_framing_events_total", event="junk_bytes") == 6
 
 
-async def test_an_end_byte_inside_a_message_is_an_error_and_the_raw_bytes_are_kept(listen: Listen) -> None:
+async def test_an_end_byte_inside_a_message_is_an_error_and_the_raw_bytes_are_kept(listen: Any, message: Any) -> None:
     async with listen() as bed:
         body = message() + b"OBX|1|TX|||a\x1cb\r"
         assert msa(await exchange(bed, framed(body)))[1] == "AE"
         assert bed.journal.messages[0][0].body == body
 
 
-async def test_a_frame_that_stops_half_way_is_set_aside_and_the_connection_closed(listen: Listen) -> None:
+async def test_a_frame_that_stops_half_way_is_set_aside_and_the_connection_closed(listen: Any) -> None:
     async with listen(limits={"idle_seconds": 0.05}) as bed:
         line = await bed.line()
         line.send(b"\x0bMSH|^~\\&|half")
@@ -116,7 +110,7 @@ async def test_a_frame_that_stops_half_way_is_set_aside_and_the_connection_close
         line.writer.close()
 
 
-async def test_a_frame_that_lacks_only_its_return_is_taken_after_the_silence(listen: Listen) -> None:
+async def test_a_frame_that_lacks_only_its_return_is_taken_after_the_silence(listen: Any, message: Any) -> None:
     async with listen(limits={"idle_seconds": 0.05}) as bed:
         line = await bed.line()
         line.send(b"\x0b" + message() + b"\x1c")
@@ -125,7 +119,9 @@ async def test_a_frame_that_lacks_only_its_return_is_taken_after_the_silence(lis
         line.writer.close()
 
 
-async def test_an_idle_connection_without_a_frame_outlives_one_that_is_silent_inside_a_frame(listen: Listen) -> None:
+async def test_an_idle_connection_without_a_frame_outlives_one_that_is_silent_inside_a_frame(
+    listen: Any, message: Any
+) -> None:
     async with listen(limits={"idle_seconds": 0.02}) as bed:
         line, other = await bed.line(), await bed.line()
         line.send(framed(message("M1")))
@@ -151,7 +147,7 @@ async def test_an_idle_connection_without_a_frame_outlives_one_that_is_silent_in
     ],
 )
 async def test_what_the_feed_cannot_take_is_answered_with_its_reason_and_set_aside(
-    listen: Listen, changes: dict[str, str], code: str, error: str
+    listen: Any, message: Any, changes: dict[str, str], code: str, error: str
 ) -> None:
     async with listen() as bed:
         reply = await exchange(bed, framed(message(**changes)))
@@ -160,7 +156,7 @@ async def test_what_the_feed_cannot_take_is_answered_with_its_reason_and_set_asi
         assert bed.journal.messages[0][2] is not None
 
 
-async def test_the_error_segment_has_the_shape_of_its_version(listen: Listen) -> None:
+async def test_the_error_segment_has_the_shape_of_its_version(listen: Any, message: Any) -> None:
     async with listen() as bed:
         new = await exchange(bed, framed(message(pid="PID|1||^^^GOOD")))
         old = await exchange(bed, framed(message(pid="PID|1||^^^GOOD", version="2.3.1")))
@@ -169,7 +165,7 @@ async def test_the_error_segment_has_the_shape_of_its_version(listen: Listen) ->
         assert len(msa(old)) == 4
 
 
-async def test_delimiters_and_the_control_id_come_back_byte_for_byte(listen: Listen) -> None:
+async def test_delimiters_and_the_control_id_come_back_byte_for_byte(listen: Any) -> None:
     body = b"MSH#@~\\&#ADT1#GOOD#HP#HUB#2026##ADT@A01@ADT_A01#id \xe9\\F\\#P#2.5.1\rPID#1##MRN1@@@GOOD\r"
     async with listen(charset="latin-1") as bed:
         reply = await exchange(bed, framed(body))
@@ -178,13 +174,13 @@ async def test_delimiters_and_the_control_id_come_back_byte_for_byte(listen: Lis
         assert "#ACK@A01@ACK#" in reply
 
 
-async def test_a_message_without_a_header_is_rejected_and_kept(listen: Listen) -> None:
+async def test_a_message_without_a_header_is_rejected_and_kept(listen: Any) -> None:
     async with listen() as bed:
         assert msa(await exchange(bed, framed(b"PID|1||x\r"))) == ["MSA", "AR", ""]
         assert bed.journal.messages[0][0].body == b"PID|1||x\r"
 
 
-async def test_a_full_store_is_answered_with_ar_and_a_broken_host_too(listen: Listen) -> None:
+async def test_a_full_store_is_answered_with_ar_and_a_broken_host_too(listen: Any, message: Any) -> None:
     async with listen() as bed:
         bed.journal.fault = StoreFull("no room")
         assert msa(await exchange(bed, framed(message())))[1] == "AR"
@@ -194,7 +190,7 @@ async def test_a_full_store_is_answered_with_ar_and_a_broken_host_too(listen: Li
         assert msa(await exchange(bed, framed(message())))[1] == "AR"
 
 
-async def test_a_duplicate_gets_the_stored_acknowledgement(listen: Listen) -> None:
+async def test_a_duplicate_gets_the_stored_acknowledgement(listen: Any, message: Any) -> None:
     async with listen() as bed:
         first = await exchange(bed, framed(message()))
         assert await exchange(bed, framed(message())) == first
@@ -204,7 +200,7 @@ async def test_a_duplicate_gets_the_stored_acknowledgement(listen: Listen) -> No
         assert len(bed.journal.messages) == 2
 
 
-async def test_an_acknowledgement_is_never_acknowledged(listen: Listen) -> None:
+async def test_an_acknowledgement_is_never_acknowledged(listen: Any, message: Any) -> None:
     async with listen() as bed:
         line = await bed.line()
         line.send(framed(b"MSH|^~\\&|A|B|C|D|2026||ACK^A01^ACK|1|P|2.5.1\rMSA|AA|9\r") + framed(message("M2")))
@@ -228,7 +224,7 @@ async def test_an_acknowledgement_is_never_acknowledged(listen: Listen) -> None:
     ],
 )
 async def test_enhanced_mode_sends_the_accept_acknowledgement_that_msh_15_asks_for(
-    listen: Listen, modes: str, kind: str, expected: str | None
+    listen: Any, message: Any, modes: str, kind: str, expected: str | None
 ) -> None:
     async with listen() as bed:
         line = await bed.line()
@@ -241,7 +237,7 @@ async def test_enhanced_mode_sends_the_accept_acknowledgement_that_msh_15_asks_f
         line.writer.close()
 
 
-async def test_a_tls_greeting_on_the_plain_port_is_closed_at_once(listen: Listen) -> None:
+async def test_a_tls_greeting_on_the_plain_port_is_closed_at_once(listen: Any) -> None:
     async with listen() as bed:
         line = await bed.line()
         line.send(b"\x16\x03\x01\x02\x00")
@@ -251,7 +247,7 @@ async def test_a_tls_greeting_on_the_plain_port_is_closed_at_once(listen: Listen
         line.writer.close()
 
 
-async def test_one_connection_too_many_is_closed_and_hurts_nobody(listen: Listen) -> None:
+async def test_one_connection_too_many_is_closed_and_hurts_nobody(listen: Any, message: Any) -> None:
     async with listen(limits={"connections": 1}) as bed:
         line = await bed.line()
         line.send(framed(message("M1")))
@@ -266,7 +262,7 @@ async def test_one_connection_too_many_is_closed_and_hurts_nobody(listen: Listen
         other.writer.close()
 
 
-async def test_a_sender_that_closes_its_half_still_gets_its_acknowledgements(listen: Listen) -> None:
+async def test_a_sender_that_closes_its_half_still_gets_its_acknowledgements(listen: Any, message: Any) -> None:
     async with listen() as bed:
         line = await bed.line()
         line.send(framed(message("M1")) + framed(message("M2")))
@@ -275,7 +271,7 @@ async def test_a_sender_that_closes_its_half_still_gets_its_acknowledgements(lis
         line.writer.close()
 
 
-async def test_stopping_answers_what_is_on_its_way(listen: Listen) -> None:
+async def test_stopping_answers_what_is_on_its_way(listen: Any, message: Any) -> None:
     async with listen() as bed:
         bed.journal.gate = asyncio.Event()
         line = await bed.line()
@@ -287,10 +283,51 @@ async def test_stopping_answers_what_is_on_its_way(listen: Listen) -> None:
     line.writer.close()
 
 
-async def test_an_oversized_frame_is_refused_and_the_next_one_is_read(listen: Listen) -> None:
+async def test_an_oversized_frame_is_refused_and_the_next_one_is_read(listen: Any, message: Any) -> None:
     async with listen(limits={"frame_bytes": 1024}) as bed:
         line = await bed.line()
         line.send(framed(message("BIG") + b"OBX|" + b"x" * 5000) + framed(message("M2")))
         assert msa(await line.reply())[1:3] == ["AE", "BIG"]
         assert msa(await line.reply())[1:3] == ["AA", "M2"]
         line.writer.close()
+
+
+@pytest.mark.parametrize("trigger", ["A12", "A17", "A23", "A24", "A29", "A37", "A44"])
+async def test_an_event_without_a_map_is_refused_unless_the_settings_name_it(
+    listen: Any, message: Any, trigger: str
+) -> None:
+    told = framed(message(type=f"ADT^{trigger}"))
+    evn = framed(message(type="ADT").replace(b"EVN|A01", f"EVN|{trigger}".encode()))
+    async with listen() as bed:
+        for sent, place in ((told, "MSH^1^9"), (evn, "EVN^1^1")):
+            reply = await exchange(bed, sent)
+            assert msa(reply)[1] == "AR"
+            assert reply.split("\r")[2].split("|")[2:4][0].startswith(place)
+            assert reply.split("\r")[2].split("|")[3].startswith("201^")
+        assert all(refusal is not None for _, _, refusal in bed.journal.messages)
+    async with listen(accept={"messages": [f"ADT^{trigger}"]}) as bed:
+        assert msa(await exchange(bed, told))[1] == "AA"
+        assert msa(await exchange(bed, evn))[1] == "AA"
+
+
+def test_what_a_feed_takes_by_default_is_what_has_a_map() -> None:
+    assert {"ADT^A01", "ADT^A40", "ORU^R01", "VXU^V04"} <= set(MESSAGES)
+    assert not {"ADT^A12", "ADT^A23", "ADT^A44", "ORU^R32"} & set(MESSAGES)
+
+
+async def test_a_result_of_an_old_version_needs_no_event(listen: Any, message: Any) -> None:
+    async with listen() as bed:
+        assert (
+            msa(await exchange(bed, framed(message(type="ORU", version="2.2").replace(b"EVN|A01\r", b""))))[1] == "AA"
+        )
+        assert (
+            msa(await exchange(bed, framed(message(type="ADT", version="2.2").replace(b"EVN|A01\r", b""))))[1] == "AR"
+        )
+
+
+async def test_a_line_that_is_no_segment_is_an_error_at_the_door(listen: Any, message: Any) -> None:
+    async with listen() as bed:
+        reply = await exchange(bed, framed(message() + b"second line\r"))
+        assert msa(reply)[1] == "AE"
+        assert reply.split("\r")[2] == "ERR||PID^1|102^Data type error^HL70357|E"
+        assert bed.journal.messages[0][2].cause == "parse"

@@ -101,7 +101,35 @@ def test_escapes_are_resolved_and_unknown_ones_stay() -> None:
     assert text == "a|b^c&d~e\\fA\ng\\Q\\h\\"
 
 
-def test_a_line_that_is_no_segment_stays_with_the_segment_before_it() -> None:
-    message = parse(f"{HEAD}\rOBX|1|TX|||first\nsecond line\r".encode())
-    assert message.segments[1].text(5) == "first\nsecond line"
-    assert message.joined == 1
+@pytest.mark.parametrize("line", ["second line", "pid|1", "P|1", "PID", "1ID|1", "ÄBC|1", "PIDX|1", "|||"])
+@pytest.mark.parametrize("end", ["\r", "\n"])
+def test_a_line_that_is_no_segment_is_refused_with_its_place(line: str, end: str) -> None:
+    body = f"{HEAD}\rOBX|1|TX|||first\rOBX|2|TX|||first{end}{line}\r".encode()
+    if line == "PID":
+        assert len(parse(body, "utf-8").segments) == 4
+        return
+    with pytest.raises(MessageError) as caught:
+        parse(body, "utf-8")
+    assert (caught.value.cause, caught.value.location) == ("parse", "OBX[2]")
+
+
+@pytest.mark.parametrize(
+    ("lines", "location"),
+    [
+        (["NTE|1"] * 10_000, "NTE[10000]"),
+        (["PID|1||" + "~".join(["A"] * 1_001)], "PID-3"),
+        (["PID|1||" + "^" * 1_000], "PID-3"),
+        (["PID|1||A~B" + "&" * 1_000], "PID-3"),
+        (["PID|1", "NK1" + "|" * 1_001], "NK1"),
+        (["OBX|" + "^" * 900 + "~" + "^" * 900] * 600, ""),
+    ],
+)
+def test_more_parts_than_a_message_can_mean_are_refused_with_their_place(lines: list[str], location: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        parse("\r".join([HEAD, *lines]).encode())
+    assert (caught.value.cause, caught.value.location) == ("structure", location)
+
+
+def test_as_many_parts_as_are_allowed_are_taken() -> None:
+    lines = [HEAD, *["NTE|1"] * 9_998, "PID|1||" + "~".join(["A^^^G"] * 1_000)]
+    assert len(parse("\r".join(lines).encode()).segments) == 10_000

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hawsepipe import ConfigError, signing_key
+from hawsepipe.ledger.keys import existing_key
 
 
 def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
@@ -18,6 +19,14 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert signing_key(path).private_bytes_raw() == first.private_bytes_raw()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [item.name for item in tmp_path.iterdir()] == ["log.key"]
+
+
+def test_a_key_that_must_exist_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "log.key"
+    with pytest.raises(ConfigError, match="missing"):
+        existing_key(path)
+    assert os.listdir(tmp_path) == []
+    assert signing_key(path).private_bytes_raw() == existing_key(path).private_bytes_raw()
 
 
 def test_two_files_hold_two_keys(tmp_path: Path) -> None:

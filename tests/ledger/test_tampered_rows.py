@@ -33,7 +33,7 @@ ROWS = {
     "UPDATE leaf SET commitment = randomblob(32)": "LEAF_MISSING",
     "UPDATE leaf SET commitment = randomblob(32) WHERE sequence = 1": "DEPENDENCY_MISSING",
     "DELETE FROM leaf": "LEAF_MISSING",
-    "DELETE FROM leaf WHERE sequence = 3": "LEAF_MISSING",
+    "DELETE FROM leaf WHERE sequence = 1": "DEPENDENCY_MISSING",
     "DELETE FROM node": "LEAF_MISSING",
     "DELETE FROM checkpoint": "CHECKPOINT_INVALID",
     "UPDATE checkpoint SET note = x'ff00'": "CHECKPOINT_INVALID",

@@ -73,6 +73,7 @@ class TestLog:
             version = await store.read("Patient", str(number))
             assert version is not None
             assert await store.leaf_index(version.commitment) == number
+            assert await store.in_outbox(version.commitment) is False
             leaf = sha256(b"\x00" + version.commitment).digest()
             assert await store.nodes([(0, number)]) == {(0, number): leaf}
         assert await store.nodes([(1, 2), (1, 3)]) == {(1, 2): sha256(b"node 2").digest()}
@@ -83,6 +84,8 @@ class TestLog:
         (made,) = await store.commit(transaction(change("Patient", "1")))
         assert await store.leaf_index(made.commitment) is None
         assert await store.leaf_index(b"x" * 32) is None
+        assert await store.in_outbox(made.commitment) is True
+        assert await store.in_outbox(b"x" * 32) is False
         assert await store.outbox_depth() == 1
 
     async def test_a_batch_that_does_not_continue_the_log_is_refused(self, store: Store) -> None:

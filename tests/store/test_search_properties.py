@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hawsepipe import visibility as vis
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import (
     DateRow,
@@ -48,7 +49,6 @@ from hawsepipe.fhir.query import (
     Value,
 )
 from hawsepipe.model import Change, Draft, Issue, Method, Resource, Seal, Transaction
-from hawsepipe import visibility as vis
 from hawsepipe.store.sqlite import formulas, schema, search
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.pen import Pen

@@ -18,6 +18,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from hawsepipe import visibility as vis
 from hawsepipe.errors import StoreError
 from hawsepipe.fhir.index import DateRow, Row, TokenRow
 from hawsepipe.fhir.query import (
@@ -32,7 +33,6 @@ from hawsepipe.fhir.query import (
     Total,
 )
 from hawsepipe.model import Change, Method, RawMessage, Transaction
-from hawsepipe import visibility as vis
 from hawsepipe.store.contract import JournalEntry, Store
 from hawsepipe.store.sqlite import schema, search
 from hawsepipe.store.sqlite.pen import Pen

@@ -26,6 +26,7 @@ from hawsepipe.errors import (
     MethodNotAllowed,
     NotFound,
     Pushback,
+    Tampered,
     TooLarge,
     Unauthorized,
 )
@@ -103,7 +104,8 @@ class Application:
         except HawsepipeError as error:
             if error.status == _OURS:
                 self._log.error("the request failed", interaction=interaction, **_place(error))
-                error = HawsepipeError(_FAILED)
+                # An alarm keeps its finding, which names a check and no record; nothing else of ours is told.
+                error = error if isinstance(error, Tampered) else HawsepipeError(_FAILED)
             response = self._refusal(request, error, found.allowed)
         except Exception as error:
             self._log.error("the request failed", interaction=interaction, **_place(error))

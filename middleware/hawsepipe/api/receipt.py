@@ -17,7 +17,8 @@ _RETRY_AFTER = 2.0
 async def receipt(call: Call) -> Response:
     """Answer with the evidence document of a visible version (application/json).
 
-    Raises Pushback (503 with Retry-After) while the version is on its way to the ledger.
+    Raises Pushback (503 with Retry-After) while the version is on its way to the ledger, Tampered (500) when what is
+    stored allows no evidence.
     """
     refuse_unknown(call, call.request.query)
     version = await version_of(call)

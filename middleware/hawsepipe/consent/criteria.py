@@ -242,11 +242,18 @@ def _data(value: Any, base_url: str) -> tuple[Datum, ...]:
 
 
 def _target(value: Any, base_url: str) -> str | None:
+    """Return `Type/id` or another server's url.
+
+    None for what is neither: `Practitioner/1/` may be meant for Practitioner/1.
+    """
     literal = value.get("reference") if isinstance(value, dict) else None
     if not isinstance(literal, str):
         return None
     target = references.parse(literal, base_url)
-    return f"{target.type}/{target.id}" if target.type is not None else target.url
+    if target.type is not None:
+        return f"{target.type}/{target.id}" if target.type in terms().types and "#" not in literal else None
+    ours = base_url != "" and literal.startswith(base_url)
+    return target.url if ("://" in literal or literal.startswith("urn:")) and not ours else None
 
 
 def _listed(value: Any, system: str, codes: frozenset[str]) -> Listed:

@@ -11,12 +11,12 @@ from typing import Final
 
 from hawsepipe.consent.consents import Consents
 from hawsepipe.consent.directives import Directive, Effect, Standing
-from hawsepipe.consent.matching import NO_PATIENT, Matching
+from hawsepipe.consent.matching import Matching
 from hawsepipe.consent.policy import ALL_NORMAL, BASIC_NORMAL, PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import ACT_CODE, ACT_REASON, NORMAL, VERY_RESTRICTED, coded, terms
 from hawsepipe.model import Decision
-from hawsepipe.visibility import Subject
+from hawsepipe.visibility import NO_PATIENT, Subject
 
 GUARDED: Final = frozenset({"AuditEvent", "Consent"})
 """Types that only the patient herself and a privacy officer may see (semantics 4)."""
@@ -55,12 +55,12 @@ def decide(
         return Decision(False, (refused,))
     # 3. Data about nobody: by role alone. Data that ought to name a patient and does not is nobody's to give.
     officer = settings.officer(request.principal.roles)
-    if officer and subject.type in GUARDED:
+    if officer and _about(subject) <= GUARDED:
         return Decision(True, ("privacy-officer",))
     if NO_PATIENT in subject.facets.values.get("elsewhere", frozenset()):
         return Decision(False, ("no-patient",))
     if not subject.patients:
-        plain = subject.type == "Provenance" or subject.type in terms().patientless
+        plain = _about(subject) <= terms().patientless
         return Decision(plain, ("non-patient" if plain else "no-patient",))
     # 4. Every patient on the resource must permit.
     verdicts = [_patient(request, subject, patient, consents, settings) for patient in subject.patients]
@@ -77,12 +77,18 @@ def decide(
 def _outer(request: Request, subject: Subject, settings: PolicySettings, tenant: str) -> str | None:
     if request.principal.tenant != tenant:
         return "tenant"
-    if not request.reach.touches(subject.type):
+    types = {subject.type} | _about(subject)
+    if not all(map(request.reach.touches, types)):
         return "scope"
     allowed = settings.types(request.principal.roles)
-    if allowed is not None and subject.type not in allowed:
+    if allowed is not None and not types <= allowed:
         return "role"
     return None
+
+
+def _about(subject: Subject) -> frozenset[str]:
+    """Return the types that the data are of: the subject's own, a Provenance's targets'."""
+    return subject.facets.values.get("target", frozenset({subject.type}))
 
 
 def _labels(request: Request, subject: Subject) -> str | None:
@@ -105,14 +111,15 @@ def kept_for(purpose: str | None) -> frozenset[str]:
 
 def _patient(request: Request, subject: Subject, patient: str, consents: Consents, settings: PolicySettings) -> Verdict:
     # 4.1 A scope of level patient reaches the launch patient only.
-    if not request.reach.everywhere(subject.type) and request.principal.patient not in consents.persons(patient):
+    wide = all(map(request.reach.everywhere, {subject.type} | _about(subject)))
+    if not wide and request.principal.patient not in consents.persons(patient):
         return Verdict(False, "scope")
     # 4.2 Her own data, unless they are labelled not for her.
     if request.oneself in consents.persons(patient):
         nopat = NOT_FOR_PATIENT in subject.facets.values.get("label", frozenset())
         return Verdict(not nopat, "nopat" if nopat else "self")
     # 4.3 Consents and the access record are hers and the privacy officer's.
-    if subject.type in GUARDED:
+    if _about(subject) & GUARDED:
         return Verdict(False, "guarded")
     # 4.4 Her consents, then the default of the house; an emergency overrides both.
     directives = consents.in_force(patient, request.purpose, settings)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from hawsepipe.consent.clinical import clinical_time
-from hawsepipe.consent.matching import CODED_ELSEWHERE, NO_PATIENT
+from hawsepipe.consent.matching import CODED_ELSEWHERE
 from hawsepipe.consent.terms import ACT_REASON, CONFIDENTIALITY, coded, terms
 from hawsepipe.fhir import references
 from hawsepipe.model import Resource
-from hawsepipe.visibility import Facets
+from hawsepipe.visibility import NO_PATIENT, Facets
 
 _PRIMARY: Final = frozenset({"code", "medicationCodeableConcept", "vaccineCode", "productCodeableConcept"})
 _TYPED: Final = frozenset({"Composition", "DocumentReference", "Encounter", "Specimen", "DocumentManifest", "Consent"})
@@ -143,8 +143,9 @@ def _authors(resource: Resource) -> list[str]:
 
 
 def _elsewhere(resource: Resource, kind: str, base_url: str) -> Iterator[str]:
-    # A Provenance is about the patients of its targets, which only the store knows.
-    if kind != "Provenance" and kind not in terms().patientless and not references.patients_of(resource, base_url):
+    # A Provenance alone says nothing of its targets, so it is about nobody until it is joined with them.
+    patientless = kind in terms().patientless
+    if kind == "Provenance" or not (patientless or references.patients_of(resource, base_url)):
         yield NO_PATIENT
     medication = resource.get("medicationReference")
     literal = medication.get("reference") if isinstance(medication, dict) else None

@@ -20,12 +20,14 @@ from hawsepipe.consent.decide import (
     kept_for,
 )
 from hawsepipe.consent.directives import Directive, Effect, Rule, Standing
-from hawsepipe.consent.matching import CODED_ELSEWHERE, NO_PATIENT, below, neutral, readable
+from hawsepipe.consent.matching import CODED_ELSEWHERE, below, neutral, readable
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import NORMAL, terms
 from hawsepipe.consent.truth import Truth
 from hawsepipe.visibility import (
+    NO_AUTHOR,
+    NO_PATIENT,
     All,
     Any,
     AtLeast,
@@ -44,7 +46,12 @@ from hawsepipe.visibility import (
 
 _TRUE: Final = Constant(True)
 _FALSE: Final = Constant(False)
-_GUARDED: Final = TypeIn(GUARDED)
+_ALONE: Final = Lacks("target")
+"""It is no Provenance: what holds for one of the targets of one need not hold for all (`visibility.joined`)."""
+
+_JOINT: Final = Not(_ALONE)
+_ANY_GUARDED: Final = Any((TypeIn(GUARDED), Has("target", GUARDED)))
+_ALL_GUARDED: Final = Any((TypeIn(GUARDED), All((Has("target", GUARDED), Only("target", GUARDED)))))
 _UNLABELLED: Final = AtLeast(Measure.RANK, 1 << 30, absent=True)
 
 
@@ -80,19 +87,19 @@ def _scope(request: Request, settings: PolicySettings, officer: bool) -> Formula
     reach, role = request.reach, settings.types(request.principal.roles)
     parts: list[Formula] = []
     if reach.wide is not None and reach.narrow is not None:
-        parts.append(TypeIn(reach.wide | reach.narrow))
+        parts += [TypeIn(reach.wide | reach.narrow), Only("target", reach.wide | reach.narrow)]
     if role is not None:
-        parts.append(TypeIn(role))
+        parts += [TypeIn(role), Only("target", role)]
     parts += [Only("purpose", kept_for(request.purpose)), Not(Has("label", TRANSFORMING))]
     named = Not(Has("elsewhere", frozenset({NO_PATIENT})))
-    return conjunction([*parts, disjunction([named, _GUARDED]) if officer else named])
+    return conjunction([*parts, disjunction([named, _ALL_GUARDED]) if officer else named])
 
 
 def _within(request: Request, persons: frozenset[str]) -> Formula:
     """Step 4.1. A type that only a scope of level patient covers is within reach of the launch patient alone."""
     if request.reach.wide is None or request.principal.patient in persons:
         return _TRUE
-    return TypeIn(request.reach.wide)
+    return conjunction([TypeIn(request.reach.wide), Only("target", request.reach.wide)])
 
 
 def _person(request: Request, oneself: str | None, within: Formula, layer: Formula, officer: bool) -> Formula:
@@ -100,8 +107,8 @@ def _person(request: Request, oneself: str | None, within: Formula, layer: Formu
     if oneself is not None:
         seen = conjunction([within, Not(Has("label", frozenset({NOT_FOR_PATIENT})))])
     else:
-        seen = conjunction([within, Not(_GUARDED), layer])
-    return disjunction([_GUARDED, seen]) if officer else seen
+        seen = conjunction([within, Not(_ANY_GUARDED), layer])
+    return disjunction([_ALL_GUARDED, seen]) if officer else seen
 
 
 def _layer(request: Request, patient: str, consents: Consents, settings: PolicySettings, default: Formula) -> Formula:
@@ -178,7 +185,9 @@ class _Folding:
         if reference is None:
             return Constant(not permit)
         named = Has("author", frozenset({reference}))
-        return named if permit else disjunction([named, Lacks("author")])
+        if permit:
+            return conjunction([named, _ALONE])
+        return disjunction([named, Lacks("author"), Has("elsewhere", frozenset({NO_AUTHOR}))])
 
     def _label(self, named: Labels | None, permit: bool) -> Formula:
         if named is None:
@@ -189,7 +198,7 @@ class _Folding:
                 return _FALSE
             highest = max(named.ranks, default=-1)
             allowed = AtMost(Measure.RANK, max(highest, self._ceiling), absent=False)
-            covered: list[Formula] = [Has("label", sensitive), Only("label", sensitive | neutral()), allowed]
+            covered: list[Formula] = [Has("label", sensitive), Only("label", sensitive | neutral()), allowed, _ALONE]
             return disjunction([AtMost(Measure.RANK, highest, absent=False), conjunction(covered)])
         if named.unknown or named.duty:
             return _TRUE
@@ -204,9 +213,15 @@ class _Folding:
         named = criteria.classes
         if named is None:
             return _TRUE
-        parts: list[Formula] = [TypeIn(named.types)] if named.types else []
+        parts: list[Formula] = []
+        if named.types and permit:
+            parts.append(conjunction([TypeIn(named.types), _ALONE]))
+            parts.append(conjunction([Has("target", named.types), Only("target", named.types)]))
+        elif named.types:
+            parts += [TypeIn(named.types), Has("target", named.types)]
         if named.profiles:
-            parts.append(Has("profile", named.profiles))
+            profiled = Has("profile", named.profiles)
+            parts.append(conjunction([profiled, _ALONE]) if permit else profiled)
         return disjunction([*parts, Constant(named.unknown and not permit)])
 
     def _code(self, criteria: Criteria, permit: bool) -> Formula:
@@ -248,18 +263,25 @@ class _Folding:
     def _datum(self, datum: Datum, permit: bool) -> Formula:
         if datum.meaning is None or datum.reference is None:
             return Constant(not permit)
-        reference = frozenset({datum.reference})
         if datum.meaning == "authoredby":
             return self._authored(datum.reference, permit)
-        if datum.meaning == "instance":
-            return InstanceIn(reference)
-        if datum.meaning == "dependents" or (permit and self._directive.pcf):
+        meant = self._meant(datum.meaning, frozenset({datum.reference}), permit)
+        return conjunction([meant, _ALONE]) if permit else meant
+
+    def _meant(self, meaning: str, reference: frozenset[str], permit: bool) -> Formula:
+        if meaning == "instance":
+            return self._one_of(reference, permit)
+        if meaning == "dependents" or (permit and self._directive.pcf):
             return disjunction([InstanceIn(reference), Has("ref", reference)])
-        targets = self._request.circle.directory.targets(datum.reference)
-        parts: list[Formula] = [InstanceIn(reference | (targets or frozenset()))]
+        targets = self._request.circle.directory.targets(next(iter(reference)))
+        parts: list[Formula] = [self._one_of(reference | (targets or frozenset()), permit)]
         if not permit:
             parts.append(Has("ref", reference) if targets is not None else _TRUE)
         return disjunction(parts)
+
+    def _one_of(self, references: frozenset[str], permit: bool) -> Formula:
+        named = InstanceIn(references)
+        return named if permit else disjunction([named, conjunction([_JOINT, Has("ref", references)])])
 
     def _under_ceiling(self) -> Formula:
         return AtMost(Measure.RANK, self._ceiling, absent=False)

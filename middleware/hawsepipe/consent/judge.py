@@ -25,13 +25,14 @@ from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request, request
 from hawsepipe.consent.stored import decoded
-from hawsepipe.fhir import references
+from hawsepipe.consent.targets import throughout
+from hawsepipe.fhir import provenance, references
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.model import Decision, Principal, Resource, Version
 from hawsepipe.store.contract import Store
-from hawsepipe.visibility import All, Constant, Formula, Subject, Visibility, holds
+from hawsepipe.visibility import All, Constant, Formula, Subject, Visibility, holds, joined
 
 ABSENT: Final = Decision(False, ("absent",))
 """The decision about what was never there."""
@@ -50,7 +51,7 @@ _KEPT_FORMULAS: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """A visibility and what it was made from; it holds while the epoch is the same, within one slot of the boundaries."""
+    """A visibility and what it was made from: it holds for this epoch, within one slot of the boundaries."""
 
     epoch: int
     boundaries: tuple[int, ...]
@@ -87,7 +88,10 @@ class Judge:
         return replace(found, scope=All((found.scope, self._narrowed(principal, now)))) if self._rules else found
 
     def _narrowed(self, principal: Principal, now: datetime) -> Formula:
-        """Return what the rules of the house leave. One that fails, or answers with no formula, leaves nothing."""
+        """Return what the rules of the house leave, of a Provenance only if they leave all that it is about.
+
+        A rule that fails, or answers with no formula, leaves nothing.
+        """
         parts: list[Formula] = []
         for rule in self._rules:
             try:
@@ -98,7 +102,7 @@ class Judge:
             if not isinstance(part, Formula):
                 _log.error("a consent rule gave no formula", name=type(rule).__name__)
                 return Constant(False)
-            parts.append(part)
+            parts.append(throughout(part))
         return All(tuple(parts))
 
     async def _by_consents(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
@@ -121,8 +125,25 @@ class Judge:
                 self._folded.popitem(last=False)
         return found
 
-    def subject(self, version: Version, resource: Resource) -> Subject:
-        """Return a version as decisions see it."""
+    async def subject(self, version: Version, resource: Resource) -> Subject:
+        """Return a version as decisions see it; a Provenance with what its targets make of it, as the store keeps it.
+
+        The store joins what was written together with the Provenance: nothing else counts as its target.
+        """
+        alone = self._alone(version, resource)
+        if version.type != "Provenance":
+            return alone
+        targets = [await self._target(version, place) for place in provenance.targets(resource)]
+        return replace(alone, facets=joined(alone, targets))
+
+    async def _target(self, about: Version, place: provenance.Place | None) -> Subject | None:
+        version = None if place is None else await self._store.vread(*place)
+        if version is None or version.last_updated != about.last_updated:
+            return None
+        resource = await self.content(version)
+        return None if resource is None else self._alone(version, resource)
+
+    def _alone(self, version: Version, resource: Resource) -> Subject:
         return Subject(
             type=version.type,
             id=version.id,
@@ -213,7 +234,7 @@ class Sitting:
             return ABSENT
         about = [one for patient in version.patients for one in self.consents.of(patient)]
         asked = await self.judge.request(self.principal, self.interaction, self.now, about)
-        subject = self.judge.subject(version, resource)
+        subject = await self.judge.subject(version, resource)
         if not holds(self.house, subject):
             return HOUSE
         return decide(asked, subject, self.consents, self.judge.settings)

@@ -17,10 +17,7 @@ from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import ACT_CODE, coded, terms
 from hawsepipe.consent.truth import Truth, every, some, truth
-from hawsepipe.visibility import Subject
-
-NO_PATIENT: Final = "no-patient"
-"""The `elsewhere` facet of a resource that ought to name a patient and does not."""
+from hawsepipe.visibility import NO_AUTHOR, Subject
 
 CODED_ELSEWHERE: Final = "code"
 """The `elsewhere` facet of a resource that is about something coded in another resource."""
@@ -66,22 +63,32 @@ class Matching:
 
     def _criteria(self, criteria: Criteria, permit: bool, pcf: bool) -> Iterator[Truth]:
         yield self.request.asked(criteria)
-        yield self._source(criteria)
+        yield self._source(criteria, permit)
         yield self._label(criteria, permit)
-        yield self._class(criteria)
+        yield self._class(criteria, permit)
         yield self._code(criteria, permit)
         yield self._data_period(criteria, permit)
         yield self._data(criteria, permit, pcf)
 
-    def _source(self, criteria: Criteria) -> Truth:
+    @property
+    def _joint(self) -> bool:
+        """Whether the subject is a Provenance: its facets are those of all its targets (`visibility.joined`).
+
+        What holds for one of them need not hold for all, so that no permit may rest on it.
+        """
+        return bool(self._facet("target"))
+
+    def _source(self, criteria: Criteria, permit: bool) -> Truth:
         sources = [actor.reference for actor in criteria.actors or () if actor.source]
         if not sources or criteria.odd_actor:  # an odd actor makes the whole element unknown, see Request.asked
             return Truth.TRUE
-        authors = self._facet("author")
-        return some(self._authored(reference, authors) for reference in sources)
+        return some(self._authored(reference, permit) for reference in sources)
 
-    def _authored(self, reference: str | None, authors: frozenset[str]) -> Truth:
-        if reference is None or not authors:
+    def _authored(self, reference: str | None, permit: bool) -> Truth:
+        authors = self._facet("author")
+        if reference is None or not authors or (permit and self._joint):
+            return Truth.UNKNOWN
+        if reference not in authors and NO_AUTHOR in self._facet("elsewhere"):
             return Truth.UNKNOWN
         return truth(reference in authors)
 
@@ -108,13 +115,17 @@ class Matching:
             return True
         labels, allowed = self._facet("label"), below(sensitivities)
         ceiling = max(highest, terms().ranks[self.settings.permit_ceiling])
-        return bool(labels & allowed) and labels <= allowed | neutral() and rank <= ceiling
+        covered = bool(labels & allowed) and labels <= allowed | neutral() and rank <= ceiling
+        return covered and not self._joint
 
-    def _class(self, criteria: Criteria) -> Truth:
+    def _class(self, criteria: Criteria, permit: bool) -> Truth:
         named = criteria.classes
         if named is None:
             return Truth.TRUE
-        if self.subject.type in named.types or self._facet("profile") & named.profiles:
+        targets = self._facet("target")
+        if permit and targets:
+            return truth(targets <= named.types)
+        if ({self.subject.type} | targets) & named.types or self._facet("profile") & named.profiles:
             return Truth.TRUE
         return Truth.UNKNOWN if named.unknown else Truth.FALSE
 
@@ -151,14 +162,14 @@ class Matching:
         return some(self._datum(datum, permit, pcf) for datum in criteria.data)
 
     def _datum(self, datum: Datum, permit: bool, pcf: bool) -> Truth:
-        if datum.meaning is None or datum.reference is None:
+        if datum.meaning is None or datum.reference is None or (permit and self._joint):
             return Truth.UNKNOWN
         instance = f"{self.subject.type}/{self.subject.id}" == datum.reference
         depends = datum.reference in self._facet("ref")
         if datum.meaning == "authoredby":
-            return self._authored(datum.reference, self._facet("author"))
+            return self._authored(datum.reference, permit)
         if datum.meaning == "instance":
-            return truth(instance)
+            return truth(instance or (depends and self._joint))
         if datum.meaning == "dependents" or (permit and pcf):
             return truth(instance or depends)
         return self._related(datum.reference, instance, depends and not permit)
@@ -170,7 +181,11 @@ class Matching:
         targets = self.request.circle.directory.targets(reference)
         if targets is None:
             return Truth.UNKNOWN
-        return truth(f"{self.subject.type}/{self.subject.id}" in targets)
+        return truth(f"{self.subject.type}/{self.subject.id}" in targets or self._targets(targets))
+
+    def _targets(self, references: frozenset[str]) -> bool:
+        """Say whether a Provenance's target may be one of these; its references include its targets."""
+        return self._joint and not references.isdisjoint(self._facet("ref"))
 
     def _under_ceiling(self) -> bool:
         rank = self.subject.facets.rank

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
-from hawsepipe.consent.judge import ABSENT, Judge, Sitting
+from hawsepipe.consent.judge import Judge, Sitting
 from hawsepipe.consent.labels import Labels, check_meta
 from hawsepipe.consent.policy import SERVER_MADE, PolicySettings
 from hawsepipe.consent.scopes import Reach, reach
@@ -125,7 +125,7 @@ class View:
         found = await self._visible_versions(sitting, type, id, before, count + 1) if decision.permit else []
         shown = found[:count]
         more = len(found) > count
-        await self._record(asked, decision if decision.permit else ABSENT, shown)
+        await self._record(asked, decision, shown)
         if not decision.permit:
             raise NotFound(f"there is no {asked.target}")
         return Page(
@@ -146,7 +146,7 @@ class View:
         if self._gate.settings.recheck:
             for version in page.versions:
                 content = None if version.content is None else decoded(version.content)
-                if content is None or not visible(visibility, judge.subject(version, content)):
+                if content is None or not visible(visibility, await judge.subject(version, content)):
                     raise StoreError("the store answered a search with something that its visibility does not cover")
         names = "&".join(clause.parameter for clause in query.clauses)
         await self._record(asked, _PERMIT, page.versions, f"{query.type}?{names}" if names else "")

@@ -8,9 +8,10 @@ of elements.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.model import Resource, Trail, Version
@@ -29,6 +30,27 @@ _FEED_PREFIX = "feed:"
 _LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+
+
+_VERSIONED = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})/_history/([1-9][0-9]{0,8})")
+
+
+class Place(NamedTuple):
+    """A version here."""
+
+    type: str
+    id: str
+    version: int
+
+
+def targets(provenance: Resource) -> Iterator[Place | None]:
+    """Yield the version that each target names as `complete` writes it (`Type/id/_history/1`), None for anything else.
+    """
+    named = provenance.get("target")
+    for target in named if isinstance(named, list) else ():
+        literal = target.get("reference") if isinstance(target, dict) else None
+        match = _VERSIONED.fullmatch(literal) if isinstance(literal, str) else None
+        yield Place(match[1], match[2], int(match[3])) if match is not None else None
 
 
 def draft(

@@ -158,7 +158,7 @@ class Publisher:
         self.state = LedgerState.GOOD
 
     async def _look(self) -> None:
-        """Ask a backend that has nothing to do now and then whether it is well: a quiet night must not hide its loss."""
+        """Ask an idle backend now and then whether it is well: a quiet night must not hide its loss."""
         if self._clock() - self._looked >= _LOOK:
             await self._call(self._backend.health())
             self._looked = self._clock()

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from hawsepipe.auth.issuer import Issuer, make_key
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.config import Config
-from hawsepipe.errors import ConfigError
 from hawsepipe.errors import ConfigError, Unauthorized
 from hawsepipe.intake.dead_letters import SCOPE
 from hawsepipe.ledger.keys import signing_key
@@ -45,7 +44,7 @@ def require_keys(config: Config) -> Path:
     """
     folder = config.data / "keys"
     if not folder.is_dir():
-        raise ConfigError("service.data", f"{folder} does not exist; `hawsepipe init` makes the keys of a new directory")
+        raise ConfigError("service.data", f"{folder} does not exist; `hawsepipe init` makes the keys")
     for name in _KEYS:
         if not (folder / name).exists():
             raise ConfigError("service.data", f"{folder / name} is missing; put it back from a backup")

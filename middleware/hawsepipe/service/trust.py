@@ -32,7 +32,7 @@ def keep(path: Path, document: Mapping[str, Any]) -> None:
         _write(path, document)
         return
     if held.get("format") != document["format"] or held.get("channel") != document["channel"]:
-        raise ConfigError(_KEY, f"{path} is for another channel than {document['channel']}; name that one, or move it away")
+        raise ConfigError("service.channel", f"{path} is for another channel; name that one, or move the file away")
     present = {key["vkey"] for key in document["log"]}
     if not present <= {key["vkey"] for key in held["log"] if key.get("toSize") is None}:
         raise ConfigError(_KEY, f"keys/log.key is not the log key of {path}; put back the one that it names")
@@ -40,8 +40,8 @@ def keep(path: Path, document: Mapping[str, Any]) -> None:
         if name in held["backends"] and held["backends"][name] != backend:
             raise ConfigError(
                 _KEY,
-                f"the key of ledger {name} is not the one in {path}; put ledgers/{name} back from a backup, or give the new"
-                " ledger another name",
+                f"the key of ledger {name} is not the one in {path}; put ledgers/{name} back from a backup, or give the"
+                " new ledger another name",
             )
     added = {name: backend for name, backend in document["backends"].items() if name not in held["backends"]}
     if added:

@@ -5,6 +5,7 @@ Implementations MUST:
 * give versions of one resource the numbers 1, 2, 3 … without a gap, and instants that never go back: `last_updated`
   of a commit is at least one microsecond after that of the commit before;
 * write, for each new version, in one transaction: content, search rows, facets, salt and opening, and one outbox row;
+* give a Provenance the facets that `visibility.joined` makes of it and of what it names of its own transaction;
 * serve content byte for byte as it was written;
 * compile `Visibility` so that it agrees with `visibility.visible`, before order, count and limit.
 
@@ -251,7 +252,9 @@ class Store(Protocol):
         ...
 
     async def consent_epoch(self) -> int:
-        """Return a number that grows with every commit that touches a Consent or what actors are made of (`ACTORS`)."""
+        """Return a number that grows with every commit that touches a Consent or what actors are made of (`ACTORS`), or
+        changes `link` of a Patient.
+        """
         ...
 
     # access record

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir.dates import microseconds
+from hawsepipe.fhir.provenance import Place
+from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
-from hawsepipe.store.contract import ACTORS, Application, Extractor, Labeller, Sealer, Validator
+from hawsepipe.store.contract import Application, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
 from hawsepipe.store.sqlite.current import Current
@@ -19,9 +21,8 @@ from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.sheet import Sheet, Stand
 from hawsepipe.store.sqlite.versions import row_key
 from hawsepipe.store.sqlite.writer import unexpected
-from hawsepipe.visibility import Facets
+from hawsepipe.visibility import Facets, Subject, joined
 
-_DECISIVE = ACTORS | {"Consent"}
 _NO_FACETS = Facets()
 
 
@@ -147,6 +148,7 @@ class Commits:
         leaves, resources, epoch = state.leaves, state.resources, 0
         keys: dict[tuple[str, str], int] = {}
         made: dict[int, Version] = {}
+        facets = self._facets([planned for planned, _ in sealed], micros)
         for planned, seal in sealed:
             draft = planned.draft
             place = (draft.type, draft.id)
@@ -171,21 +173,40 @@ class Commits:
             )
             version = made[id(planned)] = planned.sealed(seal)
             if planned.last:
-                tables = self._stand(pen, sheet, key, planned, micros)
+                tables = self._stand(pen, sheet, key, planned, facets.get(id(planned), _NO_FACETS), micros)
                 pen.currents.put(place, Current(key, tables, version, labelled=True))
             pen.stored.append(draft.type)
-            epoch |= draft.type in _DECISIVE
+            epoch |= planned.decisive
         pen.count(leaves=leaves, resources=resources, epoch=state.epoch + epoch, instant=micros)
         return made
 
-    def _stand(self, pen: Pen, sheet: Sheet, key: int, planned: Planned, micros: int) -> int:
+    def _facets(self, plans: Sequence[Planned], micros: int) -> dict[int, Facets]:
+        """Return what visibility formulas ask of the versions of a transaction, by the identity of their plan.
+
+        Those of a Provenance are joined from all that it names of this transaction.
+        """
+        told = [planned for planned in plans if planned.draft.type == "Provenance" and planned.resource is not None]
+        asked = plans if told else [planned for planned in plans if planned.last and planned.resource is not None]
+        found = {id(planned): self.labeller.facets(planned.about) for planned in asked}
+        if told:
+            subjects = {
+                Place(it.draft.type, it.draft.id, it.draft.version): _subject(it, found[id(it)], micros) for it in plans
+            }
+            for planned in told:
+                own = _subject(planned, found[id(planned)], micros)
+                targets = [None if place is None else subjects.get(place) for place in targets_of(planned.about)]
+                found[id(planned)] = joined(own, targets)
+        return found
+
+    def _stand(self, pen: Pen, sheet: Sheet, key: int, planned: Planned, facets: Facets, micros: int) -> int:
         """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
         one before. Return which side tables they are in.
         """
         resource, draft = planned.resource, planned.draft
-        facets, found = _NO_FACETS, NOTHING
-        if resource is not None:
-            facets = self.labeller.facets(resource)
+        found = NOTHING
+        if resource is None:
+            facets = _NO_FACETS
+        else:
             found = found_by(pen, key, draft.type, self.extractor.rows(resource), facets, draft.patients)
         tables = indexed(found)
         row = (
@@ -203,6 +224,11 @@ class Commits:
             named = (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded))
         sheet.stand(key, Stand(row, named, planned.indexed, found))
         return tables
+
+
+def _subject(planned: Planned, facets: Facets, micros: int) -> Subject:
+    draft = planned.draft
+    return Subject(draft.type, draft.id, draft.patients, microseconds(planned.first_recorded), micros, facets)
 
 
 def _results(

@@ -16,7 +16,7 @@ from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.merge import merged
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Severity, Trail, Version
-from hawsepipe.store.contract import Labeller, Validator
+from hawsepipe.store.contract import ACTORS, Labeller, Validator
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
 from hawsepipe.store.sqlite.current import Current
@@ -24,6 +24,7 @@ from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
 _REFUSED = (Severity.ERROR, Severity.FATAL)
+_DECISIVE = ACTORS | {"Consent"}
 _NEVER = b""
 """The commitment of a version that is not sealed yet."""
 
@@ -33,7 +34,8 @@ class Planned:
     """A version to be.
 
     `key` is the resource's, None for a new one; `indexed` says what it is found by so far (see `indexing`);
-    `resource` is None for a tombstone; `last`: no later version of it follows in the transaction.
+    `resource` is None for a tombstone and `about` then the content that it ends; `last`: no later version of it follows
+    in the transaction; `decisive`: it changes what decides about other resources.
     """
 
     draft: Draft
@@ -41,6 +43,8 @@ class Planned:
     key: int | None
     indexed: int
     first_recorded: datetime
+    about: Resource
+    decisive: bool
     last: bool = True
 
     @property
@@ -213,15 +217,24 @@ class Drafting:
             patients=patients,
             previous=current.version.commitment if current is not None and standing.planned is None else None,
         )
+        before = standing.resource
+        about = before if resource is None else resource
+        assert about is not None, "only what is present is deleted"
+        decisive = type_ in _DECISIVE or (type_ == "Patient" and _links(before) != _links(resource))
         if current is None:
-            planned = Planned(draft, resource, None, 0, self._instant)
+            planned = Planned(draft, resource, None, 0, self._instant, about, decisive)
         else:
-            planned = Planned(draft, resource, current.key, current.indexed, current.version.first_recorded)
+            recorded = current.version.first_recorded
+            planned = Planned(draft, resource, current.key, current.indexed, recorded, about, decisive)
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned
         self.planned.append(planned)
         return planned
+
+
+def _links(resource: Resource | None) -> Any:
+    return None if resource is None else resource.get("link")
 
 
 def _check(change: Change, standing: Standing) -> None:
