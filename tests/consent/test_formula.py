@@ -81,7 +81,7 @@ def test_a_provenance_is_searched_as_it_is_read_and_no_further_than_all_its_targ
 ) -> None:
     permits = checked = 0
 
-    @settings(max_examples=1500, **QUICK)
+    @settings(max_examples=1000, **QUICK)
     @given(SEEDS)
     def agree(seed: int) -> None:
         nonlocal permits, checked
@@ -108,7 +108,7 @@ def test_a_provenance_is_searched_as_it_is_read_and_no_further_than_all_its_targ
 def test_a_house_rule_holds_of_a_provenance_only_if_it_holds_of_all_its_targets(world: Any) -> None:
     held = checked = 0
 
-    @settings(max_examples=800, **QUICK)
+    @settings(max_examples=500, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         nonlocal held, checked

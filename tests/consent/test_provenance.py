@@ -54,11 +54,11 @@ class Told:
         self.hospital = hospital
         self.count = 0
 
-    async def commit(self, *resources: Json, gone: tuple[str, ...] = ()) -> str:
+    async def commit(self, *resources: Json, gone: tuple[tuple[str, str], ...] = ()) -> str:
         """Store resources, and delete others, in one transaction; return the id of its Provenance."""
         self.count += 1
         changes = [Change(Method.PUT, one["resourceType"], one["id"], one) for one in resources]
-        changes += [Change(Method.DELETE, *one.split("/"), None) for one in gone]  # type: ignore[arg-type]  # two parts
+        changes += [Change(Method.DELETE, kind, identity, None) for kind, identity in gone]
         draft = provenance.draft("feed:test", id=f"v{self.count}")
         await self.hospital.store.commit(Transaction(tuple(changes), draft, "feed:test", self.hospital.clock()))
         return f"v{self.count}"
@@ -195,8 +195,8 @@ async def test_a_provenance_of_nobody_is_seen_only_if_all_its_targets_are_of_nob
 
 async def test_the_provenance_of_an_end_is_seen_as_what_ended(told: Told) -> None:
     await told.hospital.put(PATIENT, observation("o"), observation("h", meta={"security": [PSY]}))
-    await told.commit(gone=("Observation/o",))
-    await told.commit(gone=("Observation/h",))
+    await told.commit(gone=(("Observation", "o"),))
+    await told.commit(gone=(("Observation", "h"),))
     await told.hospital.put(consent("c", provision=[{"type": "deny", "securityLabel": [PSY]}]))
     assert await told.seen() == {"v1"}
     with pytest.raises(Gone):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import pytest
@@ -15,6 +16,12 @@ from hawsepipe_hl7v2.framing import framed
 
 def failing(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("DOE^JANE")
+
+
+async def closed(line: Any) -> None:
+    """Wait for the end; when bytes of ours were left unread, it is a reset."""
+    with suppress(ConnectionError):
+        assert await line.rest() == b""
 
 
 async def reply_to(bed: Any, data: bytes) -> str:
@@ -73,7 +80,7 @@ async def test_truncated_frames_without_end_close_the_connection(listen: Any, me
     async with listen() as bed:
         line = await bed.line()
         line.send(b"\x0bX" * 50_000)
-        assert await line.rest() == b""
+        await closed(line)
         assert len(bed.journal.messages) == 100
         assert bed.count("hawsepipe_feed_framing_events_total", event="too_many_truncated") == 1
         assert "MSA|AA|M1" in await reply_to(bed, framed(message()))
@@ -104,7 +111,7 @@ async def test_a_frame_that_comes_drop_by_drop_is_cut_off_in_the_end(listen: Any
     async with listen(limits={"frame_seconds": 0.1, "idle_seconds": 60}) as bed:
         line = await bed.line()
         line.send(b"\x0bMSH")
-        while not line.reader.at_eof():
+        while not line.reader.at_eof() and line.reader.exception() is None:
             line.send(b"x")
             await asyncio.sleep(0.005)
         assert bed.journal.messages[0][0].body.startswith(b"MSHx")
@@ -147,7 +154,7 @@ async def test_huge_unfinished_frames_of_many_connections_do_not_stop_an_ordinar
         assert "MSA|AA|M1" in await good.reply()
         # Those that hold back what they began are cut off, and the rest has its turn.
         for line in mean:
-            assert await line.rest() == b""
+            await closed(line)
             line.writer.close()
         assert len(bed.journal.messages) == 13
         assert "MSA|AA|M1" in await reply_to(bed, framed(message()))

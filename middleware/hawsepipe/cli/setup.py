@@ -52,7 +52,7 @@ def config() -> None:
 def check(config_path: Path) -> None:
     """Say everything that is wrong with the configuration, by key. Exit status 1 if anything is.
 
-    The plugins that it names are loaded and their settings checked; nothing is opened and no port is bound.
+    The plugins that it names are loaded and their settings checked. No port is bound and no data touched.
     """
     found = kinds.check(config_path)
     for problem in found:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +14,7 @@ from hawsepipe import plugins as loader
 from hawsepipe.auth import clients
 from hawsepipe.clock import Clock, system_clock
 from hawsepipe.config import Config, Instance
-from hawsepipe.errors import ConfigError, PluginError
+from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.hooks import Kind, Opening, Translator
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage, Translation
@@ -22,7 +24,10 @@ T = TypeVar("T")
 
 
 def check(path: Path) -> tuple[ConfigError, ...]:
-    """Return everything that is wrong with a configuration file, its plugins and their settings. Nothing is opened."""
+    """Return everything that is wrong with a configuration file, its plugins and their settings.
+
+    No port is bound, no data touched.
+    """
     found = configuration.check(path)
     if found:
         return found
@@ -86,6 +91,32 @@ def selected(
     directory.mkdir(parents=True, exist_ok=True)
     settings = configuration.filled(instance.settings, kind.config_schema)
     return kind, Opening(instance.name, settings, directory, clock, meters)
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Opens kinds onto the stack. This is the seam to strangers' code: what it raises becomes ours."""
+
+    stack: AsyncExitStack
+    config: Config
+    clock: Clock
+    meters: Meters
+
+    async def all(self, kinds: Mapping[str, Kind[T]], instances: Sequence[Instance], room: str) -> dict[str, T]:
+        """Open each instance; return them by name. Raises ConfigError, or PluginError naming the instance."""
+        opened: dict[str, T] = {}
+        for instance in instances:
+            kind, opening = selected(self.config, kinds, instance, room, self.clock, self.meters)
+            try:
+                opened[instance.name] = await self.stack.enter_async_context(kind.open(opening))
+            except ConfigError as error:
+                raise ConfigError(f"{instance.key}: {error.key}", error.reason) from error
+            except HawsepipeError:
+                raise
+            except Exception as error:
+                reason = f"{instance.key}: {instance.kind} could not be opened ({type(error).__name__})"
+                raise PluginError(reason) from error
+        return opened
 
 
 async def translated(message: RawMessage, name: str, config: Config | None, clock: Clock) -> Translation:

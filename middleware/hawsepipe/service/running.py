@@ -39,7 +39,7 @@ from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
-from hawsepipe.hooks import ConsentRule, Feed, LedgerBackend, Translator
+from hawsepipe.hooks import Feed
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
@@ -53,7 +53,7 @@ from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import health
 from hawsepipe.service import credentials, trust
-from hawsepipe.service.kinds import selected
+from hawsepipe.service.kinds import Opener
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite.store import FILE, open_store
 
@@ -128,14 +128,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 base_url=config.base_url,
             )
         )
-        ledgers: dict[str, LedgerBackend] = {}
-        for instance in config.ledgers:
-            kind, opening = selected(config, loaded.ledgers, instance, "ledgers", clock, meters)
-            ledgers[instance.name] = await stack.enter_async_context(kind.open(opening))
-        translators: dict[str, Translator] = {}
-        for instance in config.translators:
-            kind_, opening = selected(config, loaded.translators, instance, "translators", clock, meters)
-            translators[instance.name] = await stack.enter_async_context(kind_.open(opening))
+        opener = Opener(stack, config, clock, meters)
+        ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
+        translators = await opener.all(loaded.translators, config.translators, "translators")
         anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters)
         await anchorer.resume()
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
@@ -151,11 +146,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         verifier = TokenVerifier(
             {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
         )
-        rules: list[ConsentRule] = []
-        for instance in config.consent_rules:
-            kind___, opening = selected(config, loaded.consent_rules, instance, "consent_rules", clock, meters)
-            rules.append(await stack.enter_async_context(kind___.open(opening)))
-        gate = Gate(store, clock, policy, meters, rules=rules)
+        rules = await opener.all(loaded.consent_rules, config.consent_rules, "consent_rules")
+        gate = Gate(store, clock, policy, meters, rules=tuple(rules.values()))
         evidence = Evidence(store, config.channel, ledgers)
         origin = credentials.origin(config)
         application = Application(
@@ -195,10 +187,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         with _bound("api", f"{config.host}:{config.port}"):
             await web.TCPSite(runner, config.host, config.port).start()
         journal = Journal(store, meters, pipeline.wake)
-        feeds: dict[str, Feed] = {}
+        feeds = await opener.all(loaded.feeds, config.feeds, "feeds")
         for instance in config.feeds:
-            kind__, opening = selected(config, loaded.feeds, instance, "feeds", clock, meters)
-            feeds[instance.name] = await stack.enter_async_context(kind__.open(opening))
             with _bound(instance.key, instance.name):
                 await feeds[instance.name].start(journal)
         yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
