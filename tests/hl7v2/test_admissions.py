@@ -197,7 +197,9 @@ def test_times_without_an_offset_are_cut_and_keep_their_text(translate: Any, wri
     zoned = translate(adt("A01", PID, visit, head="20260301083000"), timezone="America/New_York")
     assert zoned.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00-05:00"}
     header = translate(adt("A01", PID, visit, head="20260301083000+0200"), timezone="America/New_York")
-    assert header.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00+02:00"}
+    assert header.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00-05:00"}
+    alone = translate(adt("A01", PID, visit, head="20260301083000+0200"))
+    assert alone.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00+02:00"}
 
 
 def test_an_impossible_date_is_left_out_with_a_reason_and_the_message_lives(translate: Any) -> None:
@@ -258,3 +260,86 @@ def test_the_label_names_the_message_and_nothing_of_the_patient(translate: Any, 
     translation = translate(samples["admission"]).translation
     assert translation.label == "ADT^A01 M0001 from ADT1|GOOD"
     assert str(translation.event_time) == "2026-03-01 08:25:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("NKDA", "409137002"),
+        ("^No known  drug allergies", "409137002"),
+        ("NKA^NKA^L", "716186003"),
+        ("^No Known Allergies", "716186003"),
+        ("716186003^No known allergy^SCT", "716186003"),
+    ],
+)
+def test_that_no_allergy_is_known_is_a_code_and_no_substance(translate: Any, sent: str, code: str) -> None:
+    allergy = translate(adt("A08", PID, f"AL1|1|DA|{sent}")).one("AllergyIntolerance")
+    assert [one["code"] for one in allergy["code"]["coding"] if one.get("system") == "http://snomed.info/sct"] == [code]
+    assert allergy["verificationStatus"]["coding"][0]["code"] == "confirmed"
+    assert "verificationStatus" not in translate(adt("A08", PID, "AL1|1|DA|PEN")).one("AllergyIntolerance")
+
+
+def diagnosis(type_: str, action: str = "") -> str:
+    return f"DG1|1||I50.9^Heart failure^I10|||{type_}|||||||||||||||{action}"
+
+
+VISIT = "PV1|1|I|W1^101||||||||||||||||V1"
+
+
+def certainty(condition: dict[str, Any]) -> str | None:
+    code: str | None = condition.get("verificationStatus", {}).get("coding", [{}])[0].get("code")
+    return code
+
+
+@pytest.mark.parametrize(
+    ("types", "told"),
+    [("A", None), ("W", "provisional"), ("F", "confirmed"), ("AWF", "confirmed"), ("FWA", "confirmed")],
+)
+def test_a_diagnosis_is_one_condition_whatever_its_role(translate: Any, types: str, told: str | None) -> None:
+    made = translate(adt("A08", PID, VISIT, *map(diagnosis, types)))
+    assert certainty(made.one("Condition")) == told
+    reference = {"reference": f"Condition/{made.one('Condition')['id']}"}
+    assert [item["condition"] for item in made.one("Encounter")["diagnosis"]] == [reference] * len(types)
+
+
+def test_a_later_role_of_a_diagnosis_joins_the_earlier_ones(translate: Any) -> None:
+    first, second = (translate(adt("A08", PID, VISIT, diagnosis(type_))) for type_ in "AF")
+    assert first.one("Condition")["id"] == second.one("Condition")["id"]
+    visit = merged(merged(None, first.change("Encounter")), second.change("Encounter"))
+    assert len(visit["diagnosis"]) == 2
+    assert merged(visit, second.change("Encounter")) == visit
+    condition = merged(merged(None, second.change("Condition")), first.change("Condition"))
+    assert certainty(condition) == "confirmed"
+
+
+def test_a_removed_diagnosis_is_entered_in_error_until_it_is_added_again(translate: Any) -> None:
+    removed = merged(None, translate(adt("A08", PID, VISIT, diagnosis("A", "D"))).change("Condition"))
+    assert certainty(removed) == "entered-in-error"
+    added = translate(adt("A08", PID, VISIT, diagnosis("A", "A"))).change("Condition")
+    assert certainty(merged(removed, added)) is None
+    moved = translate(adt("A08", PID, VISIT, diagnosis("W", "D"), diagnosis("F", "A"))).one("Condition")
+    assert certainty(moved) == "confirmed"
+
+
+def test_a_discharge_ends_the_stay_and_its_cancellation_reopens_it(translate: Any, write: Any) -> None:
+    told = {
+        "f2": "I",
+        "f3": "W1^101",
+        "f14": "7",
+        "f19": "V1",
+        "f36": "01",
+        "f37": "HOME",
+        "f44": "20260301082500+0000",
+    }
+    end = {"f45": "20260302082500+0000"}
+    visit = merged(None, translate(adt("A03", PID, write("PV1", **told, **end))).change("Encounter"))
+    assert [place["status"] for place in visit["location"]] == ["completed"]
+    assert {"dischargeDisposition", "destination", "admitSource"} <= visit["hospitalization"].keys()
+    cancelled = translate(adt("A13", PID, write("PV1", **told, **end)))
+    again = merged(visit, cancelled.change("Encounter"))
+    assert (again["status"], [place["status"] for place in again["location"]]) == ("in-progress", ["active"])
+    assert again["hospitalization"].keys() == {"admitSource"}
+    assert again["period"].keys() == {"start"}
+    assert len(cancelled.texts("PV1-36")) == 1
+    bare = merged(visit, translate(adt("A13", PID, "PV1|1|I|||||||||||||||||V1")).change("Encounter"))
+    assert not {"hospitalization", "period"} & bare.keys()

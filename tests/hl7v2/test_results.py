@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hawsepipe import Method
-from hawsepipe.fhir.codec import encode
+from hawsepipe.fhir.codec import decode, encode
 from hawsepipe.fhir.merge import merged
 
 
@@ -213,3 +213,91 @@ def test_a_message_about_no_vaccine_makes_no_vaccination(translate: Any) -> None
     )
     assert made.all("Immunization") == []
     assert made.one("Observation")["valueCodeableConcept"]["coding"][0]["code"] == "38907003"
+
+
+def serial(number: int, value: int, at: str, status: str = "F") -> str:
+    return f"OBX|{number}|NM|2345-7^Glucose^LN||{value}|mg/dL|||||{status}|||{at}"
+
+
+def values(made: Any) -> dict[str, Any]:
+    return {item["id"]: item["valueQuantity"]["value"] for item in made.all("Observation")}
+
+
+def test_equal_codes_at_different_times_are_different_results_in_any_order(translate: Any) -> None:
+    early, late = serial(1, 90, "20260301080000+0000"), serial(2, 180, "20260301100500+0000")
+    both = translate(oru(early, late))
+    assert values(both) == values(translate(oru(late, early)))
+    assert both.texts("OBX[2]-4") == []
+    ((corrected, value),) = values(translate(oru(serial(1, 185, "20260301100500+0000", "C")))).items()
+    assert (values(both)[corrected], value) == (180, 185)
+
+
+def test_a_time_that_repeats_the_report_s_may_be_left_out(translate: Any) -> None:
+    told, untold = serial(1, 90, "202603011000+0000"), serial(1, 90, "")
+    assert translate(oru(told)).one("Observation")["id"] == translate(oru(untold)).one("Observation")["id"]
+
+
+def test_what_nothing_tells_apart_is_told_apart_by_its_order_and_reported(translate: Any) -> None:
+    made = translate(oru(serial(1, 90, ""), serial(2, 180, "")))
+    assert len(values(made)) == 2
+    assert len(made.texts("OBX[2]-4")) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "quantity"),
+    [
+        ("<0.01", b'{"comparator":"<","value":0.01,"unit":"mg/dL"}'),
+        (">60", b'{"comparator":">","value":60,"unit":"mg/dL"}'),
+        ("<=5", b'{"comparator":"<=","value":5,"unit":"mg/dL"}'),
+        (">= 5.0", b'{"comparator":">=","value":5.0,"unit":"mg/dL"}'),
+        ("< .5", b'{"comparator":"<","value":0.5,"unit":"mg/dL"}'),
+    ],
+)
+def test_a_number_with_a_comparator_is_a_quantity_with_one(translate: Any, sent: str, quantity: bytes) -> None:
+    assert b'"valueQuantity":' + quantity in encode(observed(translate, f"OBX|1|NM|1-1^A^LN||{sent}|mg/dL|||||F"))
+
+
+@pytest.mark.parametrize("sent", ["5-10", "<>5", "=<5", "1:128", "< abc", "9" * 501])
+def test_text_in_place_of_a_number_keeps_its_unit(translate: Any, sent: str) -> None:
+    made = translate(oru(f"OBX|1|NM|1-1^A^LN||{sent}|mg/dL|||||F"))
+    assert made.one("Observation")["valueString"] == f"{sent} mg/dL"
+    assert made.texts("OBX-5") == ["not a number; kept as text, with the unit of OBX-6"]
+
+
+@pytest.mark.parametrize("type_", ["NM", "ST", "CE", "SN", ""])
+@pytest.mark.parametrize("sent", ["", '""', '""~""'])
+def test_a_final_result_without_a_value_says_so(translate: Any, type_: str, sent: str) -> None:
+    made = observed(translate, f"OBX|1|{type_}|1-1^A^LN||{sent}||||||F")
+    assert made["dataAbsentReason"]["coding"][0]["code"] == "unknown"
+    assert "dataAbsentReason" not in observed(translate, f"OBX|1|{type_}|1-1^A^LN||{sent}||||||X")
+
+
+def test_a_result_that_is_there_is_not_called_absent(translate: Any) -> None:
+    for type_, sent in (("NM", "5"), ("ED", "LAB^AP^PDF^Base64^JVBERi0="), ("CE", "A^Alpha^L"), ("DT", "20260230")):
+        assert "dataAbsentReason" not in observed(translate, f"OBX|1|{type_}|1-1^A^LN||{sent}||||||F")
+
+
+@pytest.mark.parametrize("sent", ["3", "-7", "0", "3.0", "0.0000001", "12345678901234567890123"])
+def test_a_number_is_of_the_type_that_reading_it_again_gives(translate: Any, sent: str) -> None:
+    made = observed(translate, f"OBX|1|NM|1-1^A^LN||{sent}||||||F")["valueQuantity"]["value"]
+    again = decode(encode({"value": made}))["value"]
+    assert (type(made), encode({"value": made})) == (type(again), encode({"value": again}))
+
+
+def test_a_partial_correction_keeps_the_report_s_other_results(translate: Any) -> None:
+    first = "OBX|1|NM|1-1^A^LN||5|mg/dL|||||F"
+    second = "OBX|2|NM|2-2^B^LN||6|mg/dL|||||F"
+    stored = merged(None, translate(oru(first, second)).change("DiagnosticReport"))
+    after = merged(stored, translate(oru(second.replace("||6|", "||7|"))).change("DiagnosticReport"))
+    assert after["result"] == stored["result"]
+    assert len(after["result"]) == 2
+    assert merged(stored, translate(oru(first, second)).change("DiagnosticReport")) == stored
+
+
+def test_a_note_to_the_order_is_seen_with_the_results_and_is_no_conclusion(translate: Any) -> None:
+    made = translate(oru("NTE|1||Haemolysed", "NTE|2||Call back", "OBX|1|NM|1-1^A^LN||5|mg/dL|||||F"))
+    report = made.one("DiagnosticReport")
+    assert [item["valueAnnotation"]["text"] for item in report["extension"]] == ["Haemolysed", "Call back"]
+    assert [item["text"] for item in made.one("ServiceRequest")["note"]] == ["Haemolysed", "Call back"]
+    assert "conclusion" not in report
+    assert made.source("DiagnosticReport", "extension[1].valueAnnotation.text") == {"NTE[2]-3"}

@@ -44,8 +44,7 @@ class Place(NamedTuple):
 
 
 def targets(provenance: Resource) -> Iterator[Place | None]:
-    """Yield the version that each target names as `complete` writes it (`Type/id/_history/1`), None for anything else.
-    """
+    """Yield the version that each target names in the form of `complete` (`Type/id/_history/1`), else None."""
     named = provenance.get("target")
     for target in named if isinstance(named, list) else ():
         literal = target.get("reference") if isinstance(target, dict) else None
