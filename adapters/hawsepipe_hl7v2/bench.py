@@ -164,7 +164,7 @@ class Bench:
         self.sender = header.text(4) or header.text(3)
         self.facility = site.naming.facility(self.sender)
         self.control = "|".join((header.text(3), header.text(4), header.text(10)))
-        self.zone = offset_zone(header.text(7)) or site.zone
+        self.zone = site.zone or offset_zone(header.text(7))
         self.cache: dict[tuple[str, str], Any] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._moments: dict[str, Moment] = {}

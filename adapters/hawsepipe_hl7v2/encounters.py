@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hawsepipe import Severity
@@ -12,6 +13,8 @@ from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.primitives import PRIMITIVES
 
 _CONCEPT = concept()
+_CERTAINTY = {"F": (3, "confirmed"), "W": (2, "provisional")}
+"""Table 0052: how sure a diagnosis is, and what that makes of the condition."""
 _DIAGNOSIS_ROLES = {"A": "AD", "W": "AD", "F": "DD"}
 _ROLE_SYSTEM = "http://terminology.hl7.org/CodeSystem/diagnosis-role"
 
@@ -57,11 +60,12 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def period(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """PV1-44 and PV1-45. A cancelled discharge has no end, even when the sender repeats it."""
+    """PV1-44 and PV1-45. A cancelled discharge has neither an end nor a disposition, even when the sender repeats
+    them."""
     start = PRIMITIVES["dateTime"](bench, segment.field(44), f"{segment.label}-44")
     draft.put_converted("period.start", start)
     if bench.event.trigger == "A13":
-        draft.union.discard("period")
+        _reopen(bench, draft, segment)
         if segment.text(45):
             bench.inform(f"{segment.label}-45", "the discharge is cancelled; its time is left out")
         return
@@ -71,6 +75,20 @@ def period(bench: Bench, draft: Draft, segment: Segment) -> None:
         if trigger is not None and trigger.text(6):
             end = PRIMITIVES["dateTime"](bench, trigger.field(6), "EVN-6")
     draft.put_converted("period.end", end)
+
+
+def _reopen(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Take back what a discharge wrote: what this message tells of the period and the stay replaces what is stored."""
+    stay = draft.body.get("hospitalization", {})
+    for element, field in (("dischargeDisposition", 36), ("destination", 37)):
+        if stay.pop(element, None) is not None:
+            bench.inform(f"{segment.label}-{field}", f"the discharge is cancelled; its {element} is left out")
+            gone = f"hospitalization.{element}"
+            draft.trail = [entry for entry in draft.trail if not entry[0].startswith(gone)]
+    if not stay:
+        draft.body.pop("hospitalization", None)
+    draft.union -= {"period", "hospitalization"}
+    draft.cleared |= {"period", "hospitalization"}
 
 
 def visit_number(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -98,15 +116,15 @@ def length_of_stay(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def condition(bench: Bench, segment: Segment) -> str | None:
-    """DG1-20 when it is valued, else patient, visit and diagnosis."""
+    """DG1-20 when it is valued, else patient, visit and diagnosis: an admission diagnosis (DG1-6) that becomes the
+    final one is the same condition."""
     code = segment.text(3) or segment.text(3, 2) or segment.text(4)
     if segment.text(20):
         return f"{bench.subject()}|{segment.text(20)}|{segment.text(20, 2)}"
     if not code:
         return None
     visit = bench.group.role("encounter")
-    key = "|".join((bench.subject(), visit.id if visit else "", code.casefold(), segment.text(6)))
-    return bench.distinct("Condition", key)
+    return "|".join((bench.subject(), visit.id if visit else "", code.casefold(), segment.text(3, 3)))
 
 
 def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -134,9 +152,26 @@ def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
     visit.put_converted("diagnosis[]", (value, leaves))
 
 
-def diagnosis_removed(_bench: Bench, segment: Segment) -> bool:
-    """DG1-21 says that the diagnosis is deleted."""
-    return segment.text(21) == "D"
+def certainty(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Decide Condition.verificationStatus: F confirmed, W provisional; DG1-21 D entered in error, A takes that back.
+
+    A diagnosis that comes several times is as certain as its surest one, and removed when all of them are.
+    """
+    removed = segment.text(21) == "D"
+    field = 21 if removed else 6
+    rank, code = (0, "entered-in-error") if removed else _CERTAINTY.get(segment.text(6), (1, ""))
+    known = ("certainty", draft.url)
+    if rank <= bench.cache.get(known, -1):
+        return
+    bench.cache[known] = rank
+    draft.body.pop("verificationStatus", None)
+    draft.trail = [entry for entry in draft.trail if entry[0] != "verificationStatus"]
+    if code:
+        system = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+        leaves = [(".coding[0].code", f"{segment.label}-{field}")]
+        draft.put_converted("verificationStatus", ({"coding": [{"system": system, "code": code}]}, leaves))
+    elif segment.text(21) == "A":
+        draft.cleared.add("verificationStatus")
 
 
 IDENTITIES = {"encounter": encounter, "condition": condition}
@@ -146,5 +181,6 @@ DECISIONS = {
     "visit-number": visit_number,
     "length-of-stay": length_of_stay,
     "encounter-diagnosis": diagnosis,
+    "diagnosis-certainty": certainty,
 }
-PREDICATES = {"diagnosis-removed": diagnosis_removed}
+PREDICATES: dict[str, Callable[[Bench, Segment], bool]] = {}

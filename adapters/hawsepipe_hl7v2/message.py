@@ -7,7 +7,7 @@ PID-3; `OBX[2]-5` is in the second OBX. A first repetition or segment carries no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 from hawsepipe import MessageError
@@ -153,45 +153,46 @@ class Message:
         self.event = header.text(9, 2) or (trigger.text(1) if trigger else "")
         self.version = header.text(12)
 
-    def _segments(self, text: str) -> Iterator[Segment]:
-        separator = self.delimiters.separator
+    def _segments(self, text: str) -> list[Segment]:
+        separator, reader = self.delimiters.separator, self.reader
         counts: dict[str, int] = {}
-        last, total = "MSH", 0
+        found: list[Segment] = []
         for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
             if not line or line.isspace():
                 continue
             if not _NAME.match(line) or (len(line) > 3 and line[3] != separator):
                 # To guess (a line break inside a value, a damaged name) would be to drop or to misread something.
+                last = found[-1].label if found else "MSH"
                 raise MessageError("parse", last, f"the line after {last} is no segment")
             name = line[:3]
             number = counts[name] = counts.get(name, 0) + 1
-            total += 1
-            if total > MAX_SEGMENTS:
+            if len(found) == MAX_SEGMENTS:
                 raise MessageError("structure", f"{name}[{number}]", f"more than {MAX_SEGMENTS} segments")
             if name == "MSH" and number > 1:
                 raise MessageError("structure", "MSH[2]", "there is a second MSH segment")
-            segment = Segment(self.reader, name, line, number)
-            last = segment.label
-            yield segment
+            found.append(Segment(reader, name, line, number))
+        return found
 
     def _bound(self, text: str) -> None:
         """Refuse what would be slow to translate and cannot be meant."""
         marks = self.delimiters
-        if sum(map(text.count, (marks.separator, marks.repetition, marks.component, marks.subcomponent))) > MAX_PARTS:
-            raise MessageError("structure", "", f"more than {MAX_PARTS} fields, repetitions and components")
         levels = (
+            (marks.separator, MAX_FIELDS, "fields"),
             (marks.repetition, MAX_REPETITIONS, "repetitions"),
             (marks.component, MAX_COMPONENTS, "components"),
             (marks.subcomponent, MAX_COMPONENTS, "subcomponents"),
         )
-        wide = [level for level in levels if text.count(level[0]) >= level[1]]
-        wide_segments = self.segments if text.count(marks.separator) >= MAX_FIELDS or wide else ()
-        for segment in wide_segments:
-            if segment.raw.count(marks.separator) >= MAX_FIELDS:
-                raise MessageError("structure", segment.label, f"more than {MAX_FIELDS} fields")
-            for mark, most, name in wide:
+        total = [text.count(mark) for mark, _, _ in levels]
+        if sum(total) > MAX_PARTS:
+            raise MessageError("structure", "", f"more than {MAX_PARTS} fields, repetitions and components")
+        for (mark, most, name), count in zip(levels, total, strict=True):
+            if count < most:
+                continue
+            for segment in self.segments:
                 if segment.raw.count(mark) < most:
                     continue
+                if mark == marks.separator:
+                    raise MessageError("structure", segment.label, f"more than {most} fields")
                 for number, raw in enumerate(segment.fields):
                     # Components count in each repetition.
                     parts = raw.split(marks.repetition) if mark != marks.repetition else (raw,)

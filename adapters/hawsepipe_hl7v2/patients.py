@@ -179,6 +179,29 @@ def allergy(bench: Bench, segment: Segment) -> str | None:
     return bench.distinct("AllergyIntolerance", f"{bench.subject()}|{substance.casefold()}") if substance else None
 
 
+def none_known(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """AL1-3 says that no allergy is known (NKA, NKDA or in words): add the SNOMED CT code, as a fact that was asked.
+
+    FHIR asks for such a code instead of a coded absence; the sender's own code stays.
+    """
+    entry = bench.site.codes["NoKnownAllergy"]
+    system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+    snomed = entry["system"]
+    found = ""
+    for part in (1, 2):
+        text = " ".join(segment.text(3, part).upper().replace(".", "").split())
+        found = found or entry["codes"].get(text, "")
+    if not found:
+        return
+    code = draft.body.setdefault("code", {})
+    codings = code.setdefault("coding", [])
+    if not any(one.get("system") == snomed and one.get("code") == found for one in codings):
+        draft.trail.append((f"code.coding[{len(codings)}].code", [("", f"{segment.label}-3")]))
+        codings.append({"system": snomed, "code": found})
+    verified = {"coding": [{"system": system, "code": "confirmed"}]}
+    draft.put_converted("verificationStatus", (verified, [(".coding[0].code", f"{segment.label}-3")]))
+
+
 def reactions(bench: Bench, draft: Draft, segment: Segment) -> None:
     """AL1-5: the reactions as manifestations of one reaction, with AL1-4 as its severity (a reaction needs a
     manifestation)."""
@@ -261,6 +284,7 @@ DECISIONS = {
     "multiple-birth": multiple_birth,
     "merge": merge,
     "reactions": reactions,
+    "no-known-allergy": none_known,
     "coverage-payor": coverage_payor,
 }
 PREDICATES = {"has-account": has_account, "is-merge": is_merge, "visit-told": visit_told}

@@ -147,16 +147,19 @@ def performer(code: str) -> Convert:
 
 
 def stay(status: str) -> Convert:
-    """PL to Encounter.location with a status; `auto` is planned for a pre-admission, else active."""
+    """PL to Encounter.location with a status; `auto` is completed when the visit is over, planned for a
+    pre-admission, else active."""
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
         made = location(bench, raw, where)
         if made is None:
             return None
         told = status
-        if status == "auto":
-            visit = bench.group.segment("PV1")
-            told = "planned" if visit is not None and visit.text(2) == "P" else "active"
+        visit = bench.group.segment("PV1")
+        if status in ("auto", "active"):
+            ended = visit is not None and bool(visit.text(45)) and bench.event.trigger != "A13"
+            planned = status == "auto" and visit is not None and visit.text(2) == "P"
+            told = "completed" if ended or bench.event.encounter == "finished" else "planned" if planned else "active"
         return {"location": made[0], "status": told}, [(".location" + below, source) for below, source in made[1]]
 
     return convert

@@ -16,6 +16,8 @@ ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?")
+_DIGITS = 500
+"""Characters of a number; a longer one is none."""
 _FAULTS = {
     "impossible": "not a possible date or time; left out",
     "zone": "a time without an offset and no known time zone; cut to its date",
@@ -47,16 +49,21 @@ def first(bench: Bench, raw: str) -> str:
     return bench.text(raw)
 
 
-def number(text: str) -> Decimal | msgspec.Raw | None:
+def number(text: str) -> int | Decimal | msgspec.Raw | None:
     """Convert an NM exactly: the digits stay as written, so 1.00 is not 1.0. None when it is no number.
 
-    What JSON does not allow is left out: a plus sign, zeros in front, a point without digits on a side.
+    What JSON does not allow is left out: a plus sign, zeros in front, a point without digits on a side. What is given
+    is of the type that reading the JSON again would give, so that the same message again is no change.
     """
+    if len(text) > _DIGITS:
+        return None
     match = _NUMBER.fullmatch(text)
     if match is None or not text.strip("+-.") or not text.isascii():
         return None
     sign, whole, fraction = match.groups()
     fraction = fraction if fraction and len(fraction) > 1 else ""
+    if not fraction:
+        return int(f"{sign}{whole or '0'}")
     lexeme = f"{'-' if sign == '-' else ''}{whole or '0'}{fraction}"
     value = Decimal(lexeme)
     return value if str(value) == lexeme else msgspec.Raw(lexeme.encode())

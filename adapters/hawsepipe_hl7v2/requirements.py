@@ -4,7 +4,7 @@ that was set aside may be replayed."""
 from __future__ import annotations
 
 from hawsepipe import MessageError
-from hawsepipe_hl7v2.message import Message
+from hawsepipe_hl7v2.message import DELETE, Message, Segment
 
 _ABOUT_A_PATIENT = frozenset({"ADT", "ORU", "VXU"})
 MERGES = frozenset({"A18", "A34", "A39", "A40"})
@@ -26,5 +26,11 @@ def _need(message: Message, name: str, whose: str, fields: tuple[int, ...]) -> N
     if not found:
         raise MessageError("required", name, f"the {name} segment is missing")
     for segment in found:
-        if not any(segment.text(number) for number in fields):
+        if not any(_identified(segment, number) for number in fields):
             raise MessageError("required", f"{segment.label}-{fields[0]}", f"there is no {whose} identifier")
+
+
+def _identified(segment: Segment, number: int) -> bool:
+    """Whether some repetition of a CX has a value."""
+    values = (raw.split(segment.delimiters.component, 1)[0] for raw in segment.repetitions(number))
+    return any(value != DELETE and segment.reader.text(value) for value in values)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawsepipe_hl7v2.bench import Bench, Draft
+from hawsepipe_hl7v2.bench import Bench, Converted, Draft
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import date_time_value
+from hawsepipe_hl7v2.values import ATTACHMENT
+
+REPORT_NOTE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note"
 
 # Table 0074, the sections of a laboratory.
 _LABORATORY = frozenset(
@@ -84,9 +87,11 @@ def _order_key(bench: Bench, numbered: str) -> str:
 
 
 def observation(bench: Bench, segment: Segment) -> str | None:
-    """An Observation: its report or vaccination (else patient, visit and time), OBX-3 and OBX-4.
+    """An Observation: its report or vaccination (else patient and visit), OBX-3, OBX-4 and the time in OBX-14.
 
-    The value, OBX-1 and the status are no part of it, so a correction becomes a new version of the same Observation.
+    The value, OBX-1 and the status are no part of it, so a correction becomes a new version of the same Observation,
+    also when it comes alone or in another order. A time that only repeats the report's (OBR-7) says nothing, so that
+    a sender may leave it out. Only what nothing tells apart is told apart by its order, and reported.
     """
     code = segment.text(3) or segment.text(3, 2)
     if not code:
@@ -96,8 +101,21 @@ def observation(bench: Bench, segment: Segment) -> str | None:
         owner = home.id
     else:
         visit = bench.group.role("encounter")
-        owner = "|".join((bench.subject(), visit.id if visit else "", segment.text(14)))
-    return bench.distinct("Observation", f"{owner}|{code.casefold()}|{segment.text(3, 3)}|{segment.field(4)}")
+        owner = "|".join((bench.subject(), visit.id if visit else ""))
+    key = f"{owner}|{code.casefold()}|{segment.text(3, 3)}|{segment.field(4)}"
+    if when := segment.text(14):
+        request = bench.group.segment("OBR")
+        moment, of_report = (bench.moment(text).value or text for text in (when, request.text(7) if request else ""))
+        if moment != of_report:
+            key = f"{key}|{moment}"
+    told_apart = bench.distinct("Observation", key)
+    if told_apart != key:
+        bench.warn(
+            "structure",
+            f"{segment.label}-4",
+            "neither OBX-4 nor OBX-14 tells this result from an earlier one of the same code: only their order does",
+        )
+    return told_apart
 
 
 def specimen(bench: Bench, segment: Segment) -> str | None:
@@ -205,9 +223,21 @@ def reported_specimen(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def note(bench: Bench, draft: Draft, segment: Segment) -> None:
     """NTE-3 as one note, its repetitions as lines; NTE-5 is its author, NTE-6 its time."""
+    draft.put_converted("note[]", _annotation(bench, segment))
+
+
+def report_note(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """The same for a report, which has notes only from R5 on: as the extension that carries them in R4."""
+    made = _annotation(bench, segment)
+    if made is not None:
+        value = {"url": REPORT_NOTE, "valueAnnotation": made[0]}
+        draft.put_converted("extension[]", (value, [(f".valueAnnotation{below}", source) for below, source in made[1]]))
+
+
+def _annotation(bench: Bench, segment: Segment) -> Converted | None:
     text = "\n".join(bench.text(raw) for raw in segment.repetitions(3))
     if not text.strip():
-        return
+        return None
     content: dict[str, Any] = {}
     moment = _moment(bench, segment, 6)
     if moment is not None and isinstance(moment[0], str):
@@ -216,7 +246,7 @@ def note(bench: Bench, draft: Draft, segment: Segment) -> None:
     if author:
         content["authorString"] = author
     content["text"] = text
-    draft.put_converted("note[]", (content, [(".text", f"{segment.label}-3")]))
+    return content, [(".text", f"{segment.label}-3")]
 
 
 def performer_address(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -250,7 +280,10 @@ def collected(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:
     """Say that the value is absent, unless the status already says that there is none."""
-    if draft.body.get("status") not in ("registered", "cancelled", "entered-in-error") and not segment.field(5):
+    if draft.body.get("status") in ("registered", "cancelled", "entered-in-error"):
+        return
+    told = any(key.lstrip("_").startswith(("value", "component")) for key in draft.body)
+    if not told and not any(one.get("url") == ATTACHMENT for one in draft.body.get("extension", ())):
         system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
         draft.put("dataAbsentReason", {"coding": [{"system": system, "code": "unknown"}]}, f"{segment.label}-5")
 
@@ -291,6 +324,7 @@ DECISIONS = {
     "report-effective": report_effective,
     "report-specimen": reported_specimen,
     "note": note,
+    "report-note": report_note,
     "performer-address": performer_address,
     "specimen-collected": collected,
     "value-absent": no_value,

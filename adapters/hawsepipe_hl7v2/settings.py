@@ -128,7 +128,8 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
     "properties": {
         "charset": _CHARSET,
         "timezone": {
-            "description": "The IANA time zone of times without an offset. Without it they are cut to their date.",
+            "description": "The IANA time zone of times without an offset. Without it the offset of MSH-7 counts;"
+            " without that too they are cut to their date.",
             "type": "string",
             "minLength": 1,
         },

@@ -1,7 +1,8 @@
 """v2 dates and times (DT, DTM, TS, TM) to FHIR, with exactly the precision that was sent.
 
-A FHIR time needs an offset. The order is: the value's own, that of MSH-7 (the standard's default for the whole
-message), the configured zone of the sender. Without any of them the time is cut to its date.
+A FHIR time needs an offset. The order is: the value's own, the configured zone of the sender (which knows of daylight
+saving), that of MSH-7 (the standard's default for the whole message, but right only for times of the same season).
+Without any of them the time is cut to its date.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _TEXTS = frozenset({"ST", "TX", "FT", "", "VR", "ID", "SI", "GTS"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _STRINGS = frozenset({"CX", "EI", "XON"})
 _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*-\s*(-?\d+(?:\.\d+)?)\s*")
-_BOUND = re.compile(r"\s*([<>]=?)\s*(-?\d+(?:\.\d+)?)\s*")
+_BOUND = re.compile(r"\s*([<>]=?)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
 
 
 def value(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -95,13 +95,22 @@ def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> tuple[str,
     text = bench.text(raw)
     if not text:
         return None
-    amount = number(text)
+    bounded = _BOUND.fullmatch(text)
+    comparator, digits = (bounded[1], bounded[2]) if bounded else ("", text)
+    amount = number(digits)
     if amount is None:
-        bench.warn("parse", where, "not a number; kept as text")
-        return "String", text, [("", where)]
+        # Without its unit a text such as 5-10 would mean something else.
+        unit_text = segment.text(6, 2) or segment.text(6)
+        unit_at = f"{segment.label}-6"
+        told = f"not a number; kept as text, with the unit of {unit_at}" if unit_text else "not a number; kept as text"
+        bench.warn("parse", where, told)
+        if not unit_text:
+            return "String", text, [("", where)]
+        return "String", f"{text} {unit_text}", [("", where), ("", unit_at)]
     unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
     leaves: list[Leaf] = [(".value", where)]
-    return "Quantity", {"value": amount} | (unit[0] if unit else {}), leaves + (unit[1] if unit else [])
+    compared = {"comparator": comparator} if comparator else {}
+    return "Quantity", compared | {"value": amount} | (unit[0] if unit else {}), leaves + (unit[1] if unit else [])
 
 
 def _span(bench: Bench, type_: str, raw: str, where: str) -> tuple[str, Any, list[Leaf]] | None:

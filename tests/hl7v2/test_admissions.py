@@ -343,3 +343,9 @@ def test_a_discharge_ends_the_stay_and_its_cancellation_reopens_it(translate: An
     assert len(cancelled.texts("PV1-36")) == 1
     bare = merged(visit, translate(adt("A13", PID, "PV1|1|I|||||||||||||||||V1")).change("Encounter"))
     assert not {"hospitalization", "period"} & bare.keys()
+
+
+def test_an_identifier_in_any_repetition_is_enough(translate: Any) -> None:
+    assert translate(adt("A08", "PID|1||^^^GOOD~MRN1^^^GOOD")).one("Patient")["identifier"][0]["value"] == "MRN1"
+    with pytest.raises(MessageError, match="no patient identifier"):
+        translate(adt("A08", 'PID|1||""~^^^GOOD~ ^^^GOOD'))

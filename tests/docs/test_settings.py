@@ -1,0 +1,50 @@
+"""Every setting of a kind is documented, with its default."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawsepipe_hl7v2 import message, mllp, translator
+from hawsepipe_hl7v2.settings import MESSAGES
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+KINDS = {"Feed kind `mllp`": mllp.KIND, "Translator kind `hl7v2`": translator.KIND}
+
+
+def properties(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, part in schema.get("properties", {}).items():
+        yield prefix + name, part
+        yield from properties(part, f"{prefix}{name}.")
+
+
+@pytest.mark.parametrize("title", KINDS)
+def test_every_setting_of_a_kind_has_a_row_and_no_row_is_left_over(title: str) -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \|", SECTIONS[title], re.MULTILINE)
+    assert rows == [name for name, _ in properties(KINDS[title].config_schema)]
+
+
+@pytest.mark.parametrize("title", KINDS)
+def test_every_plain_default_is_told(title: str) -> None:
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \|", SECTIONS[title], re.MULTILINE))
+    for name, part in properties(KINDS[title].config_schema):
+        default = part.get("default")
+        if isinstance(default, str | int | float):
+            assert rows[name].strip("`") == str(default)
+
+
+def test_the_events_that_have_a_map_are_told() -> None:
+    told = SECTIONS["Feed kind `mllp`"]
+    for name in MESSAGES:
+        trigger = name.partition("^")[2]
+        assert trigger in told or trigger in ("A02", "A03", "A04")
+
+
+def test_the_bounds_of_a_message_are_told() -> None:
+    for bound in (message.MAX_SEGMENTS, message.MAX_FIELDS, message.MAX_REPETITIONS, message.MAX_PARTS):
+        assert f"{bound:,}" in TEXT
