@@ -55,6 +55,12 @@ class Meters:
             ["feed", "cause"],
             registry=self.registry,
         )
+        self.findings = Counter(
+            "hawsepipe_translation_findings",
+            "What translators reported, by cause and severity.",
+            ["feed", "cause", "severity"],
+            registry=self.registry,
+        )
         self.backlog = Gauge(
             "hawsepipe_intake_backlog",
             "Journalled messages that are not applied yet.",

@@ -58,6 +58,11 @@ class Scripted:
                 raise ValueError(CANARY)
             case "refuse":
                 raise MessageError("code", "PID-8", "the code is not known")
+            case "odd":
+                resource = {"resourceType": "Patient", "id": words[1]}
+                odd = Issue(Severity.WARNING, "code", "PID-8", "the code is not known")
+                change = Change(Method.MERGE, "Patient", words[1], resource)
+                return Translation((change,), (odd,), (), "label")
             case "none":
                 issue = Issue(Severity.ERROR, "mapping", "MSH-9", "nothing is mapped")
                 return Translation((), (issue,) if len(words) > 1 else (), (), "label")
@@ -209,3 +214,12 @@ async def test_the_ledger_is_told_after_each_batch(store: Store) -> None:
     await _accept(Journal(store, Meters(), pipeline.wake), "patient 1 A")
     await pipeline.drain()
     assert told == [None]
+
+
+async def test_what_the_translator_reports_is_counted(store: Store) -> None:
+    meters = Meters()
+    pipeline = Pipeline(store, {"feed": Scripted()}, Ticking(), meters, lambda: None)
+    await _accept(Journal(store, meters, pipeline.wake), "odd 1", "odd 2")
+    await pipeline.drain()
+    labels = {"feed": "feed", "cause": "code", "severity": "warning"}
+    assert meters.registry.get_sample_value("hawsepipe_translation_findings_total", labels) == 2

@@ -154,6 +154,7 @@ class Pipeline:
             return Application(
                 record.sequence, "", None, Refusal("mapping", "", f"the translator failed ({type(error).__name__})")
             )
+        self._report(record, translation)
         if not translation.changes:
             return Application(record.sequence, translation.label, None, _no_effect(translation))
         identity = str(uuid.uuid5(_NAMESPACE, f"{record.sequence}|{message.digest.hex()}"))
@@ -177,6 +178,14 @@ class Pipeline:
                 trail=translation.trail,
             ),
         )
+
+    def _report(self, record: JournalRecord, translation: Translation) -> None:
+        """Count what the translator reported and log the places of warnings; the words stay with `translate`."""
+        feed = record.message.feed
+        for issue in translation.issues:
+            self._meters.findings.labels(feed, issue.cause, issue.severity.value).inc()
+            if issue.severity is not Severity.INFORMATION:
+                _log.warning("finding", feed=feed, sequence=record.sequence, cause=issue.cause, location=issue.location)
 
     def _count(self, records: Sequence[JournalRecord], applications: Sequence[Application]) -> None:
         feeds = {record.sequence: record.message.feed for record in records}
