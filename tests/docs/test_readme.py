@@ -65,6 +65,9 @@ async def test_the_first_command_sets_up_and_runs_the_main_job(tmp_path: Path) -
     kept = {
         name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
     }
+    # What the demo leaves behind for its reader is nobody's here.
+    kept["TMPDIR"] = str(tmp_path / "scratch")
+    (tmp_path / "scratch").mkdir()
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", demo, cwd=tmp_path, env=kept, start_new_session=True,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
