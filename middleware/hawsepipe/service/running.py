@@ -34,7 +34,7 @@ from hawsepipe.config import Config
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate
-from hawsepipe.errors import ConfigError, HawsepipeError
+from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
@@ -180,7 +180,17 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(endpoint.routes(authorization))
         app.add_routes(ops_dead_letters.routes(DeadLetters(store, clock, pipeline.wake), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
-        app.add_routes(health.routes(meters, {"store": store.check}, {"ledger": lambda: anchorer.state.value}))
+        listening = asyncio.Event()
+
+        async def feeds_listen() -> None:
+            if not listening.is_set():
+                raise PluginError("not every feed listens yet")
+
+        app.add_routes(
+            health.routes(
+                meters, {"store": store.check, "feeds": feeds_listen}, {"ledger": lambda: anchorer.state.value}
+            )
+        )
         runner = web.AppRunner(app, **api_server.LIMITS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -191,6 +201,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         for instance in config.feeds:
             with _bound(instance.key, instance.name):
                 await feeds[instance.name].start(journal)
+        listening.set()
         yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
 
 

@@ -64,6 +64,7 @@ class Commits:
         except FATAL:
             raise
         except Exception:
+            # One message's rows spoil the sheet. Which one shows when each is tried alone; its error is answered there.
             if not pen.connection.in_transaction:
                 raise
             pen.back(before)
