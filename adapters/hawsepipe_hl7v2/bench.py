@@ -38,6 +38,7 @@ class Event(NamedTuple):
     snapshot: bool
     encounter: str | None
     settled: bool
+    structure: str = ""
 
 
 class Group:
@@ -208,6 +209,13 @@ class Bench:
             if type_ == "Organization":
                 self.organizations[draft.url] = draft
         draft.keep.add("*")
+        return draft
+
+    def nobody(self) -> Draft:
+        """Return the patient of a message that names none, so that what it tells hangs on something; reported."""
+        draft = self.draft("Patient", f"{self.control}|nobody")
+        self.group.roles["patient"] = draft
+        self.issue(Severity.ERROR, "required", "PID", "the message tells of a patient and names none")
         return draft
 
     def distinct(self, type_: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Composite data types of the tables (`hl7v2/datatypes.json`) as functions that fill a FHIR object.
+"""Composite data types of the tables (`hl7v2/datatypes/`) as functions that fill a FHIR object.
 
 Nearly every component is plain: present, without subcomponents. Its rows are compiled for just that; the rare others
 take the long way through the same rows.

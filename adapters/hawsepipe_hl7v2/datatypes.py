@@ -1,4 +1,4 @@
-"""Converters of v2 data types that need a decision; plain moves are in `hl7v2/datatypes.json`."""
+"""Converters of v2 data types that need a decision; plain moves are in `hl7v2/datatypes/`."""
 
 from __future__ import annotations
 

@@ -44,9 +44,12 @@ def _chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
 
 
 def patient(bench: Bench, segment: Segment) -> str | None:
-    """PID-3 in the order of the `patient_identity` setting, else PID-2, else PID-4."""
+    """PID-3 in the order of the `patient_identity` setting, else PID-2, else PID-4; without any the message itself.
+
+    Who has no identifier is nobody else: the key is the message's, and the record refuses the message.
+    """
     chosen = _chosen(bench, segment, 3, 2, 4)
-    return identifier_key(bench, chosen) if chosen is not None else None
+    return (identifier_key(bench, chosen) if chosen is not None else None) or f"{bench.control}|{segment.label}"
 
 
 def loser(bench: Bench, segment: Segment) -> str | None:

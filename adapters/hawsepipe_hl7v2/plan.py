@@ -86,6 +86,8 @@ def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:
         other = bench.group.role(role)
         if other is not None:
             links.append((put, other))
+        elif required and role == "patient":
+            links.append((put, bench.nobody()))
         elif required:
             bench.warn("structure", segment.label, "the resource that this one must refer to is not in the message")
             return None

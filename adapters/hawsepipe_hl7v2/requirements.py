@@ -3,31 +3,44 @@ that was set aside may be replayed."""
 
 from __future__ import annotations
 
-from hawsepipe import MessageError
-from hawsepipe_hl7v2.message import DELETE, Message, Segment
+from collections.abc import Iterator
 
-_ABOUT_A_PATIENT = frozenset({"ADT", "ORU", "VXU"})
+from hawsepipe import Issue, MessageError, Severity
+from hawsepipe_hl7v2.message import DELETE, Message, Segment
+from hawsepipe_hl7v2.tables import shipped
+
 MERGES = frozenset({"A18", "A34", "A39", "A40"})
 """Events that retire the patient of MRG-1."""
 
 
 def check(message: Message) -> None:
-    """Raise MessageError(required) when the message lacks whom it is about: PID and an identifier in PID-3 (or the
-    older PID-2), and for a merge MRG and MRG-1."""
-    if message.type not in _ABOUT_A_PATIENT:
+    """Raise MessageError(required) for the first thing that `missing` finds."""
+    for issue in missing(message):
+        raise MessageError(issue.cause, issue.location, issue.text)
+
+
+def missing(message: Message) -> Iterator[Issue]:
+    """Yield what the message lacks of whom it is about: PID and an identifier in PID-3 (or the older PID-2), and for
+    a merge MRG and MRG-1. Messages about something else (`patient: false` in their table) need none."""
+    table = shipped().messages.get(message.type)
+    if table is None or not table.get("patient", True):
         return
-    _need(message, "PID", "patient", (3, 2))
+    yield from _missing(message, "PID", "patient", (3, 2))
     if message.type == "ADT" and message.event in MERGES:
-        _need(message, "MRG", "former patient", (1, 4))
+        yield from _missing(message, "MRG", "former patient", (1, 4))
 
 
-def _need(message: Message, name: str, whose: str, fields: tuple[int, ...]) -> None:
+def _missing(message: Message, name: str, whose: str, fields: tuple[int, ...]) -> Iterator[Issue]:
     found = [segment for segment in message.segments if segment.name == name]
     if not found:
-        raise MessageError("required", name, f"the {name} segment is missing")
+        yield _required(name, f"the {name} segment is missing")
     for segment in found:
         if not any(_identified(segment, number) for number in fields):
-            raise MessageError("required", f"{segment.label}-{fields[0]}", f"there is no {whose} identifier")
+            yield _required(f"{segment.label}-{fields[0]}", f"there is no {whose} identifier")
+
+
+def _required(location: str, text: str) -> Issue:
+    return Issue(Severity.ERROR, "required", location, text)
 
 
 def _identified(segment: Segment, number: int) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hawsepipe_hl7v2.charsets import FALLBACKS
-from hawsepipe_schemas import load
+from hawsepipe_hl7v2.tables import shipped
 
 VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
 MESSAGES = tuple(
     f"{type_}^{trigger}"
-    for type_, entry in load("hl7v2/events.json")["events"].items()
-    for trigger in sorted(entry["triggers"])
+    for type_, table in sorted(shipped().messages.items())
+    if table.get("door", True)
+    for trigger in sorted(table["triggers"])
 )
 """The events that have a map: what a feed takes when the settings do not say otherwise."""
 _EVENT = r"^[A-Z0-9]{3}\^([A-Z0-9]{3}|\*)$"

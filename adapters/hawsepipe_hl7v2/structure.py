@@ -1,4 +1,4 @@
-"""The group structure of a message: which segments belong together, by tables (`hl7v2/structures.json`).
+"""The group structure of a message: which segments belong together, by tables (`structures` in `hl7v2/messages/`).
 
 A leader opens a group. It joins the open group of its kind instead when that group has seen only leaders before it
 (OBR after its ORC). Any other segment belongs to the innermost open group, or to the group that the table names for

@@ -33,48 +33,40 @@ from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.plan import complete, run
-from hawsepipe_hl7v2.requirements import check
+from hawsepipe_hl7v2.requirements import missing
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
+from hawsepipe_hl7v2.tables import Tables, shipped
 from hawsepipe_hl7v2.times import instant
-from hawsepipe_schemas import load, names
-
-FOLDER = "hl7v2/"
-_NOT_SEGMENTS = frozenset({"codes", "datatypes", "events", "structures"})
-
-
-def tables() -> dict[str, Any]:
-    """Return the mapping tables by name (`PID`, `codes`, …)."""
-    prefix, suffix = FOLDER, ".json"
-    found = [name for name in names() if name.startswith(prefix) and not name.endswith(".schema.json")]
-    return {name[len(prefix) : -len(suffix)]: load(name) for name in found}
 
 
 class Hl7v2Translator:
     """The compiled tables with one set of settings. Raises ConfigError when a setting or a table is wrong."""
 
-    def __init__(self, settings: Mapping[str, Any], mapping: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, Any], tables: Tables | None = None) -> None:
         settings = filled(TRANSLATOR_SCHEMA, settings)
-        mapping = tables() if mapping is None else mapping
-        codes = mapping["codes"]
-        compiler = Compiler(mapping["datatypes"]["types"], codes["tables"])
-        self._plans = {name: compiler.segment(table) for name, table in mapping.items() if name not in _NOT_SEGMENTS}
-        naming = Naming(settings["systems"], codes["coding_systems"])
+        tables = tables or shipped()
+        compiler = Compiler(tables.datatypes, tables.codes)
+        self._plans = {name: compiler.segment(table) for name, table in tables.segments.items()}
+        naming = Naming(settings["systems"], tables.coding_systems)
         self._site = Site(
             naming=naming,
-            codings=Codings(naming, codes["tables"]),
+            codings=Codings(naming, tables.codes),
             zone=_zone(settings.get("timezone")),
             patient_identity=tuple(settings["patient_identity"]),
-            codes=codes["tables"],
+            codes=tables.codes,
             converts=compiler.fills,
         )
-        self._structures = {name: Structure.of(table) for name, table in mapping["structures"]["structures"].items()}
-        self._events: Mapping[str, Mapping[str, Any]] = mapping["events"]["events"]
+        self._structures = {
+            (type_, name): Structure.of(structure)
+            for type_, table in tables.messages.items()
+            for name, structure in table["structures"].items()
+        }
+        self._messages = tables.messages
         self._unmapped = patterns(settings["unmapped_events"])
         self._charset: str = settings["charset"]
-        self._digest = sha256(
-            json.dumps([mapping, settings], sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-        ).digest()
+        told = json.dumps(settings, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+        self._digest = sha256(sha256(tables.canonical()).digest() + told).digest()
 
     @property
     def media_types(self) -> frozenset[str]:
@@ -87,33 +79,50 @@ class Hl7v2Translator:
         return self._digest
 
     def translate(self, message: RawMessage) -> Translation:
-        """Translate one message. Raises MessageError, and nothing else."""
+        """Translate one message for the record. Raises MessageError, and nothing else.
+
+        What `read` finds at error level (no patient identifier, an event without a map) refuses the whole message.
+        """
+        translation = self.read(message)
+        for issue in translation.issues:
+            if issue.severity is Severity.ERROR:
+                raise MessageError(issue.cause, issue.location, issue.text)
+        if not translation.changes:
+            raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
+        return translation
+
+    def read(self, message: RawMessage) -> Translation:
+        """Translate one message as far as it goes; what stands against using it is an issue at error level.
+
+        Raises MessageError for what is no message at all.
+        """
         try:
-            return self._translate(parse(message.body, self._charset), message.feed)
+            return self._translate(parse(message.body, self._charset))
         except HawsepipeError:
             raise
         except Exception as error:
             # A fault of ours must stay with this message: the host sets it aside and goes on.
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
-    def _translate(self, message: Message, feed: str) -> Translation:
+    def _translate(self, message: Message) -> Translation:
         event = self._event(message.type, message.event)
-        if not event.mapped and not self._allowed(event):
-            # A move, a link or a deletion taken for an update of the patient would be worse than none.
-            raise MessageError("mapping", "MSH-9", "the event has no map, and the settings do not allow it without one")
-        check(message)
         bench = Bench(message, self._site, event)
-        if not event.mapped:
+        if not event.mapped and self._allowed(event):
             bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
-        structure = self._structures.get(message.type, self._structures["ADT"])
+        elif not event.mapped:
+            # A move, a link or a deletion taken for an update of the patient would be worse than none.
+            bench.issue(
+                Severity.ERROR, "mapping", "MSH-9", "the event has no map, and the settings do not allow it without one"
+            )
+        for issue in missing(message):
+            bench.issue(issue.severity, issue.cause, issue.location, issue.text)
+        structure = self._structures.get((message.type, event.structure)) or self._structures["ADT", ""]
         placed, late = structure.place(message, bench.group)
         for segment in late:
             bench.warn("structure", segment.label, "the segment is out of order")
         for one in placed:
             run(self._plans.get(one.segment.name), one, bench)
         complete(bench)
-        if not bench.drafts:
-            raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
         trail: list[Trail] = []
         for draft in bench.drafts.values():
             trail += draft.trails()
@@ -126,7 +135,7 @@ class Hl7v2Translator:
         )
 
     def _event(self, type_: str, trigger: str) -> Event:
-        entry = self._events.get(type_, {})
+        entry = self._messages.get(type_, {})
         triggers = entry.get("triggers", {})
         if not trigger and len(triggers) == 1:
             # Results of 2.1 and 2.2 name no event.
@@ -139,6 +148,7 @@ class Hl7v2Translator:
             snapshot=bool(entry.get("snapshot", False)),
             encounter=(told or {}).get("encounter"),
             settled=bool((told or {}).get("settled", False)),
+            structure=(told or {}).get("structure", ""),
         )
 
     def _allowed(self, event: Event) -> bool:

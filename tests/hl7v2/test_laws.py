@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid5
@@ -20,7 +21,8 @@ from hawsepipe_hl7v2.message import parse
 from hawsepipe_hl7v2.naming import NAMESPACE, resource_id
 from hawsepipe_hl7v2.reference import fields
 from hawsepipe_hl7v2.settings import filled
-from hawsepipe_hl7v2.translator import Hl7v2Translator, tables
+from hawsepipe_hl7v2.tables import documents, shipped
+from hawsepipe_hl7v2.translator import Hl7v2Translator
 from hawsepipe_schemas import load
 
 NAMES = ["admission", "result", "vaccination", "merge"]
@@ -132,18 +134,24 @@ def test_a_message_that_gives_nothing_is_a_message_error() -> None:
 
 def test_every_table_keeps_the_schema() -> None:
     validator = jsonschema.Draft202012Validator(load("mapping-table.schema.json"))
-    assert {name: [error.message for error in validator.iter_errors(table)] for name, table in tables().items()} == {
-        name: [] for name in tables()
-    }
+    found = {name: [error.message for error in validator.iter_errors(table)] for name, table in documents().items()}
+    assert {name: errors for name, errors in found.items() if errors} == {}
+
+
+def test_every_table_is_in_the_file_of_its_name() -> None:
+    keys = {"segments": "segment", "datatypes": "datatype", "codes": "table", "messages": "message"}
+    for name, table in documents().items():
+        folder, _, file = name.rpartition("/")
+        assert not folder or table[keys[folder]] == file.removesuffix(".json")
 
 
 def test_the_rules_digest_follows_tables_and_settings() -> None:
-    other = dict(tables())
-    other["AL1"] = {**other["AL1"], "targets": []}
+    segments = dict(shipped().segments)
+    segments["AL1"] = {**segments["AL1"], "targets": []}
     digests = {
         Hl7v2Translator({}).rules_digest,
         Hl7v2Translator({"timezone": "Europe/Berlin"}).rules_digest,
-        Hl7v2Translator({}, other).rules_digest,
+        Hl7v2Translator({}, replace(shipped(), segments=segments)).rules_digest,
     }
     assert len(digests) == 3
     assert Hl7v2Translator({}).rules_digest in digests
@@ -151,11 +159,10 @@ def test_the_rules_digest_follows_tables_and_settings() -> None:
 
 def test_a_segment_is_added_by_table_rows_alone() -> None:
     row = {"from": "ZPA-2", "to": "maritalStatus.text", "via": "string"}
-    mapping = tables() | {
-        "ZPA": {"segment": "ZPA", "targets": [{"resource": "Patient", "joins": "patient", "rows": [row]}]}
-    }
+    table = {"segment": "ZPA", "targets": [{"resource": "Patient", "joins": "patient", "rows": [row]}]}
+    tables = replace(shipped(), segments={**shipped().segments, "ZPA": table})
     body = b"MSH|^~\\&|A|B|C|D|2026||ADT^A28|1|P|2.5.1\rPID|1||M1\rZPA|1|complicated\r"
-    patient = Hl7v2Translator({}, mapping).translate(raw(body)).changes[0].resource
+    patient = Hl7v2Translator({}, tables).translate(raw(body)).changes[0].resource
     assert patient is not None
     assert patient["maritalStatus"] == {"text": "complicated"}
 
@@ -165,7 +172,7 @@ def test_a_table_that_names_nothing_stops_the_start(via: str) -> None:
     row = {"from": "ZPA-2", "to": "gender", "via": via}
     target = {"resource": "Patient", "joins": "patient", "rows": [row]}
     with pytest.raises(ConfigError):
-        Hl7v2Translator({}, tables() | {"ZPA": {"segment": "ZPA", "targets": [target]}})
+        Hl7v2Translator({}, replace(shipped(), segments={"ZPA": {"segment": "ZPA", "targets": [target]}}))
 
 
 def test_an_unknown_time_zone_stops_the_start() -> None:
