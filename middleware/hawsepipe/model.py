@@ -174,7 +174,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A version about to be sealed: all that its opening says. `previous` is the commitment of the version before."""
+    """A version about to be sealed: all that its opening says. `previous` is the commitment of the version before.
+
+    `digests`, where they are known beforehand, are what `fhir.canonical.digests` gives of the content.
+    """
 
     type: str
     id: str
@@ -184,6 +187,7 @@ class Draft:
     content: bytes | None
     patients: tuple[str, ...]
     previous: bytes | None
+    digests: tuple[bytes, bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def test_completing_names_changed_versions_with_the_trail_of_each() -> None:
         Trail("Encounter/2", "status", "PV1-2"),
         Trail("Patient/1", "birthDate", "PID-7"),
     )
-    made = provenance.complete(draft, (VERSION, same), AT, trail)
+    made = provenance.complete(draft, (VERSION, same), AT, provenance.lines(trail))
     assert made["target"] == [
         {
             "reference": "Patient/1/_history/2",
@@ -74,5 +74,5 @@ def test_what_is_completed_is_valid_r4() -> None:
     by_message = provenance.draft("feed:adt", id="p", source=bytes(32), label="ADT^A01", rules=bytes(32), event_time=AT)
     by_client = provenance.draft("Practitioner/1", id="p", client="app", operation="CREATE")
     for draft in (by_message, by_client):
-        made = provenance.complete(draft, (VERSION,), AT, (Trail("Patient/1", "birthDate", "PID-7"),))
+        made = provenance.complete(draft, (VERSION,), AT, {"Patient/1": "birthDate=PID-7"})
         assert validator.check(made) == ()

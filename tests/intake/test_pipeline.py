@@ -18,12 +18,14 @@ from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.hooks import Refusal
 from hawsepipe.intake.dead_letters import DeadLetters
+from hawsepipe.intake.effects import Effects
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Issue, Method, RawMessage, Severity, Translation, Version
 from hawsepipe.store.contract import Application, Store
+from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import open_store
 
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
@@ -104,7 +106,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def _pipeline(store: Store, committed: Callable[[], None] = lambda: None, pause: float = 0.01) -> Pipeline:
-    return Pipeline(store, {"feed": Scripted()}, Ticking(), Meters(), committed, pause=pause)
+    return Pipeline(store, _desk(), Ticking(), Meters(), committed, pause=pause)
+
+
+def _desk() -> Effects:
+    facts = definitions.load()
+    base = "http://test.example/fhir"
+    return Effects({"feed": Scripted()}, Preparation(Labels(), Extractor(facts, base), Validator(facts), base))
 
 
 async def _accept(journal: Journal, *texts: str, feed: str = "feed") -> None:
@@ -218,7 +226,7 @@ async def test_the_ledger_is_told_after_each_batch(store: Store) -> None:
 
 async def test_what_the_translator_reports_is_counted(store: Store) -> None:
     meters = Meters()
-    pipeline = Pipeline(store, {"feed": Scripted()}, Ticking(), meters, lambda: None)
+    pipeline = Pipeline(store, _desk(), Ticking(), meters, lambda: None)
     await _accept(Journal(store, meters, pipeline.wake), "odd 1", "odd 2")
     await pipeline.drain()
     labels = {"feed": "feed", "cause": "code", "severity": "warning"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -39,6 +40,17 @@ def forms(content: bytes) -> tuple[bytes, bytes]:
     tree.pop("meta", None)
     tree.pop("text", None)
     return whole, _SORTED.encode(tree)
+
+
+def digest(form: bytes) -> bytes:
+    """Return the SHA-256 of a canonical form."""
+    return sha256(form).digest()
+
+
+def digests(content: bytes) -> tuple[bytes, bytes]:
+    """Return the SHA-256 of `canonical` and of `static` of a resource."""
+    whole, unmoved = forms(content)
+    return digest(whole), digest(unmoved)
 
 
 def _lexeme(text: str) -> msgspec.Raw:

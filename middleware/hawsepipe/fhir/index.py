@@ -7,8 +7,9 @@ apart by their class, and a parameter has rows of one class only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DATE_MIN = -(2**62)
 DATE_MAX = 2**62
@@ -72,3 +73,30 @@ class UriRow(NamedTuple):
 
 
 Row = TokenRow | StringRow | ReferenceRow | DateRow | NumberRow | QuantityRow | UriRow
+
+COLUMNS = frozenset({"_id", "_lastUpdated"})
+"""Parameters that are columns of the resource itself and need no rows."""
+
+
+class Grouped(NamedTuple):
+    """Rows as plain tuples by their class, each once, in order, without `COLUMNS`."""
+
+    tokens: tuple[tuple[str, str, str], ...]
+    strings: tuple[tuple[str, str, str], ...]
+    references: tuple[tuple[str, str, str, str], ...]
+    dates: tuple[tuple[str, int, int], ...]
+    numbers: tuple[tuple[str, Decimal], ...]
+    quantities: tuple[tuple[str, Decimal, str, str, str], ...]
+    uris: tuple[tuple[str, str], ...]
+
+
+def grouped(rows: Iterable[Row]) -> Grouped:
+    """Return rows by their class."""
+    found: dict[type[Row], dict[tuple[Any, ...], None]] = {kind: {} for kind in _KINDS}
+    for row in rows:
+        if row.parameter not in COLUMNS:
+            found[type(row)][tuple(row)] = None
+    return Grouped(*(tuple(found[kind]) for kind in _KINDS))
+
+
+_KINDS: tuple[type[Row], ...] = (TokenRow, StringRow, ReferenceRow, DateRow, NumberRow, QuantityRow, UriRow)

@@ -9,7 +9,7 @@ of elements.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -96,21 +96,27 @@ def draft(
     return result
 
 
-def complete(draft: Resource, versions: Sequence[Version], instant: datetime, trail: Iterable[Trail]) -> Resource:
-    """Return the Provenance of the versions that a transaction made (those with `changed`).
+def lines(trail: Iterable[Trail]) -> dict[str, str]:
+    """Return the trail of each resource (`Patient/1`) as its target holds it (see `TRAIL`)."""
+    found: dict[str, list[str]] = {}
+    for resource, path, source in trail:
+        found.setdefault(resource, []).append(f"{path}={source}")
+    return {resource: "\n".join(steps) for resource, steps in found.items()}
+
+
+def complete(draft: Resource, versions: Sequence[Version], instant: datetime, trail: Mapping[str, str]) -> Resource:
+    """Return the Provenance of the versions that a transaction made (those with `changed`); `trail` is of `lines`.
 
     Recorded at `instant`; the draft stays as it is.
     """
-    lines: dict[str, list[str]] = {}
-    for step in trail:
-        lines.setdefault(step.resource, []).append(f"{step.path}={step.source}")
     targets: list[dict[str, Any]] = []
     for version in versions:
         if not version.changed:
             continue
         target: dict[str, Any] = {"reference": version.versioned_reference}
-        if version.reference in lines:
-            target["extension"] = [{"url": TRAIL, "valueString": "\n".join(lines[version.reference])}]
+        text = trail.get(version.reference)
+        if text is not None:
+            target["extension"] = [{"url": TRAIL, "valueString": text}]
         targets.append(target)
     head = {"resourceType": "Provenance", "id": draft["id"], "target": targets}
     occurred = {key: value for key, value in draft.items() if key.startswith("occurred")}

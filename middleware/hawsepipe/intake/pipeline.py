@@ -1,30 +1,34 @@
 """Applies journalled messages in the order of the journal.
 
-The journal is the queue: whatever is in state RECEIVED has still to be applied, also after a restart. Messages are
-translated in batches; each is committed on its own (effect, Provenance, outbox and journal state together), a batch
-shares one fsync. What cannot be applied becomes a dead letter; what the store cannot take now is tried again.
+The journal is the queue: whatever is in state RECEIVED has still to be applied, also after a restart. Effects are
+worked out some messages ahead, in order; each is committed on its own (effect, Provenance, outbox and journal state
+together), a slice shares one fsync. What cannot be applied becomes a dead letter; what the store cannot take now is
+tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import structlog
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import HawsepipeError, InvalidResource, MessageError, StoreError
-from hawsepipe.fhir import provenance
-from hawsepipe.hooks import Refusal, Translator
+from hawsepipe.errors import HawsepipeError, InvalidResource, StoreError
+from hawsepipe.hooks import Refusal
+from hawsepipe.intake.effects import Desk, Effect, Task
 from hawsepipe.meters import Meters
-from hawsepipe.model import Severity, Transaction, Translation
+from hawsepipe.model import Severity
 from hawsepipe.store.contract import Application, JournalRecord, Store
 
 _log = structlog.get_logger("hawsepipe.intake")
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
 _READ = 64
-"""Messages that are read from the journal at once."""
+"""Messages that are read from the journal at once; no more are read while half of them are in hand."""
+
+_PART = 8
+"""Messages whose effects are worked out in one call."""
 
 _QUIET = 32
 """Messages that are applied in one commit while nothing arrives: the more, the cheaper each is."""
@@ -33,33 +37,82 @@ _BUSY = 2
 """The same while messages arrive: an acknowledgement waits for no more than these."""
 
 
+class _Ready(NamedTuple):
+    record: JournalRecord
+    effect: Effect
+
+
+class _Ahead:
+    """Messages that are in hand: read, being worked out, ready to be applied; always in the order of the journal."""
+
+    def __init__(self, desk: Desk, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._read: deque[JournalRecord] = deque()
+        self._parts: deque[tuple[Sequence[JournalRecord], asyncio.Task[list[Effect]]]] = deque()
+        self._ready: deque[_Ready] = deque()
+        self.count = 0
+
+    def add(self, records: Sequence[JournalRecord]) -> None:
+        """Put messages after all others."""
+        self._read += records
+        self.count += len(records)
+        self._start()
+
+    async def take(self, size: Callable[[], int]) -> list[_Ready]:
+        """Wait for the next message and return it with those after it that are ready, `size()` of them at most."""
+        while self._parts and (not self._ready or self._parts[0][1].done()):
+            records, working = self._parts[0]
+            effects = await working
+            self._parts.popleft()
+            self._ready += map(_Ready, records, effects)
+            self._start()
+        taken = [self._ready.popleft() for _ in range(min(size(), len(self._ready)))]
+        self.count -= len(taken)
+        return taken
+
+    def _start(self) -> None:
+        while self._read and len(self._parts) < self._desk.width:
+            records = [self._read.popleft() for _ in range(min(_PART, len(self._read)))]
+            tasks = [Task(record.sequence, self._clock(), record.message) for record in records]
+            self._parts.append((records, asyncio.create_task(self._desk.effects(tasks))))
+
+    async def drop(self) -> None:
+        """Let go of everything: it is in the journal still."""
+        for _, working in self._parts:
+            working.cancel()
+        await asyncio.gather(*(working for _, working in self._parts), return_exceptions=True)
+
+
 class Pipeline:
-    """One pipeline per store. `translators` maps a feed's name to the translator of its messages."""
+    """One pipeline per store. Effects are worked out at `desk`."""
 
     def __init__(
         self,
         store: Store,
-        translators: Mapping[str, Translator],
+        desk: Desk,
         clock: Clock,
         meters: Meters,
         committed: Callable[[], None],
         *,
         pause: float = 0.5,
     ) -> None:
-        """`committed` is called after each batch; `pause` is the wait, in seconds, after the store could not write."""
+        """`committed` is called after each slice; `pause` is the wait, in seconds, after the store could not write."""
         self._pause = pause
         self._store = store
-        self._translators = translators
+        self._desk = desk
         self._clock = clock
         self._meters = meters
         self._committed = committed
         self._arrivals = 0
+        self._unread = True
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
 
     def wake(self) -> None:
         """Say that there is something new in the journal."""
         self._arrivals += 1
+        self._unread = True
         self._idle.clear()
         self._awake.set()
 
@@ -69,150 +122,90 @@ class Pipeline:
 
     async def run(self) -> None:
         """Apply messages until cancelled."""
-        after = 0
         while True:
             self._awake.clear()
             try:
-                last = await self.step(after)
+                await self.drain()
             except HawsepipeError as error:
                 # Nothing is lost: what was not applied is in the journal still, and is tried again.
                 _log.error("the store does not take the effects", error=type(error).__name__)
                 await asyncio.sleep(self._pause)
                 continue
-            if last is None:
-                if not self._awake.is_set():
-                    self._idle.set()
-                await self._awake.wait()
-            else:
-                after = last
+            if not self._awake.is_set():
+                self._idle.set()
+            await self._awake.wait()
 
     async def drain(self) -> None:
-        """Apply everything that is in the journal now."""
-        after: int | None = 0
-        while after is not None:
-            after = await self.step(after)
+        """Apply everything that is in the journal, and what comes meanwhile. Raises StoreError."""
+        ahead = _Ahead(self._desk, self._clock)
+        after, seen = 0, self._arrivals
+        self._unread = True
 
-    async def step(self, after: int) -> int | None:
-        """Apply messages above `after`; return the last sequence handled, None when there was none."""
-        records = await self._store.received(after, _READ)
-        if not records:
-            self._meters.backlog.set(0)
-            return None
-        start, seen = 0, self._arrivals
-        part = records[:_BUSY]
-        translated = await asyncio.to_thread(self._applications, part)
-        while part:
-            start += len(part)
-            size = _QUIET if self._arrivals == seen else _BUSY
-            seen = self._arrivals
-            following = records[start : start + size]
-            # The next ones are translated while the store writes these.
-            ahead = asyncio.create_task(asyncio.to_thread(self._applications, following))
-            try:
-                await self._apply(part, translated)
-            finally:
-                translated = await ahead
-            part = following
-        self._meters.backlog.set(await self._store.backlog())
-        return records[-1].sequence
+        def size() -> int:
+            nonlocal seen
+            quiet, seen = self._arrivals == seen, self._arrivals
+            return _QUIET if quiet else _BUSY
 
-    async def _apply(self, records: Sequence[JournalRecord], applications: Sequence[Application]) -> None:
+        try:
+            while True:
+                if self._unread and ahead.count <= _READ // 2:
+                    self._unread = False
+                    records = await self._store.received(after, _READ)
+                    if records:
+                        after = records[-1].sequence
+                        ahead.add(records)
+                        self._unread |= len(records) == _READ
+                if ahead.count:
+                    await self._apply(await ahead.take(size))
+                elif not self._unread:
+                    break
+                self._meters.backlog.set(await self._store.backlog())
+        finally:
+            await ahead.drop()
+
+    async def _apply(self, slice_: Sequence[_Ready]) -> None:
+        applications = [
+            Application(record.sequence, effect.label, effect.transaction, effect.refusal) for record, effect in slice_
+        ]
         outcomes = await self._store.apply(applications)
         refused: list[Application] = []
         for application, outcome in zip(applications, outcomes, strict=True):
             if isinstance(outcome, StoreError):
                 raise outcome
             if isinstance(outcome, HawsepipeError):
-                refused.append(
-                    Application(application.sequence, application.label, None, _refusal(outcome, application))
-                )
+                refusal = _refusal(outcome, application)
+                refused.append(Application(application.sequence, application.label, None, refusal))
         if refused:
             for outcome in await self._store.apply(refused):
                 if isinstance(outcome, HawsepipeError):
                     raise outcome
-        self._count(records, [*applications, *refused])
+        refusals = {application.sequence: application.refusal for application in (*applications, *refused)}
+        for record, effect in slice_:
+            self._report(record, effect)
+            self._count(record, refusals[record.sequence])
         self._committed()
 
-    def _applications(self, records: Sequence[JournalRecord]) -> list[Application]:
-        return [self.application(record) for record in records]
-
-    def application(self, record: JournalRecord) -> Application:
-        """Translate one journalled message; a message that cannot be translated is refused."""
-        message = record.message
-        translator = self._translators.get(message.feed)
-        if translator is None:
-            return Application(
-                record.sequence, "", None, Refusal("structure", "", f"no feed is called {message.feed} any more")
-            )
-        try:
-            translation = translator.translate(message)
-        except MessageError as error:
-            return Application(record.sequence, "", None, Refusal(error.cause, error.location, error.reason))
-        except Exception as error:
-            # The seam to a stranger's code: its words may hold patient data, its class does not.
-            _log.exception("the translator failed", feed=message.feed, sequence=record.sequence)
-            return Application(
-                record.sequence, "", None, Refusal("mapping", "", f"the translator failed ({type(error).__name__})")
-            )
-        self._report(record, translation)
-        if not translation.changes:
-            return Application(record.sequence, translation.label, None, _no_effect(translation))
-        identity = str(uuid.uuid5(_NAMESPACE, f"{record.sequence}|{message.digest.hex()}"))
-        return Application(
-            record.sequence,
-            translation.label,
-            Transaction(
-                changes=translation.changes,
-                provenance=provenance.draft(
-                    f"feed:{message.feed}",
-                    id=identity,
-                    source=message.digest,
-                    label=translation.label,
-                    rules=translator.rules_digest,
-                    event_time=translation.event_time,
-                ),
-                actor=f"feed:{message.feed}",
-                instant=self._clock(),
-                source=message.digest,
-                rules=translator.rules_digest,
-                trail=translation.trail,
-            ),
-        )
-
-    def _report(self, record: JournalRecord, translation: Translation) -> None:
-        """Count what the translator reported and log the places of warnings; the words stay with `translate`."""
+    def _report(self, record: JournalRecord, effect: Effect) -> None:
+        """Count what the translator reported and log the places of warnings."""
         feed = record.message.feed
-        for issue in translation.issues:
-            self._meters.findings.labels(feed, issue.cause, issue.severity.value).inc()
-            if issue.severity is not Severity.INFORMATION:
-                _log.warning("finding", feed=feed, sequence=record.sequence, cause=issue.cause, location=issue.location)
+        for cause, severity, location in effect.findings:
+            self._meters.findings.labels(feed, cause, severity.value).inc()
+            if severity is not Severity.INFORMATION:
+                _log.warning("finding", feed=feed, sequence=record.sequence, cause=cause, location=location)
 
-    def _count(self, records: Sequence[JournalRecord], applications: Sequence[Application]) -> None:
-        feeds = {record.sequence: record.message.feed for record in records}
-        refusals = {entry.sequence: entry.refusal for entry in applications}
-        for sequence, refusal in refusals.items():
-            feed = feeds[sequence]
-            if refusal is None:
-                self._meters.applied.labels(feed).inc()
-            else:
-                self._meters.dead_letters.labels(feed, refusal.cause).inc()
-                _log.warning(
-                    "dead letter", feed=feed, sequence=sequence, cause=refusal.cause, location=refusal.location
-                )
-
-
-def _no_effect(translation: Translation) -> Refusal | None:
-    """A message without effect is a dead letter if an error is the reason, and settled if there was nothing to do."""
-    errors = [issue for issue in translation.issues if issue.severity in (Severity.ERROR, Severity.FATAL)]
-    return Refusal(errors[0].cause, errors[0].location, errors[0].text) if errors else None
+    def _count(self, record: JournalRecord, refusal: Refusal | None) -> None:
+        feed = record.message.feed
+        if refusal is None:
+            self._meters.applied.labels(feed).inc()
+            return
+        self._meters.dead_letters.labels(feed, refusal.cause).inc()
+        place = refusal.location
+        _log.warning("dead letter", feed=feed, sequence=record.sequence, cause=refusal.cause, location=place)
 
 
 def _refusal(error: HawsepipeError, application: Application) -> Refusal:
     if isinstance(error, InvalidResource):
         first = error.issues[0]
         return Refusal("mapping", first.location, f"the result breaks R4: {first.text}")
-    return Refusal("delivery", "", f"{type(error).__name__}: the {len(_changes(application))} changes were not taken")
-
-
-def _changes(application: Application) -> tuple[object, ...]:
-    return application.transaction.changes if application.transaction else ()
+    changes = application.transaction.changes if application.transaction is not None else ()
+    return Refusal("delivery", "", f"{type(error).__name__}: the {len(changes)} changes were not taken")

@@ -30,7 +30,7 @@ from typing import Any
 import msgspec
 
 from hawsepipe.errors import ConfigError
-from hawsepipe.fhir.canonical import forms
+from hawsepipe.fhir.canonical import digests
 from hawsepipe.model import Draft, Seal
 
 SALT_BYTES = 32
@@ -88,9 +88,9 @@ class Commitments:
             "version": draft.version,
         }
         if draft.content is not None:
-            whole, unmoved = forms(draft.content)
-            opening["versionHash"] = sha256(whole).hexdigest()
-            opening["staticHash"] = sha256(unmoved).hexdigest()
+            whole, unmoved = draft.digests or digests(draft.content)
+            opening["versionHash"] = whole.hex()
+            opening["staticHash"] = unmoved.hex()
         if draft.previous is not None:
             opening["previous"] = draft.previous.hex()
         return opening

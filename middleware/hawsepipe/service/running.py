@@ -41,6 +41,7 @@ from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.hooks import Feed
 from hawsepipe.intake.dead_letters import DeadLetters
+from hawsepipe.intake.effects import Effects
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.anchorer import Anchorer
@@ -55,6 +56,7 @@ from hawsepipe.ops import health
 from hawsepipe.service import credentials, trust
 from hawsepipe.service.kinds import Opener
 from hawsepipe.store.contract import Store
+from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 
@@ -114,15 +116,21 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         tenant=config.tenant,
         base_url=config.base_url,
     )
+    labeller, extractor, validator = (
+        Labels(base_url=config.base_url),
+        Extractor(facts, config.base_url),
+        Validator(facts),
+    )
+    preparation = Preparation(labeller, extractor, validator, config.base_url)
     async with AsyncExitStack() as stack:
         store_path = config.data / "store"
         store = await stack.enter_async_context(
             open_store(
                 store_path,
                 sealer=Commitments(config.channel, secrets.token_bytes),
-                labeller=Labels(base_url=config.base_url),
-                extractor=Extractor(facts, config.base_url),
-                validator=Validator(facts),
+                labeller=labeller,
+                extractor=extractor,
+                validator=validator,
                 clock=clock,
                 meters=meters,
                 base_url=config.base_url,
@@ -135,9 +143,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         await anchorer.resume()
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
         await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
+        own = Effects({feed.name: translators[feed.translator] for feed in config.feeds}, preparation)
         pipeline = Pipeline(
             store,
-            {feed.name: translators[feed.translator] for feed in config.feeds},
+            own,
             clock,
             meters,
             anchorer.notify,

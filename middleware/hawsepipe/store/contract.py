@@ -37,6 +37,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
+from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.visibility import Facets, Visibility
 
 ACTORS = frozenset(
@@ -83,7 +84,7 @@ class Labeller(Protocol):
         ...
 
     def facets(self, resource: Resource) -> Facets:
-        """Return what visibility formulas ask of it."""
+        """Return what visibility formulas ask of it, whenever `meta.lastUpdated` is."""
         ...
 
 
@@ -91,7 +92,10 @@ class Extractor(Protocol):
     """Says what a resource can be found by (implemented by `fhir.extraction`); pure."""
 
     def rows(self, resource: Resource) -> Sequence[Row]:
-        """Return the search rows. A reference's identifier is a TokenRow of the parameter `<code>:identifier`."""
+        """Return the search rows. A reference's identifier is a TokenRow of the parameter `<code>:identifier`.
+
+        No row depends on `meta.lastUpdated` but that of the parameter `_lastUpdated`.
+        """
         ...
 
 
@@ -99,7 +103,7 @@ class Validator(Protocol):
     """Says whether a resource is R4 (implemented by `fhir.validate`); pure."""
 
     def check(self, resource: Resource) -> Sequence[Issue]:
-        """Return the findings; one of severity error or fatal keeps the resource out."""
+        """Return the findings; one of severity error or fatal keeps the resource out. No instant in `meta` is one."""
         ...
 
 
@@ -145,13 +149,13 @@ class JournalRecord:
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
-    `transaction` None: the message has no effect and is settled all the same. `refusal` set: it becomes a dead letter
-    instead.
+    A prepared transaction has the effect of the one that it was made from. `transaction` None: the message has no
+    effect and is settled all the same. `refusal` set: it becomes a dead letter instead.
     """
 
     sequence: int
     label: str
-    transaction: Transaction | None
+    transaction: Transaction | PreparedTransaction | None
     refusal: Refusal | None = None
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir.dates import microseconds
-from hawsepipe.fhir.provenance import Place
+from hawsepipe.fhir.index import grouped
+from hawsepipe.fhir.provenance import Place, lines
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.contract import Application, Extractor, Labeller, Sealer, Validator
+from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
 from hawsepipe.store.sqlite.current import Current
@@ -115,7 +117,7 @@ class Commits:
         pen.count(backlog=pen.state.backlog - 1)
         return made
 
-    def _draft(self, pen: Pen, sheet: Sheet, transaction: Transaction) -> tuple[Version, ...]:
+    def _draft(self, pen: Pen, sheet: Sheet, transaction: Transaction | PreparedTransaction) -> tuple[Version, ...]:
         """Put what a transaction writes onto the sheet; return what it answers."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
         drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url)
@@ -125,7 +127,8 @@ class Commits:
             return tuple(step for step in steps if isinstance(step, Version))
         provenance: Planned | None = None
         if transaction.provenance is not None:
-            provenance = drafting.provenance(transaction.provenance, transaction.trail)
+            trail = lines(transaction.trail) if isinstance(transaction, Transaction) else transaction.lines
+            provenance = drafting.provenance(transaction.provenance, trail)
         seals, seal = self.sealer.seal(
             [entry.draft for entry in planned],
             provenance.draft if provenance is not None else None,
@@ -186,9 +189,12 @@ class Commits:
 
         Those of a Provenance are joined from all that it names of this transaction.
         """
-        told = [planned for planned in plans if planned.draft.type == "Provenance" and planned.resource is not None]
-        asked = plans if told else [planned for planned in plans if planned.last and planned.resource is not None]
-        found = {id(planned): self.labeller.facets(planned.about) for planned in asked}
+        told = [planned for planned in plans if planned.draft.type == "Provenance" and planned.present]
+        asked = plans if told else [planned for planned in plans if planned.last and planned.present]
+        found = {
+            id(planned): self.labeller.facets(planned.about) if planned.first is None else planned.first.facets
+            for planned in asked
+        }
         if told:
             subjects = {
                 Place(it.draft.type, it.draft.id, it.draft.version): _subject(it, found[id(it)], micros) for it in plans
@@ -203,16 +209,17 @@ class Commits:
         """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
         one before. Return which side tables they are in.
         """
-        resource, draft = planned.resource, planned.draft
+        draft, first = planned.draft, planned.first
         found = NOTHING
-        if resource is None:
+        if not planned.present:
             facets = _NO_FACETS
         else:
-            found = found_by(pen, key, draft.type, self.extractor.rows(resource), facets, draft.patients)
+            rows = grouped(self.extractor.rows(planned.about)) if first is None else first.rows
+            found = found_by(pen, key, draft.type, rows, facets, draft.patients)
         tables = indexed(found)
         row = (
             draft.version,
-            int(resource is None),
+            int(not planned.present),
             micros,
             facets.rank,
             facets.clinical_start,

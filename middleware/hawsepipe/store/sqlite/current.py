@@ -5,11 +5,12 @@ Between `mark` and `forget` it also stands for what is planned and not written y
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hawsepipe.fhir import codec
 from hawsepipe.model import Resource, Version
+from hawsepipe.store.prepared import Effect
 
 _KEPT: Final = 1024
 """Versions that are remembered between transactions."""
@@ -25,13 +26,15 @@ Place = tuple[str, str]
 class Current:
     """A resource's key, what it is found by (see `indexing`) and its current version.
 
-    `labelled`: the labeller that writes now has seen this content and has nothing to add.
+    `labelled`: the labeller that writes now has seen this content and has nothing to add. `idle` are prepared changes
+    that were found to have no effect on this version: what they do depends on nothing else.
     """
 
     key: int
     indexed: int
     version: Version
     labelled: bool = False
+    idle: set[Effect] = field(default_factory=set)
     _decoded: Resource | None = None
 
     @property

@@ -5,7 +5,7 @@ Reads what is stored and writes nothing, so a refused transaction leaves no trac
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,15 +15,16 @@ from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.merge import merged
 from hawsepipe.fhir.references import patients_of
-from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Severity, Trail, Version
+from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
+from hawsepipe.store.preparation import REFUSED, stamped
+from hawsepipe.store.prepared import First, PreparedChange
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
 from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
-_REFUSED = (Severity.ERROR, Severity.FATAL)
 _DECISIVE = ACTORS | {"Consent"}
 _NEVER = b""
 """The commitment of a version that is not sealed yet."""
@@ -34,18 +35,39 @@ class Planned:
     """A version to be.
 
     `key` is the resource's, None for a new one; `indexed` says what it is found by so far (see `indexing`);
-    `resource` is None for a tombstone and `about` then the content that it ends; `last`: no later version of it follows
-    in the transaction; `decisive`: it changes what decides about other resources.
+    `written` is the content, None for a tombstone or where it is still to be read from `first`; `ended` is the content
+    that a tombstone ends; `last`: no later version of it follows in the transaction; `decisive`: it changes what
+    decides about other resources; `first` is what was worked out beforehand.
     """
 
     draft: Draft
-    resource: Resource | None
+    written: Resource | None
     key: int | None
     indexed: int
     first_recorded: datetime
-    about: Resource
     decisive: bool
     last: bool = True
+    first: First | None = None
+    ended: Resource | None = None
+
+    @property
+    def present(self) -> bool:
+        """Whether it is not a tombstone."""
+        return self.draft.content is not None
+
+    @property
+    def resource(self) -> Resource | None:
+        """The content, None for a tombstone."""
+        if self.written is None and self.draft.content is not None:
+            self.written = codec.decode(self.draft.content)
+        return self.written
+
+    @property
+    def about(self) -> Resource:
+        """The content, for a tombstone that which it ends."""
+        about = self.resource or self.ended
+        assert about is not None, "only what is present is deleted"
+        return about
 
     @property
     def unsealed(self) -> Version:
@@ -105,7 +127,7 @@ class Standing:
     def present(self) -> bool:
         """Whether there is a version that is not a tombstone."""
         if self.planned is not None:
-            return self.planned.resource is not None
+            return self.planned.present
         return self.current is not None and self.current.version.content is not None
 
 
@@ -116,15 +138,29 @@ class Drafting:
         self._pen = pen
         self._instant = instant
         self._text = instant_text(instant)
+        self._bytes = self._text.encode()
         self._labeller = labeller
         self._validator = validator
         self._base_url = base_url
         self._standings: dict[tuple[str, str], Standing] = {}
         self.planned: list[Planned] = []
 
-    def change(self, change: Change) -> Planned | Version:
+    def change(self, change: Change | PreparedChange) -> Planned | Version:
         """Draft one change; the version that is there when it has no effect. Raises as `Store.commit` says."""
         standing = self._standing(change.type, change.id)
+        if not isinstance(change, PreparedChange):
+            return self._change(change, standing)
+        known = standing.current if standing.planned is None and change.if_match is None else None
+        if known is not None and change.effect in known.idle:
+            return known.unchanged
+        if change.first is not None and not standing.version and not change.if_match:
+            return self._first(change, change.first, standing)
+        result = self._change(change.change, standing)
+        if known is not None and isinstance(result, Version):
+            known.idle.add(change.effect)
+        return result
+
+    def _change(self, change: Change, standing: Standing) -> Planned | Version:
         _check(change, standing)
         if change.method is Method.DELETE:
             if not standing.present:
@@ -144,8 +180,8 @@ class Drafting:
         operation = Operation.UPDATE if standing.version else Operation.CREATE
         return self._write(change.type, change.id, standing, content, operation)
 
-    def provenance(self, draft: Resource, trail: Iterable[Trail]) -> Planned:
-        """Draft the Provenance of everything drafted so far."""
+    def provenance(self, draft: Resource, trail: Mapping[str, str]) -> Planned:
+        """Draft the Provenance of everything drafted so far; `trail` is of `provenance.lines`."""
         targets = [planned.unsealed for planned in self.planned]
         complete = provenance.complete(draft, targets, self._instant, trail)
         standing = self._standing("Provenance", str(draft["id"]))
@@ -181,17 +217,31 @@ class Drafting:
         operation: Operation,
         patients: tuple[str, ...] | None = None,
     ) -> Planned:
-        resource = self._stamped(type_, id_, standing.version + 1, content)
-        issues = tuple(issue for issue in self._validator.check(resource) if issue.severity in _REFUSED)
+        resource = stamped(type_, id_, standing.version + 1, self._text, content)
+        issues = tuple(issue for issue in self._validator.check(resource) if issue.severity in REFUSED)
         if issues:
             raise InvalidResource(issues)
         about = patients_of(resource, self._base_url) if patients is None else patients
         return self._plan(type_, id_, standing, resource, operation, about)
 
-    def _stamped(self, type_: str, id_: str, version: int, content: Resource) -> Resource:
-        meta: dict[str, Any] = {**(content.get("meta") or {}), "versionId": str(version), "lastUpdated": self._text}
-        head: Resource = {"resourceType": type_, "id": id_, "meta": meta}
-        return head | {key: value for key, value in content.items() if key not in head}
+    def _first(self, change: PreparedChange, first: First, standing: Standing) -> Planned:
+        """Plan what was worked out for a resource that was not there: nor is it."""
+        draft = Draft(
+            change.type,
+            change.id,
+            1,
+            Operation.CREATE,
+            self._instant,
+            first.at(self._bytes),
+            first.patients,
+            None,
+            first.digests(self._bytes),
+        )
+        decisive = change.type in _DECISIVE or (change.type == "Patient" and first.linked)
+        planned = Planned(draft, None, None, 0, self._instant, decisive, first=first)
+        standing.planned = planned
+        self.planned.append(planned)
+        return planned
 
     def _plan(
         self,
@@ -218,14 +268,12 @@ class Drafting:
             previous=current.version.commitment if current is not None and standing.planned is None else None,
         )
         before = standing.resource
-        about = before if resource is None else resource
-        assert about is not None, "only what is present is deleted"
         decisive = type_ in _DECISIVE or (type_ == "Patient" and _links(before) != _links(resource))
         if current is None:
-            planned = Planned(draft, resource, None, 0, self._instant, about, decisive)
+            planned = Planned(draft, resource, None, 0, self._instant, decisive, ended=before)
         else:
             recorded = current.version.first_recorded
-            planned = Planned(draft, resource, current.key, current.indexed, recorded, about, decisive)
+            planned = Planned(draft, resource, current.key, current.indexed, recorded, decisive, ended=before)
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned

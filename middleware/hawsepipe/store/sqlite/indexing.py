@@ -11,22 +11,10 @@ from typing import Any, Final
 
 import apsw
 
-from hawsepipe.fhir.index import (
-    DateRow,
-    NumberRow,
-    QuantityRow,
-    ReferenceRow,
-    Row,
-    StringRow,
-    TokenRow,
-    UriRow,
-)
+from hawsepipe.fhir.index import Grouped
 from hawsepipe.store.sqlite.decimals import sortable
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.visibility import Facets
-
-COLUMNS: Final = frozenset({"_id", "_lastUpdated"})
-"""Parameters that are columns of the resource itself and need no rows."""
 
 _KEYS: Final = {
     "token": ("parameter", "code", "system"),
@@ -79,46 +67,39 @@ def indexed(found: Found) -> int:
     return bits
 
 
-def found_by(pen: Pen, key: int, type_: str, rows: Sequence[Row], facets: Facets, patients: Sequence[str]) -> Found:
+def found_by(pen: Pen, key: int, type_: str, rows: Grouped, facets: Facets, patients: Sequence[str]) -> Found:
     """Return the rows of a resource by its key."""
-    tokens: dict[_Tuple, None] = {}
+    symbol, person = pen.symbols.key, pen.people.key
+    parameters: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        found = parameters.get(name)
+        if found is None:
+            found = parameters[name] = symbol(parameter_symbol(type_, name))
+        return found
+
     references: dict[_Tuple, None] = {}
-    uris: dict[_Tuple, None] = {}
-    strings: list[_Tuple] = []
-    dates: dict[_Tuple, None] = {}
-    numbers: dict[_Tuple, None] = {}
-    quantities: list[_Tuple] = []
-    symbol = pen.symbols.key
-    for row in rows:
-        name = row.parameter
-        if name in COLUMNS:
-            continue
-        parameter = symbol(f"{type_}?{name}")
-        match row:
-            case TokenRow():
-                tokens[key, parameter, row.code, symbol(row.system)] = None
-            case ReferenceRow():
-                if row.url:
-                    references[key, parameter, row.url, 0] = None
-                else:
-                    references[key, parameter, row.id, symbol(row.type)] = None
-            case DateRow():
-                dates[key, parameter, row.low, row.high] = None
-            case StringRow():
-                strings.append((key, parameter, len(strings), row.normal, row.exact))
-            case UriRow():
-                uris[key, parameter, row.uri] = None
-            case QuantityRow():
-                value = sortable(row.value)
-                quantities.append((key, parameter, len(quantities), value, row.system, row.code, row.unit))
-            case NumberRow():
-                numbers[key, parameter, sortable(row.value)] = None
-    marks = [
-        (key, number, value) for kind, values in facets.values.items() for number in (symbol(kind),) for value in values
-    ]
-    person = pen.people.key
-    about = {(key, person(patient)): None for patient in patients}
-    return tokens, references, uris, strings, dates, numbers, quantities, marks, about
+    for name, kind, id_, url in rows.references:
+        references[(key, number(name), url, 0) if url else (key, number(name), id_, symbol(kind))] = None
+    return (
+        [(key, number(name), code, symbol(system)) for name, system, code in rows.tokens],
+        references,
+        [(key, number(name), uri) for name, uri in rows.uris],
+        [(key, number(name), place, normal, exact) for place, (name, exact, normal) in enumerate(rows.strings)],
+        [(key, number(name), low, high) for name, low, high in rows.dates],
+        {(key, number(name), sortable(value)): None for name, value in rows.numbers},
+        [
+            (key, number(name), place, sortable(value), system, code, unit)
+            for place, (name, value, system, code, unit) in enumerate(rows.quantities)
+        ],
+        [
+            (key, place, value)
+            for kind, values in facets.values.items()
+            for place in (symbol(kind),)
+            for value in values
+        ],
+        {(key, person(patient)): None for patient in patients},
+    )
 
 
 class Rows:

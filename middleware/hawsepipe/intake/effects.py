@@ -1,0 +1,134 @@
+"""From one journalled message to the effect that it is to have: translated and prepared. Pure but for the log.
+
+Tasks and effects are values of bytes, texts and numbers, so that either may cross to another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from hawsepipe.errors import HawsepipeError, MessageError
+from hawsepipe.fhir import provenance
+from hawsepipe.hooks import Refusal, Translator
+from hawsepipe.model import RawMessage, Severity, Transaction, Translation
+from hawsepipe.store.preparation import Preparation
+from hawsepipe.store.prepared import PreparedTransaction
+
+_log = structlog.get_logger("hawsepipe.intake")
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
+
+
+class Task(NamedTuple):
+    """A journalled message by its number, and the instant of its effect."""
+
+    sequence: int
+    instant: datetime
+    message: RawMessage
+
+
+class Finding(NamedTuple):
+    """What a translator reported: cause, severity and v2 location of an Issue. The words stay with `translate`."""
+
+    cause: str
+    severity: Severity
+    location: str
+
+
+class Effect(NamedTuple):
+    """What a message is to do: a transaction, or nothing; with a refusal it becomes a dead letter instead."""
+
+    label: str
+    transaction: PreparedTransaction | None
+    refusal: Refusal | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+class Desk(Protocol):
+    """Where effects are worked out. `width` is how many parts it can have in hand at once."""
+
+    @property
+    def width(self) -> int:
+        """How many calls of `effects` are worth making before the first has returned."""
+        ...
+
+    async def effects(self, tasks: Sequence[Task]) -> list[Effect]:
+        """Return the effect of each message, in order. Never raises for what is in a message."""
+        ...
+
+
+class Effects:
+    """Works out effects. `translators` maps a feed's name to the translator of its messages.
+
+    It is a desk as well: one beside the event loop, in a thread of this process.
+    """
+
+    width = 2
+
+    def __init__(self, translators: Mapping[str, Translator], preparation: Preparation) -> None:
+        self._translators = translators
+        self._preparation = preparation
+
+    async def effects(self, tasks: Sequence[Task]) -> list[Effect]:
+        """See `Desk.effects`."""
+        return await asyncio.to_thread(self.all, tasks)
+
+    def all(self, tasks: Sequence[Task]) -> list[Effect]:
+        """Return the effect of each message."""
+        return [self.of(task) for task in tasks]
+
+    def of(self, task: Task) -> Effect:
+        """Translate one message and prepare what it does; one that cannot be translated is refused."""
+        message = task.message
+        translator = self._translators.get(message.feed)
+        if translator is None:
+            return Effect("", None, Refusal("structure", "", f"no feed is called {message.feed} any more"))
+        try:
+            translation = translator.translate(message)
+        except MessageError as error:
+            return Effect("", None, Refusal(error.cause, error.location, error.reason))
+        except Exception as error:
+            # The seam to a stranger's code: its words may hold patient data, its class does not.
+            _log.exception("the translator failed", feed=message.feed, sequence=task.sequence)
+            return Effect("", None, Refusal("mapping", "", f"the translator failed ({type(error).__name__})"))
+        findings = tuple(Finding(issue.cause, issue.severity, issue.location) for issue in translation.issues)
+        if not translation.changes:
+            return Effect(translation.label, None, _no_effect(translation), findings)
+        transaction = _transaction(task, translation, translator.rules_digest)
+        try:
+            return Effect(translation.label, self._preparation.transaction(transaction), None, findings)
+        except HawsepipeError as error:
+            reason = f"{type(error).__name__}: the {len(translation.changes)} changes were not taken"
+            return Effect(translation.label, None, Refusal("delivery", "", reason), findings)
+
+
+def _transaction(task: Task, translation: Translation, rules: bytes) -> Transaction:
+    message = task.message
+    actor = f"feed:{message.feed}"
+    return Transaction(
+        changes=translation.changes,
+        provenance=provenance.draft(
+            actor,
+            id=str(uuid.uuid5(_NAMESPACE, f"{task.sequence}|{message.digest.hex()}")),
+            source=message.digest,
+            label=translation.label,
+            rules=rules,
+            event_time=translation.event_time,
+        ),
+        actor=actor,
+        instant=task.instant,
+        source=message.digest,
+        rules=rules,
+        trail=translation.trail,
+    )
+
+
+def _no_effect(translation: Translation) -> Refusal | None:
+    """A message without effect is a dead letter if an error is the reason, and settled if there was nothing to do."""
+    errors = [issue for issue in translation.issues if issue.severity in (Severity.ERROR, Severity.FATAL)]
+    return Refusal(errors[0].cause, errors[0].location, errors[0].text) if errors else None

@@ -1,0 +1,106 @@
+"""Works out what a change makes of a resource that is not there yet; pure, so any thread or process may do it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hawsepipe.fhir import canonical, codec
+from hawsepipe.fhir.index import grouped
+from hawsepipe.fhir.merge import merged
+from hawsepipe.fhir.provenance import lines
+from hawsepipe.fhir.references import patients_of
+from hawsepipe.model import Change, Method, Resource, Severity, Transaction
+from hawsepipe.store.contract import Extractor, Labeller, Validator
+from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction
+
+REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
+"""Findings of the validator that keep a resource out."""
+
+_KEPT: Final = 4096
+"""Changes that are remembered as worked out."""
+
+_SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
+"""Stands where the instant comes."""
+
+
+class Preparation:
+    """Prepares changes with what the store was opened with.
+
+    What it has worked out a moment ago it does not work out again: the resource is there by then, in all likelihood
+    (a ward, a physician), and if not, the store does it.
+    """
+
+    def __init__(self, labeller: Labeller, extractor: Extractor, validator: Validator, base_url: str) -> None:
+        self._labeller = labeller
+        self._extractor = extractor
+        self._validator = validator
+        self._base_url = base_url.rstrip("/")
+        self._worked_out: dict[tuple[str, str, Effect], None] = {}
+
+    def transaction(self, transaction: Transaction) -> PreparedTransaction:
+        """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
+        return PreparedTransaction(
+            changes=tuple(self.change(change) for change in transaction.changes),
+            provenance=transaction.provenance,
+            lines=lines(transaction.trail),
+            actor=transaction.actor,
+            instant=transaction.instant,
+            source=transaction.source,
+            rules=transaction.rules,
+        )
+
+    def change(self, change: Change) -> PreparedChange:
+        """Prepare one change. Raises InvalidRequest for content that JSON cannot hold."""
+        effect: Effect = (
+            change.method,
+            b"" if change.resource is None else codec.encode(change.resource),
+            tuple(sorted(change.remove)),
+            tuple(sorted(change.union)),
+            tuple(sorted(change.keep)),
+        )
+        bare = PreparedChange(change.type, change.id, change.if_match, effect, None)
+        known = (change.type, change.id, effect)
+        if known in self._worked_out or change.resource is None or change.method is Method.DELETE:
+            return bare
+        self._worked_out[known] = None
+        if len(self._worked_out) > _KEPT:
+            del self._worked_out[next(iter(self._worked_out))]
+        try:
+            # What is read back from the bytes is what the store would see: no type that only prints like JSON.
+            return bare._replace(first=self._first(bare.change))
+        except Exception:
+            return bare  # the store finds the same and answers for it
+
+    def _first(self, change: Change) -> First | None:
+        resource = change.resource
+        if resource is None or resource.get("resourceType", change.type) != change.type:
+            return None
+        labelled = self._labeller.label(merged(None, change), None)
+        content = stamped(change.type, change.id, 1, _SOME_INSTANT, labelled)
+        if any(issue.severity in REFUSED for issue in self._validator.check(content)):
+            return None
+        written = codec.encode(content)
+        whole, unmoved = canonical.forms(written)
+        parts, sorted_parts = (text.split(_SOME_INSTANT.encode()) for text in (written, whole))
+        if len(parts) != 2 or len(sorted_parts) != 2:
+            return None
+        facets = self._labeller.facets(content)
+        return First(
+            content=(parts[0], parts[1]),
+            canonical=(sorted_parts[0], sorted_parts[1]),
+            static=canonical.digest(unmoved),
+            patients=patients_of(content, self._base_url),
+            rows=grouped(self._extractor.rows(content)),
+            rank=facets.rank,
+            clinical_start=facets.clinical_start,
+            clinical_end=facets.clinical_end,
+            values=facets.values,
+            linked="link" in content,
+        )
+
+
+def stamped(type: str, id: str, version: int, instant: str, content: Resource) -> Resource:
+    """Return the content as a version: type, id and `meta` first, with the version's number and instant."""
+    meta: dict[str, Any] = {**(content.get("meta") or {}), "versionId": str(version), "lastUpdated": instant}
+    head: Resource = {"resourceType": type, "id": id, "meta": meta}
+    return head | {key: value for key, value in content.items() if key not in head}
