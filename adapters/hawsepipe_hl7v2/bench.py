@@ -27,6 +27,8 @@ to write."""
 
 
 _FIXED = frozenset({"resourceType", "id"})
+_OF_PATIENT = frozenset({"patient", "encounter", "PID", "PV1", "MSH", "EVN"})
+"""Roles and segments of the patient: prior results share them with the order around them."""
 
 
 class Event(NamedTuple):
@@ -42,15 +44,25 @@ class Event(NamedTuple):
 
 
 class Group:
-    """A node of the message's group structure, with the resources that play a role in it."""
+    """A node of the message's group structure, with the resources that play a role in it.
 
-    __slots__ = ("_firsts", "highest", "name", "number", "parent", "roles")
+    `prior`: it tells of results from before the order around it, which are nothing of that order.
+    """
 
-    def __init__(self, name: str, parent: Group | None, number: int = 1, highest: int = -1) -> None:
+    __slots__ = ("_firsts", "children", "highest", "name", "number", "parent", "prior", "roles")
+
+    def __init__(
+        self, name: str, parent: Group | None, number: int = 1, highest: int = -1, *, prior: bool = False
+    ) -> None:
         self.name = name
         self.parent = parent
         self.number = number
         self.highest = highest
+        self.prior = prior
+        self.children: list[Group] = []
+        if parent is not None:
+            parent.children.append(self)
+            self.prior = prior or parent.prior
         self._firsts: dict[str, Segment] = {}
         self.roles: dict[str, Draft] = {}
 
@@ -60,8 +72,13 @@ class Group:
         while group is not None:
             if name in group.roles:
                 return group.roles[name]
-            group = group.parent
+            group = group._outer(name not in _OF_PATIENT)
         return None
+
+    def _outer(self, of_order: bool) -> Group | None:
+        """Return the group around this one; None where prior results end, for what belongs to an order."""
+        outer = self.parent
+        return None if of_order and outer is not None and self.prior and not outer.prior else outer
 
     def add(self, segment: Segment) -> None:
         """Note that a segment belongs here."""
@@ -73,8 +90,23 @@ class Group:
         while group is not None:
             if name in group._firsts:
                 return group._firsts[name]
-            group = group.parent
+            group = group._outer(name not in _OF_PATIENT)
         return None
+
+    def segment_here(self, name: str) -> Segment | None:
+        """Return the first segment of a name in this group alone."""
+        return self._firsts.get(name)
+
+    def around(self, name: str) -> Group | None:
+        """Return this group or the nearest one around it with a name."""
+        group: Group | None = self
+        while group is not None and group.name != name:
+            group = group.parent
+        return group
+
+    def inside(self, name: str) -> list[Group]:
+        """Return the groups of a name directly below this one."""
+        return [child for child in self.children if child.name == name]
 
 
 class Draft:

@@ -14,6 +14,7 @@ from hawsepipe_hl7v2.acknowledgement import Finding, Modes, modes
 from hawsepipe_hl7v2.header import Header, read_header
 from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.requirements import check
+from hawsepipe_hl7v2.tables import shipped, unnamed
 
 _TABLE_0357 = {"structure": 100, "required": 101, "parse": 102, "code": 102, "mapping": 207}
 ACKNOWLEDGEMENTS = frozenset({"ACK", "MCF"})
@@ -93,9 +94,11 @@ def _rejected(header: Header, kind: str, door: Door) -> Finding | None:
 
 
 def _unasked(header: Header, message: Message, door: Door) -> Finding | None:
-    """Check the event of a message that names it in EVN-1 alone, or nowhere when its type has but one."""
-    triggers = door.messages[header.word(9, 1)]
-    if header.word(9, 2) or "*" in triggers or message.event in triggers or (not message.event and len(triggers) == 1):
+    """Check the event of a message that names it in EVN-1 alone, or nowhere when its type has one for that."""
+    kind = header.word(9, 1)
+    triggers = door.messages[kind]
+    event = message.event or unnamed(shipped().messages.get(kind, {}))
+    if header.word(9, 2) or "*" in triggers or event in triggers:
         return None
     return Finding("R", 201, "EVN-1" if message.event else "MSH-9.2", "this feed does not take this event")
 

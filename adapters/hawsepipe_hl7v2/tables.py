@@ -46,3 +46,10 @@ def shipped() -> Tables:
         if folder:
             found[folder][file.removesuffix(".json")] = document
     return Tables(**found, coding_systems=load(f"{FOLDER}coding_systems.json")["coding_systems"])
+
+
+def unnamed(message: Table) -> str:
+    """Return the event of messages of a type that name none, as results and orders of 2.1 and 2.2 do; empty when it
+    could be several."""
+    triggers = message.get("triggers", {})
+    return str(message.get("trigger") or (next(iter(triggers)) if len(triggers) == 1 else ""))

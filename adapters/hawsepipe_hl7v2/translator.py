@@ -36,7 +36,7 @@ from hawsepipe_hl7v2.plan import complete, run
 from hawsepipe_hl7v2.requirements import missing
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
-from hawsepipe_hl7v2.tables import Tables, shipped
+from hawsepipe_hl7v2.tables import Tables, shipped, unnamed
 from hawsepipe_hl7v2.times import instant
 
 
@@ -137,9 +137,7 @@ class Hl7v2Translator:
     def _event(self, type_: str, trigger: str) -> Event:
         entry = self._messages.get(type_, {})
         triggers = entry.get("triggers", {})
-        if not trigger and len(triggers) == 1:
-            # Results of 2.1 and 2.2 name no event.
-            (trigger,) = triggers
+        trigger = trigger or unnamed(entry)
         told = triggers.get(trigger)
         return Event(
             type_,
