@@ -13,16 +13,23 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import datatypes, people, primitives
+from hawsepipe_hl7v2 import amounts, datatypes, participants, people, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import DECISIONS, IDENTITIES, PREDICATES
+from hawsepipe_hl7v2.extensions import SUFFIXES, extension
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.paths import place
 from hawsepipe_hl7v2.plan import Run, SegmentPlan, Selected, Target
 
 _FROM = re.compile(r"[A-Z][A-Z0-9]{2}-(\d+)(?:\.(\d+))?")
-_FUNCTIONS: dict[str, Convert] = {**primitives.PRIMITIVES, **datatypes.DATATYPES, **people.PEOPLE}
+_FUNCTIONS: dict[str, Convert] = {
+    **primitives.PRIMITIVES,
+    **datatypes.DATATYPES,
+    **people.PEOPLE,
+    **amounts.AMOUNTS,
+    **participants.CONVERTERS,
+}
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
 _FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS
 _WHOLE = frozenset({"string"})
@@ -135,6 +142,9 @@ class Compiler:
 
     def _convert(self, via: str) -> Convert:
         name, _, parameter = via.partition(":")
+        if name == "extension":
+            named, _, inner = parameter.partition("/")
+            return extension(named, self._suffix(inner), self._convert(inner))
         if parameter:
             table = parameter
             if name in ("code", "known", "CodeableConcept", "Coding", "typed") and table not in self._codes:
@@ -150,6 +160,12 @@ class Compiler:
 
             return convert
         return _named(_FUNCTIONS, via)
+
+    def _suffix(self, via: str) -> str:
+        """Return what `value[x]` is called for what a converter gives."""
+        if via in self._types:
+            return str(self._types[via]["target"])
+        return _named(SUFFIXES, via)
 
     def _fill(self, name: str) -> Fill:
         if name in self.fills:

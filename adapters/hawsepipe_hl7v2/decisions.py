@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from hawsepipe_hl7v2 import encounters, patients, results, vaccinations, values
+from hawsepipe_hl7v2 import encounters, participants, patients, results, scheduling, vaccinations, values
 
-IDENTITIES = {**patients.IDENTITIES, **encounters.IDENTITIES, **results.IDENTITIES, **vaccinations.IDENTITIES}
+IDENTITIES = {
+    **patients.IDENTITIES,
+    **encounters.IDENTITIES,
+    **results.IDENTITIES,
+    **vaccinations.IDENTITIES,
+    **scheduling.IDENTITIES,
+}
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
 DECISIONS = {
     **patients.DECISIONS,
@@ -12,6 +18,8 @@ DECISIONS = {
     **results.DECISIONS,
     **values.DECISIONS,
     **vaccinations.DECISIONS,
+    **scheduling.DECISIONS,
+    **participants.DECISIONS,
 }
 """Functions that write by themselves: (bench, draft, segment)."""
 PREDICATES = {**patients.PREDICATES, **encounters.PREDICATES, **results.PREDICATES, **vaccinations.PREDICATES}
