@@ -23,13 +23,14 @@ from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
-from hawsepipe.model import Change, Issue, Method, RawMessage, Severity, Translation, Version
+from hawsepipe.model import Change, Issue, Method, Operation, Principal, RawMessage, Severity, Translation, Version
 from hawsepipe.store.contract import Application, Store
 from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import open_store
 
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 CANARY = "Lindqvist"
+OPERATOR = Principal("Device/ops", "ops", "main", frozenset({"hawsepipe/operate"}))
 
 
 class Ticking:
@@ -201,19 +202,73 @@ async def test_a_restart_applies_what_was_journalled_before(store: Store) -> Non
     assert await _families(store, "1") == ["B", "A"]
 
 
-async def test_two_replays_of_one_letter_have_one_effect(store: Store) -> None:
+async def _letter(store: Store, text: str) -> tuple[Pipeline, DeadLetters]:
     pipeline = _pipeline(store)
     journal = Journal(store, Meters(), pipeline.wake)
-    message = RawMessage("feed", START, "text/plain", b"patient 1 A")
-    await journal.accept(message, key="k", reply=b"ack", refusal=Refusal("parse", "", "not readable"))
-    letters = DeadLetters(store, Ticking(), pipeline.wake)
-    replayed = await letters.replay(1)
+    message = RawMessage("feed", START, "text/plain", text.encode())
+    await journal.accept(message, key=f"k {text}", reply=b"ack", refusal=Refusal("parse", "", "not readable"))
+    return pipeline, DeadLetters(store, {"feed": Scripted()}, Ticking(), pipeline.wake)
+
+
+async def test_two_retries_of_one_letter_have_one_effect(store: Store) -> None:
+    pipeline, letters = await _letter(store, "patient 1 A")
+    retried = await letters.retry(1, OPERATOR)
     with pytest.raises(NotFound):
-        await letters.replay(1)
+        await letters.retry(1, OPERATOR)
     await pipeline.drain()
-    assert replayed["replay_of"] == 1
+    assert retried["replay_of"] == 1
     assert await _families(store, "1") == ["A"]
     assert await letters.list(0, 10) == []
+
+
+async def test_a_rehearsal_says_what_would_change_and_changes_nothing(store: Store) -> None:
+    pipeline, letters = await _letter(store, "patient 1 B")
+    created = await letters.rehearse(1, OPERATOR)
+    assert [(one.operation, one.before) for one in created.outcomes] == [(Operation.CREATE, None)]
+    await _accept(Journal(store, Meters(), pipeline.wake), "patient 1 A")
+    await pipeline.drain()
+    (updated,) = (await letters.rehearse(1, OPERATOR)).outcomes
+    assert updated.operation is Operation.UPDATE
+    assert updated.before == {"resourceType": "Patient", "id": "1", "name": [{"family": "A"}]}
+    assert updated.after == {"resourceType": "Patient", "id": "1", "name": [{"family": "B"}]}
+    (same,) = (await letters.rehearse(1, OPERATOR, b"patient 1 A")).outcomes
+    assert same.operation is None
+    assert await _families(store, "1") == ["A"]
+    assert [letter["sequence"] for letter in await letters.list(0, 10)] == [1]
+
+
+@pytest.mark.parametrize(("text", "location"), [("refuse", "PID-8"), ("raise", "")])
+async def test_a_rehearsal_of_what_still_fails_says_so_without_content(store: Store, text: str, location: str) -> None:
+    _, letters = await _letter(store, text)
+    found = await letters.rehearse(1, OPERATOR)
+    assert found.refusal is not None
+    assert found.refusal.location == location
+    assert CANARY not in repr(found)
+
+
+async def test_a_mended_copy_takes_effect_and_the_letter_keeps_its_bytes(store: Store) -> None:
+    pipeline, letters = await _letter(store, "refuse")
+    made = await letters.retry(1, OPERATOR, b"patient 1 A")
+    await pipeline.drain()
+    assert await _families(store, "1") == ["A"]
+    original = await store.journal(1)
+    assert original is not None
+    assert (original.message.body, made["replay_of"]) == (b"refuse", 1)
+
+
+async def test_who_looks_at_a_letter_or_decides_about_it_is_recorded_first(store: Store) -> None:
+    _, letters = await _letter(store, "patient 1 A")
+    await letters.show(1, OPERATOR)
+    await letters.rehearse(1, OPERATOR)
+    await letters.discard(1, OPERATOR)
+    with pytest.raises(NotFound):
+        await letters.show(1, OPERATOR)
+    recorded = [access for _, access in await store.accesses(0, 10)]
+    assert [(access.subject, access.interaction, access.target) for access in recorded] == [
+        ("Device/ops", "read", "journal/1"),
+        ("Device/ops", "rehearse", "journal/1"),
+        ("Device/ops", "discard", "journal/1"),
+    ]
 
 
 async def test_the_ledger_is_told_after_each_batch(store: Store) -> None:

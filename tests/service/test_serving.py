@@ -46,7 +46,7 @@ async def _get(installation: Installation, path: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def test_a_message_that_cannot_be_applied_is_listed_shown_replayed_and_discarded(
+async def test_a_message_that_cannot_be_applied_is_listed_shown_retried_and_discarded(
     installation: Installation,
 ) -> None:
     await installation.start()
@@ -63,11 +63,27 @@ async def test_a_message_that_cannot_be_applied_is_listed_shown_replayed_and_dis
     status, text = await _cli(installation, "dead-letters", "show", "1")
     assert status == 0
     assert CANARY in json.loads(text)["content"]["text"]
-    status, text = await _cli(installation, "dead-letters", "replay", "1")
+    status, text = await _cli(installation, "dead-letters", "retry", "1")
     assert (status, "journalled again as 3" in text) == (0, True)
     await installation.settled()
-    status, text = await _cli(installation, "dead-letters", "replay", "1")
+    status, text = await _cli(installation, "dead-letters", "retry", "1")
     assert status == 2, "it is no dead letter any more"
+    status, text = await _cli(installation, "dead-letters", "list", "--groups", "--location", "MSH")
+    assert (status, "2 group(s)" in text) == (0, True)
+    status, text = await _cli(installation, "dead-letters", "list", "--feed", "nobody")
+    assert (status, text.strip()) == (0, "0 dead letter(s)")
+    mended = installation.config.data.parent / "mended.hl7"
+    mended.write_bytes(_message("MEND1"))
+    status, text = await _cli(installation, "dead-letters", "retry", "3", "--edited", str(mended), "--dry-run")
+    assert status == 0
+    assert "+ Patient/" in text
+    assert CANARY in text
+    status, text = await _cli(installation, "dead-letters", "retry", "3", "--edited", str(mended))
+    assert (status, "journalled again as 4" in text) == (0, True)
+    await installation.settled()
+    assert installation.rows("SELECT state FROM journal WHERE sequence IN (3, 4)") == [("discarded",), ("applied",)]
+    status, text = await _cli(installation, "dead-letters", "retry", "2", "--feed", "adt")
+    assert status == 2, "either numbers or filters"
     status, text = await _cli(installation, "dead-letters", "discard", "2")
     assert status == 0
     assert installation.rows("SELECT count(*) FROM journal WHERE sequence = 2 AND length(body) > 0") == [(1,)]

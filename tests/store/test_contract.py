@@ -39,7 +39,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
-from hawsepipe.store.contract import Application, JournalEntry, JournalState, Store
+from hawsepipe.store.contract import Application, JournalEntry, JournalState, Letters, Store
 from hawsepipe.visibility import Facets
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -122,9 +122,9 @@ class TestJournal:
         assert await store.dead_letters(0, 10) == ()
         assert not (await store.append(entry())).duplicate
 
-    async def test_a_replay_links_to_its_original_and_two_replays_have_one_effect(self, store: Store) -> None:
+    async def test_a_retry_links_to_its_original_and_two_retries_have_one_effect(self, store: Store) -> None:
         dead = await store.append(entry(refusal=REFUSAL))
-        first, second = await asyncio.gather(store.replay(dead.sequence, NOW), store.replay(dead.sequence, NOW))
+        first, second = await asyncio.gather(store.retry(dead.sequence, NOW), store.retry(dead.sequence, NOW))
         made = first or second
         assert made is not None
         assert first is None or second is None
@@ -132,18 +132,57 @@ class TestJournal:
         assert await store.backlog() == 1
         assert (await store.append(entry())).duplicate
 
-    async def test_a_replay_gives_way_to_the_same_message_accepted_since(self, store: Store) -> None:
+    async def test_a_retry_gives_way_to_the_same_message_accepted_since(self, store: Store) -> None:
         dead = await store.append(entry(refusal=REFUSAL))
         resent = await store.append(entry())
-        record = await store.replay(dead.sequence, NOW)
+        record = await store.retry(dead.sequence, NOW)
         assert record is not None
         assert record.sequence == resent.sequence
         assert await store.backlog() == 1
         assert await store.dead_letters(0, 10) == ()
 
+    async def test_a_mended_copy_is_linked_to_the_letter_that_keeps_its_bytes(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        made = await store.retry(dead.sequence, NOW, b"mended")
+        assert made is not None
+        assert (made.message.body, made.replay_of, made.state) == (b"mended", dead.sequence, JournalState.RECEIVED)
+        original = await store.journal(dead.sequence)
+        assert original is not None
+        assert (original.message, original.state) == (message(), JournalState.DISCARDED)
+
+    async def test_letters_are_chosen_by_feed_cause_place_and_time_and_grouped_by_all_but_time(
+        self, store: Store
+    ) -> None:
+        other = Refusal("parse", "OBX-5", "not a number")
+        early, late = NOW, NOW + timedelta(hours=1)
+        for number, (feed, refusal, at) in enumerate(
+            [("adt", REFUSAL, early), ("adt", other, early), ("lab", other, early), ("lab", other, late)]
+        ):
+            raw = RawMessage(feed, at, "text/plain", b"%d" % number)
+            await store.append(JournalEntry(raw, str(number), b"", refusal))
+
+        async def found(**only: Any) -> list[int]:
+            return [letter.sequence for letter in await store.dead_letters(0, 10, Letters(**only))]
+
+        assert await found() == [1, 2, 3, 4]
+        assert await found(feed="lab") == [3, 4]
+        assert await found(cause="parse", feed="adt") == [2]
+        assert await found(location="OBX") == [2, 3, 4]
+        assert await found(location="BX-5") == []
+        assert await found(since=late) == [4]
+        assert await found(until=late, cause="parse") == [2, 3]
+        groups = await store.letter_groups()
+        assert [(group.feed, group.refusal, group.count, group.first, group.last) for group in groups] == [
+            ("lab", other, 2, 3, 4),
+            ("adt", REFUSAL, 1, 1, 1),
+            ("adt", other, 1, 2, 2),
+        ]
+        assert (groups[0].oldest, groups[0].newest) == (early, late)
+        assert [group.count for group in await store.letter_groups(Letters(feed="adt"))] == [1, 1]
+
     async def test_what_is_not_there_is_none(self, store: Store) -> None:
         assert await store.journal(7) is None
-        assert await store.replay(7, NOW) is None
+        assert await store.retry(7, NOW) is None
         assert not await store.discard(7, NOW)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from hawsepipe.errors import ConfigError, NotFound
 from hawsepipe.service.credentials import operator_token
 
 
-def call(config_path: Path, method: str, path: str) -> Any:
+def call(
+    config_path: Path, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Any:
     """Return the JSON that a route under `/ops` answers. Raises ConfigError, or NotFound for 404."""
     config = read(config_path)
     token = operator_token(config, system_clock())
@@ -24,7 +26,7 @@ def call(config_path: Path, method: str, path: str) -> Any:
     async def ask() -> Any:
         async with (
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
-            session.request(method, f"{origin}/ops/{path}") as response,
+            session.request(method, f"{origin}/ops/{path}", params=query, data=body) as response,
         ):
             answer = await response.json()
             if response.status == 404:
@@ -39,9 +41,9 @@ def call(config_path: Path, method: str, path: str) -> Any:
         raise ConfigError("api", f"no service answers at {origin}; start it with `hawsepipe serve`") from error
 
 
-def pages(config_path: Path, path: str, key: str) -> Iterator[dict[str, Any]]:
+def pages(config_path: Path, path: str, key: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield every entry of a route that gives them in pages by `?after=`; `key` names the number of an entry."""
     after = 0
-    while page := call(config_path, "GET", f"{path}?after={after}"):
+    while page := call(config_path, "GET", path, {**(query or {}), "after": str(after)}):
         yield from page
         after = page[-1][key]

@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from difflib import unified_diff
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from hawsepipe.cli.calling import call, pages
 from hawsepipe.cli.options import config_option
+from hawsepipe.errors import NotFound
+
+Decorated = Callable[..., Any]
+PATH = "dead-letters"
 
 
-@click.group("dead-letters")
+def _filters(function: Decorated) -> Decorated:
+    """Add the options that choose dead letters."""
+    options: tuple[Decorated, ...] = (
+        click.option("--feed", help="Letters of this feed."),
+        click.option("--cause", help="parse, structure, mapping, code, required or delivery."),
+        click.option("--location", help="Letters refused at this v2 location, or one that begins so (OBX)."),
+        click.option("--since", help="Received at or after this time (2026-03-01T08:30:00+00:00)."),
+        click.option("--until", help="Received before this time."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def _query(**chosen: str | None) -> dict[str, str]:
+    for name in ("since", "until"):
+        if (text := chosen.get(name)) is not None:
+            _check_time(name, text)
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _check_time(name: str, text: str) -> None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter("write it as 2026-03-01T08:30:00+00:00", param_hint=f"--{name}") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter("it needs an offset, as in 2026-03-01T08:30:00+00:00", param_hint=f"--{name}")
+
+
+@click.group(PATH)
 def dead_letters() -> None:
-    """List, show, replay or discard messages that could not be applied.
+    """List, show, mend, retry or discard messages that could not be applied.
 
     The commands ask the running service that the configuration describes, with the issuer key of its data directory.
     """
@@ -21,36 +63,122 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @config_option
+@_filters
+@click.option("--groups", is_flag=True, help="Count them by feed, cause, place and reason.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_letters(config_path: Path, as_json: bool) -> None:
+def list_letters(config_path: Path, groups: bool, as_json: bool, **chosen: str | None) -> None:
     """List dead letters, oldest first: number, cause, v2 location, reason. No patient data."""
-    letters = list(pages(config_path, "dead-letters", "sequence"))
+    query = _query(**chosen)
+    letters = (
+        call(config_path, "GET", f"{PATH}/groups", query) if groups else [*pages(config_path, PATH, "sequence", query)]
+    )
     if as_json:
         click.echo(json.dumps(letters, indent=2))
         return
     for letter in letters:
+        number, received = ("count", "newest") if groups else ("sequence", "received")
         click.echo(
-            f"{letter['sequence']:>8}  {letter['feed']}  {letter['received'][:19]}  {letter['cause']}"
+            f"{letter[number]:>8}  {letter['feed']}  {letter[received][:19]}  {letter['cause']}"
             f"  {letter['location'] or '-'}  {letter['text']}"
         )
-    click.echo(f"{len(letters)} dead letter(s)")
+    click.echo(f"{len(letters)} {'group' if groups else 'dead letter'}(s)")
 
 
 @dead_letters.command("show")
 @config_option
 @click.argument("number", type=int)
-def show(config_path: Path, number: int) -> None:
+@click.option("--raw", is_flag=True, help="Print the message alone, byte for byte, to mend a copy of it.")
+def show(config_path: Path, number: int, raw: bool) -> None:
     """Print one dead letter with its content (patient data!) as JSON."""
-    click.echo(json.dumps(call(config_path, "GET", f"dead-letters/{number}"), indent=2, ensure_ascii=False))
+    letter = call(config_path, "GET", f"{PATH}/{number}")
+    if raw:
+        sys.stdout.buffer.write(_content(letter))
+        return
+    click.echo(json.dumps(letter, indent=2, ensure_ascii=False))
 
 
-@dead_letters.command("replay")
+def _content(letter: dict[str, Any]) -> bytes:
+    content: dict[str, str] = letter["content"]
+    return content["text"].encode() if "text" in content else base64.b64decode(content["base64"])
+
+
+@dead_letters.command("retry")
 @config_option
-@click.argument("number", type=int)
-def replay(config_path: Path, number: int) -> None:
-    """Apply a dead letter again; it takes effect once, linked to the original."""
-    entry = call(config_path, "POST", f"dead-letters/{number}/replay")
-    click.echo(f"dead letter {number} is journalled again as {entry['sequence']}")
+@click.argument("numbers", type=int, nargs=-1)
+@_filters
+@click.option("--all", "every", is_flag=True, help="Retry every letter that the filters choose, oldest first.")
+@click.option(
+    "--edited", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A mended copy of the one letter."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would change (patient data!) and change nothing.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Letters a second (50).")
+def retry(
+    config_path: Path,
+    numbers: tuple[int, ...],
+    every: bool,
+    edited: Path | None,
+    dry_run: bool,
+    rate: float,
+    **chosen: str | None,
+) -> None:
+    """Apply dead letters again; each takes effect once, linked to the original.
+
+    Name letters by number, or choose them with filters and --all. With --dry-run the difference between the resources
+    now and after is printed for each.
+    """
+    query = _query(**chosen)
+    if bool(numbers) == every or (query and not every):
+        raise click.UsageError("name letters by number, or choose them with filters and --all")
+    if edited is not None and len(numbers) != 1:
+        raise click.UsageError("--edited goes with the number of one letter")
+    body = edited.read_bytes() if edited is not None else None
+    begun, done = time.monotonic(), 0
+    for number in _numbers(config_path, numbers, query):
+        if done:
+            time.sleep(max(0.0, begun + done / rate - time.monotonic()))
+        done += 1
+        if dry_run:
+            _print_rehearsal(number, call(config_path, "POST", f"{PATH}/{number}/rehearse", body=body))
+            continue
+        try:
+            entry = call(config_path, "POST", f"{PATH}/{number}/retry", body=body)
+        except NotFound:
+            if not every:
+                raise
+            continue  # somebody else has settled it since it was listed
+        click.echo(f"dead letter {number} is journalled again as {entry['sequence']}")
+    if not done:
+        click.echo("no dead letter is chosen")
+
+
+def _numbers(config_path: Path, numbers: tuple[int, ...], query: dict[str, str]) -> Iterator[int]:
+    if numbers:
+        yield from numbers
+        return
+    # Listed before the first retry: a letter that fails again is a new letter and not tried for ever.
+    yield from [letter["sequence"] for letter in pages(config_path, PATH, "sequence", query)]
+
+
+def _print_rehearsal(number: int, found: dict[str, Any]) -> None:
+    if (refusal := found["refusal"]) is not None:
+        click.echo(f"dead letter {number} would be refused: {refusal['location'] or 'message'}: {refusal['text']}")
+        return
+    click.echo(f"dead letter {number}: {found['label']}")
+    for issue in found["issues"]:
+        if issue["severity"] != "information":
+            click.echo(f"  {issue['severity']} {issue['cause']} at {issue['location']}: {issue['text']}")
+    for one in found["resources"]:
+        if one["operation"] is None:
+            click.echo(f"= {one['resource']} stays as it is")
+            continue
+        click.echo(f"{'+' if one['operation'] == 'create' else '~'} {one['resource']}: {one['operation']}")
+        before, after = (_lines(one[name]) for name in ("before", "after"))
+        for line in [*unified_diff(before, after, lineterm="", n=2)][2:]:
+            click.echo(f"    {line}")
+
+
+def _lines(text: str | None) -> list[str]:
+    return [] if text is None else msgspec.json.format(text.encode(), indent=2).decode().splitlines()
 
 
 @dead_letters.command("discard")
@@ -58,5 +186,5 @@ def replay(config_path: Path, number: int) -> None:
 @click.argument("number", type=int)
 def discard(config_path: Path, number: int) -> None:
     """Take a dead letter off the list. Its bytes stay in the journal."""
-    call(config_path, "POST", f"dead-letters/{number}/discard")
+    call(config_path, "POST", f"{PATH}/{number}/discard")
     click.echo(f"dead letter {number} is discarded")

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from hawsepipe.auth.tokens import TokenVerifier
-from hawsepipe.model import Access
+from hawsepipe.model import Access, Principal
 from hawsepipe.ops.authorisation import guarded, number
 from hawsepipe.store.contract import Store
 
@@ -17,7 +17,7 @@ _PAGE = 1000
 def routes(store: Store, verifier: TokenVerifier) -> list[web.RouteDef]:
     """Return `GET /ops/accesses?after=N`, at most a thousand entries, oldest first."""
 
-    async def listed(request: web.Request) -> object:
+    async def listed(request: web.Request, _operator: Principal) -> object:
         entries = await store.accesses(number(request.query.get("after", "0")), _PAGE)
         return [_entry(place, access) for place, access in entries]
 

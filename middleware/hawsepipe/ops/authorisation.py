@@ -10,10 +10,11 @@ from aiohttp import web
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.errors import Forbidden, HawsepipeError, InvalidRequest, Unauthorized
 from hawsepipe.intake.dead_letters import SCOPE
+from hawsepipe.model import Principal
 
 _log = structlog.get_logger("hawsepipe.ops")
 
-Work = Callable[[web.Request], Awaitable[object]]
+Work = Callable[[web.Request, Principal], Awaitable[object]]
 
 
 def guarded(verifier: TokenVerifier, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -21,8 +22,8 @@ def guarded(verifier: TokenVerifier, work: Work) -> Callable[[web.Request], Awai
 
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
-            _authorise(request, verifier)
-            return web.json_response(await work(request), headers={"Cache-Control": "no-store"})
+            operator = _authorise(request, verifier)
+            return web.json_response(await work(request, operator), headers={"Cache-Control": "no-store"})
         except HawsepipeError as error:
             _log.info("refused", interaction="operate", error=type(error).__name__)
             return web.json_response({"error": str(error)}, status=error.status)
@@ -37,9 +38,11 @@ def number(text: str) -> int:
     return int(text)
 
 
-def _authorise(request: web.Request, verifier: TokenVerifier) -> None:
+def _authorise(request: web.Request, verifier: TokenVerifier) -> Principal:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("a bearer token is needed")
-    if SCOPE not in verifier.verify(token.strip()).scopes:
+    operator = verifier.verify(token.strip())
+    if SCOPE not in operator.scopes:
         raise Forbidden(f"the token lacks the scope {SCOPE}")
+    return operator

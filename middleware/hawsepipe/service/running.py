@@ -143,7 +143,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         await anchorer.resume()
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
         await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
-        own = Effects({feed.name: translators[feed.translator] for feed in config.feeds}, preparation)
+        of_feeds = {feed.name: translators[feed.translator] for feed in config.feeds}
+        own = Effects(of_feeds, preparation)
         pipeline = Pipeline(
             store,
             own,
@@ -187,7 +188,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app = web.Application()
         app.add_routes(api_server.routes(application, urlsplit(config.base_url).path))
         app.add_routes(endpoint.routes(authorization))
-        app.add_routes(ops_dead_letters.routes(DeadLetters(store, clock, pipeline.wake), verifier))
+        letters = DeadLetters(store, of_feeds, clock, pipeline.wake)
+        app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
         listening = asyncio.Event()
 

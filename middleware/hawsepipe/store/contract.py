@@ -146,6 +146,34 @@ class JournalRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """Which dead letters are meant; what is None leaves them all. `location` is the beginning of a v2 location or
+    path; `since` and `until` bound the instant of receipt (inclusive, exclusive).
+    """
+
+    feed: str | None = None
+    cause: str | None = None
+    location: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """Dead letters of one feed that were refused for the same reason at the same place: how many, and the first and
+    the last of them by number and instant of receipt.
+    """
+
+    feed: str
+    refusal: Refusal
+    count: int
+    first: int
+    last: int
+    oldest: datetime
+    newest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
@@ -177,6 +205,9 @@ class Sequenced:
     checkpoint: Checkpoint
 
 
+EVERY_LETTER = Letters()
+
+
 class Store(Protocol):
     """The store. Every coroutine may raise StoreError; what else it raises is said with it."""
 
@@ -198,19 +229,23 @@ class Store(Protocol):
         """Return one entry."""
         ...
 
-    async def dead_letters(self, after: int, limit: int) -> Sequence[JournalRecord]:
+    async def dead_letters(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[JournalRecord]:
         """Return messages in state DEAD with a sequence above `after`, in order."""
+        ...
+
+    async def letter_groups(self, letters: Letters = EVERY_LETTER) -> Sequence[LetterGroup]:
+        """Return messages in state DEAD by feed, cause, location and text; the largest group first."""
         ...
 
     async def discard(self, sequence: int, instant: datetime) -> bool:
         """Mark a dead letter discarded (its bytes stay); False when it is not a dead letter."""
         ...
 
-    async def replay(self, sequence: int, instant: datetime) -> JournalRecord | None:
-        """Journal a dead letter's bytes anew, linked by `replay_of`, and settle the old one as discarded, in one
-        commit.
+    async def retry(self, sequence: int, instant: datetime, body: bytes | None = None) -> JournalRecord | None:
+        """Journal a dead letter's bytes anew (or `body`, a mended copy), linked by `replay_of`, and settle the old one
+        as discarded, in one commit.
 
-        None when it is not a dead letter, so that two replays of one letter have one effect. When its sender has had
+        None when it is not a dead letter, so that two retries of one letter have one effect. When its sender has had
         the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
         """
         ...

@@ -1,9 +1,10 @@
-"""The journal's statements: accept, find, settle, replay."""
+"""The journal's statements: accept, find, settle, retry."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import apsw
@@ -11,7 +12,7 @@ import apsw
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
-from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState
+from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters
 from hawsepipe.store.sqlite.instants import instant, optional_instant
 from hawsepipe.store.sqlite.pen import Pen
 
@@ -84,12 +85,14 @@ def discard(pen: Pen, sequence: int, micros: int) -> bool:
     return pen.connection.changes() == 1
 
 
-def replay(pen: Pen, sequence: int, micros: int) -> JournalRecord | None:
-    """Journal a dead letter anew; the entry that its sender has had accepted since, if there is one, is returned."""
+def retry(pen: Pen, sequence: int, micros: int, body: bytes | None) -> JournalRecord | None:
+    """Journal a dead letter, or a mended copy, anew; the entry that its sender has had accepted since, if there is one,
+    is returned.
+    """
     letter = record(pen.connection, sequence)
     if letter is None or not discard(pen, sequence, micros):
         return None
-    message = letter.message
+    message = letter.message if body is None else replace(letter.message, body=body)
     twin = _live(pen.connection, message.feed, letter.key, message.digest)
     if twin is not None:
         return record(pen.connection, twin[0])
@@ -119,6 +122,40 @@ def records(connection: apsw.Connection, state: JournalState, after: int, limit:
     # The state is part of the text so that the partial index of that state is used.
     sql = f"SELECT {_COLUMNS} FROM journal WHERE state = '{state.value}' AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  an enum of ours
     return tuple(_record(row) for row in connection.execute(sql, (after, max(limit, 0))))
+
+
+def letters(connection: apsw.Connection, after: int, limit: int, only: Letters) -> tuple[JournalRecord, ...]:
+    """Return dead letters above a sequence, in order."""
+    condition, values = _condition(only)
+    sql = f"SELECT {_COLUMNS} FROM journal WHERE {condition} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  our own text
+    return tuple(_record(row) for row in connection.execute(sql, (*values, after, max(limit, 0))))
+
+
+def letter_groups(connection: apsw.Connection, only: Letters) -> tuple[LetterGroup, ...]:
+    """Return dead letters by feed and refusal, the largest group first."""
+    condition, values = _condition(only)
+    rows = connection.execute(
+        "SELECT feed, cause, location, text, count(*), min(sequence), max(sequence), min(received_at),"  # noqa: S608  our own text
+        f" max(received_at) FROM journal WHERE {condition} GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 6",
+        values,
+    )
+    return tuple(
+        LetterGroup(feed, Refusal(cause, place, text), count, first, last, instant(oldest), instant(newest))
+        for feed, cause, place, text, count, first, last, oldest, newest in rows
+    )
+
+
+def _condition(only: Letters) -> tuple[str, list[str | int]]:
+    """Return the condition of dead letters and its values. The state is text, for the partial index."""
+    found: tuple[tuple[str, str | int | None], ...] = (
+        ("feed = ?", only.feed),
+        ("cause = ?", only.cause),
+        ("instr(location, ?) = 1", only.location),
+        ("received_at >= ?", microseconds(only.since) if only.since else None),
+        ("received_at < ?", microseconds(only.until) if only.until else None),
+    )
+    asked = [(text, value) for text, value in found if value is not None]
+    return " AND ".join(("state = 'dead'", *(text for text, _ in asked))), [value for _, value in asked]
 
 
 def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tuple[int, bytes] | None:

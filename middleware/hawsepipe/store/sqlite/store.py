@@ -22,12 +22,15 @@ from hawsepipe.hooks import Acceptance
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
 from hawsepipe.store.contract import (
+    EVERY_LETTER,
     Application,
     Extractor,
     JournalEntry,
     JournalRecord,
     JournalState,
     Labeller,
+    LetterGroup,
+    Letters,
     Sealer,
     Sequenced,
     Store,
@@ -109,14 +112,17 @@ class SqliteStore:
     async def journal(self, sequence: int) -> JournalRecord | None:
         return await self._read(partial(journal.record, sequence=sequence))
 
-    async def dead_letters(self, after: int, limit: int) -> Sequence[JournalRecord]:
-        return await self._read(partial(journal.records, state=JournalState.DEAD, after=after, limit=limit))
+    async def dead_letters(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[JournalRecord]:
+        return await self._read(partial(journal.letters, after=after, limit=limit, only=letters))
+
+    async def letter_groups(self, letters: Letters = EVERY_LETTER) -> Sequence[LetterGroup]:
+        return await self._read(partial(journal.letter_groups, only=letters))
 
     async def discard(self, sequence: int, instant: datetime) -> bool:
         return await self._write(partial(journal.discard, sequence=sequence, micros=microseconds(instant)))
 
-    async def replay(self, sequence: int, instant: datetime) -> JournalRecord | None:
-        return await self._write(partial(journal.replay, sequence=sequence, micros=microseconds(instant)))
+    async def retry(self, sequence: int, instant: datetime, body: bytes | None = None) -> JournalRecord | None:
+        return await self._write(partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body))
 
     # resources
 
