@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import amounts, datatypes, participants, people, primitives
+from hawsepipe_hl7v2 import amounts, datatypes, leftovers, participants, people, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import DECISIONS, IDENTITIES, PREDICATES
@@ -125,7 +125,8 @@ class Compiler:
                     continue
                 where = base if index == 0 else f"{base}[{index + 1}]"
                 if index and not many:
-                    bench.inform(where, "the target takes one repetition; this one is left out")
+                    bench.inform(where, "the target takes one repetition; this one is kept beside it")
+                    leftovers.repetition(bench, draft, segment.name + suffix, repetition, where)
                     continue
                 text = repetition
                 if component is not None:
@@ -180,9 +181,10 @@ class Compiler:
             parts.setdefault(int(number), []).append(part)
         ignored = {int(entry["component"]) for entry in table.get("ignored", ())}
         width = max(parts.keys() | ignored)
-        fill = filler(
-            [column(number, parts.get(number, ()), ignored=number in ignored) for number in range(1, width + 1)]
-        )
+        columns = [
+            column(name, number, parts.get(number, ()), ignored=number in ignored) for number in range(1, width + 1)
+        ]
+        fill = filler(name, columns)
         self.fills[name] = fill
         return fill
 

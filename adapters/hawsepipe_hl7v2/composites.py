@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Convert, Leaf
 from hawsepipe_hl7v2.message import DELETE
 from hawsepipe_hl7v2.paths import Place, place
@@ -35,16 +36,16 @@ class Column(NamedTuple):
     suffix: str
 
 
-def column(number: int, parts: Sequence[Part], *, ignored: bool) -> Column:
-    """Compile the rows of a component; `ignored` tells that the table leaves it out on purpose."""
+def column(type_: str, number: int, parts: Sequence[Part], *, ignored: bool) -> Column:
+    """Compile the rows of a component of a data type; `ignored`: the table leaves it out on purpose."""
     suffix = f".{number}"
     if not parts:
-        return Column(() if ignored else (_unmapped(suffix),), (), suffix)
+        return Column(() if ignored else (_unmapped(type_, suffix),), (), suffix)
     plain = tuple(_text(part.path, suffix) if part.whole else _move(part, suffix) for part in parts if not part.sub)
     return Column(plain, tuple((part, place(part.path)) for part in parts), suffix)
 
 
-def filler(columns: Sequence[Column]) -> Fill:
+def filler(type_: str, columns: Sequence[Column]) -> Fill:
     """Return the function that fills an object by the columns of a data type."""
     width = len(columns)
 
@@ -63,7 +64,7 @@ def filler(columns: Sequence[Column]) -> Fill:
                 step(bench, part, where, target, leaves)
         for beyond, part in enumerate(parts[width:], width + 1):
             if part and part != DELETE:
-                _unmapped(f".{beyond}")(bench, part, where, target, leaves)
+                _unmapped(type_, f".{beyond}")(bench, part, where, target, leaves)
         return leaves
 
     return fill
@@ -116,8 +117,12 @@ def _move(part: Part, suffix: str) -> Step:
     return step
 
 
-def _unmapped(suffix: str) -> Step:
-    def step(bench: Bench, _raw: str, where: str, _target: dict[str, Any], _leaves: list[Leaf]) -> None:
+def _unmapped(type_: str, suffix: str) -> Step:
+    name = type_ + suffix
+
+    def step(bench: Bench, raw: str, where: str, target: dict[str, Any], leaves: list[Leaf]) -> None:
         bench.inform(where + suffix, "this component has no place in the target")
+        if (written := leftovers.component(bench, name, raw, target)) is not None:
+            leaves.append((f".{written}", where + suffix))
 
     return step

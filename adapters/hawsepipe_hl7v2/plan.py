@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hawsepipe import Method
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Convert, Draft
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.paths import Place
@@ -47,13 +48,14 @@ class SegmentPlan:
 
 
 def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
-    """Run one segment through its plan and report what nothing took."""
+    """Run one segment through its plan; keep what nothing took as it is, and report it."""
     segment = placed.segment
     bench.group = placed.group
     if plan is None:
         bench.inform(segment.label, "this segment has no map")
+        leftovers.segment(bench, segment)
         return
-    taken = not plan.targets
+    taken: Draft | None = None
     fields = segment.fields
     busy, unread = plan.select(tuple(map(bool, fields[: plan.width])))
     for target, rows in zip(plan.targets, busy, strict=True):
@@ -66,15 +68,18 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
         draft = _draft(target, bench, segment)
         if draft is None:
             continue
-        taken = True
+        taken = taken or draft
         for row in rows:
             row(bench, draft, segment)
-    if not taken:
-        bench.inform(segment.label, "nothing in this message takes this segment")
+    if taken is None:
+        if plan.targets:
+            bench.inform(segment.label, "nothing in this message takes this segment")
+            leftovers.segment(bench, segment)
         return
     for number in (*unread, *range(plan.width, len(fields))):
         if fields[number] and fields[number] != DELETE:
             bench.inform(f"{segment.label}-{number}", "this field has no map")
+            leftovers.field(bench, taken, segment, number)
 
 
 def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:

@@ -87,7 +87,8 @@ class Hl7v2Translator:
         for issue in translation.issues:
             if issue.severity is Severity.ERROR:
                 raise MessageError(issue.cause, issue.location, issue.text)
-        if not translation.changes:
+        if all(change.type == "Basic" for change in translation.changes):
+            # Segments kept as they are, for want of anything that takes them.
             raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
         return translation
 
