@@ -1,0 +1,78 @@
+"""Framing (FR)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+
+from hawsepipe_conformance.feeds import generic
+from hawsepipe_conformance.feeds.checks.registry import Checks
+from hawsepipe_conformance.feeds.line import framed
+from hawsepipe_conformance.feeds.stage import Stage
+
+CHECKS = Checks()
+_PAYLOAD = 5_000_000
+
+
+@CHECKS.case("FR-03", "one AA only after CR arrived")
+async def _split_end(stage: Stage) -> None:
+    async with stage.line() as line:
+        *before, last = stage.case.wire
+        await line.play(before)
+        stage.claim("nothing is answered before the end is whole", not line.received)
+        await line.play([last])
+        await generic.watch(stage, line)
+
+
+@CHECKS.case("FR-05", "100 ACKs in send order; memory bounded by read high-water mark")
+async def _pipelined(stage: Stage) -> None:
+    async with stage.alone(limits={"window": 8}) as own:
+        product = own.local()
+        before = product.peak()
+        body = own.admission("FR05-%03d").set("PV1-3", "W" * 100_000).text()
+        async with own.line() as line:
+            # Ten megabytes, none of whose answers is read before all are sent.
+            frames = [framed((body % number).encode()) for number in range(100)]
+            sending = asyncio.create_task(line.send(b"".join(frames)))
+            await sending
+            await generic.watch(own, line)
+        own.claim("the memory does not grow with what was sent", product.peak() - before < 64 << 20)
+
+
+@CHECKS.case(
+    "FR-15",
+    "AA; payload extracted to DocumentReference/Binary/Attachment off-ledger, only its SHA-256 anchored;"
+    " peak RSS growth < 4x payload",
+)
+async def _large_payload(stage: Stage) -> None:
+    async with stage.alone() as own:
+        # What a first message costs (tables compiled, modules loaded) is not what the payload costs.
+        await own.send(own.result("FR15-0").body())
+        product = own.local()
+        await own.begin()
+        before = product.peak()
+        data = base64.b64encode(bytes(_PAYLOAD * 3 // 4)).decode()
+        body = own.result("FR15").set("OBX-2", "ED").set("OBX-5", f"^application^pdf^Base64^{data}").body()
+        async with own.line() as line:
+            await line.send(framed(body))
+            await generic.watch(own, line)
+        grown = product.peak() - before
+        own.claim(f"the peak grows by less than four payloads (it grew by {grown >> 20} MiB)", grown < 4 * _PAYLOAD)
+        places = await own.versions(body)
+        held = [place for place in places if data[:1000] in json.dumps(await own.product.read(place))]
+        own.claim("the payload is in a resource", held)
+
+
+@CHECKS.case("FR-16", "not legal MLLP content: treat per FR-09 rule; dead letter, never silent corruption")
+async def _end_inside(stage: Stage) -> None:
+    async with stage.line() as line:
+        body = stage.result("FR16").set("OBX-2", "TX").set("OBX-5", "one\x1ctwo").body()
+        await line.send(framed(body))
+        await line.until(1)
+        await asyncio.sleep(generic.QUIET)
+        stage.claim("nothing positive is answered", all(ack.code not in ("AA", "CA") for ack in line.acks))
+        await stage.account(bytes(line.sent))
+        letters = await stage.letters()
+        kept = await stage.product.get(f"{stage.product.origin}/ops/dead-letters/{letters[0]['sequence']}")
+        stage.claim("the bytes are kept as they came", kept["content"].get("text", "").encode() == body)

@@ -1,0 +1,313 @@
+"""The product under test, as seen from outside: its command line, its sockets, its HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import aiohttp
+
+from hawsepipe_conformance.feeds.cases import Unclear
+
+_SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_LISTENS = re.compile(r"^feed (\S+)\s+\S+://(\S+):(\d+)$", re.MULTILINE)
+_TOKEN_SECONDS = 200
+_STILL = 0.5
+"""Seconds without any movement after which nothing is on its way."""
+_FLOW = (
+    "hawsepipe_feed_messages_received_total",
+    "hawsepipe_intake_applied_total",
+    "hawsepipe_intake_dead_letters_total",
+    "hawsepipe_feed_duplicates_total",
+    "hawsepipe_intake_backlog",
+)
+_SCOPES = "user/*.rs hawsepipe/operate"
+_CONFIG = """
+[service]
+channel = "conformance.example/feeds"
+[api]
+port = {port}
+[consent]
+default_policy = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
+[plugins]
+load = ["hl7v2", "ledger-log"]
+[[translators]]
+name = "hl7v2"
+kind = "hl7v2"
+[translators.settings]
+timezone = "Europe/Berlin"
+[[ledgers]]
+name = "log"
+kind = "log"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One Prometheus sample."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A listening feed."""
+
+    host: str
+    port: int
+
+
+class Product:
+    """What both ways of reaching a service have in common: the HTTP interface at `origin`."""
+
+    def __init__(self, origin: str, fhir: str) -> None:
+        self.origin = origin
+        self.fhir = fhir
+        self._session: aiohttp.ClientSession | None = None
+
+    async def feed(self, name: str) -> Address:
+        """Return where a feed listens."""
+        raise NotImplementedError
+
+    async def token(self) -> str:
+        """Return an access token that may read everything and operate."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Let go of the service."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON at a URL. Raises Unclear for anything but 200."""
+        headers = {"Authorization": f"Bearer {await self.token()}"}
+        async with self._client().get(url, params=params, headers=headers) as response:
+            if response.status != 200:
+                raise Unclear(f"{url} answers {response.status}")
+            return json.loads(await response.read())
+
+    async def status(self, path: str) -> int:
+        """Return the status of a path below the origin."""
+        async with self._client().get(self.origin + path) as response:
+            return response.status
+
+    async def post(self, path: str) -> Any:
+        """Return the JSON that a POST to a path below the origin gives. Raises Unclear for anything but 200."""
+        headers = {"Authorization": f"Bearer {await self.token()}"}
+        async with self._client().post(self.origin + path, headers=headers) as response:
+            if response.status != 200:
+                raise Unclear(f"{path} answers {response.status}")
+            return json.loads(await response.read())
+
+    async def samples(self) -> list[Sample]:
+        """Return the metrics."""
+        async with self._client().get(f"{self.origin}/metrics") as response:
+            text = await response.text()
+        found = [_SAMPLE.match(line) for line in text.splitlines() if not line.startswith("#")]
+        return [Sample(match[1], dict(_LABEL.findall(match[2] or "")), float(match[3])) for match in found if match]
+
+    async def total(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over the samples that have these labels."""
+        return sum(
+            sample.value
+            for sample in await self.samples()
+            if sample.name == name and labels.items() <= dict(sample.labels).items()
+        )
+
+    async def dead_letters(self, feed: str) -> list[dict[str, Any]]:
+        """Return the dead letters of a feed."""
+        after, found = 0, []
+        while page := await self.get(f"{self.origin}/ops/dead-letters", {"after": str(after)}):
+            found += [entry for entry in page if entry["feed"] == feed]
+            after = page[-1]["sequence"]
+        return found
+
+    async def search(self, type_: str, **params: str) -> list[dict[str, Any]]:
+        """Return the resources that a search finds."""
+        query = {name.replace("__", ":"): value for name, value in params.items()} | {"_count": "200"}
+        bundle = await self.get(f"{self.fhir}/{type_}", query)
+        return [entry["resource"] for entry in bundle.get("entry", []) if entry["search"]["mode"] == "match"]
+
+    async def read(self, reference: str) -> dict[str, Any]:
+        """Return a resource or a version of one."""
+        resource: dict[str, Any] = await self.get(f"{self.fhir}/{reference}")
+        return resource
+
+    async def settled(self, seconds: float = 20.0) -> None:
+        """Return when everything that was accepted is applied or set aside. Raises Unclear when time is up."""
+        end, last, since = monotonic() + seconds, None, monotonic()
+        while True:
+            samples = await self.samples()
+            counts = {name: sum(sample.value for sample in samples if sample.name == name) for name in _FLOW}
+            received, *settled, backlog = counts.values()
+            if counts != last:
+                last, since = counts, monotonic()
+            # What the store refused settles nothing: then nothing moves any more.
+            if not backlog and (received <= sum(settled) or monotonic() > since + _STILL):
+                return
+            if monotonic() > end:
+                raise Unclear("what was accepted is not applied in time")
+            await asyncio.sleep(0.02)
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        return self._session
+
+
+class Remote(Product):
+    """A service that somebody else has started: one feed, a token that the caller gives."""
+
+    def __init__(self, origin: str, address: Address, token: str) -> None:
+        super().__init__(origin, f"{origin}/fhir")
+        self._address = address
+        self._given = token
+
+    async def feed(self, name: str) -> Address:
+        return self._address
+
+    async def token(self) -> str:
+        return self._given
+
+
+@dataclass
+class Plan:
+    """The feeds of a service to be started: settings by name."""
+
+    feeds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class Local(Product):
+    """A service that this runner starts, stops and kills, in a folder of its own."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        port = free_port()
+        super().__init__(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/fhir")
+        self.folder = folder
+        self.config = folder / "hawsepipe.toml"
+        self.process: asyncio.subprocess.Process | None = None
+        self._log = folder / "service.log"
+        self._mark = 0
+        self._token, self._token_until = "", 0.0
+        self._text = _CONFIG.format(port=port) + "".join(_feed(name, plan.feeds[name]) for name in plan.feeds)
+
+    async def start(self) -> None:
+        """Make the folder when there is none, start the service and wait until it is ready."""
+        if not self.config.exists():
+            await command("init", str(self.folder))
+            self.config.write_text(self._text, encoding="utf-8")
+        self._mark = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hawsepipe", "serve", "-c", str(self.config), stderr=log
+            )
+        end = monotonic() + 60
+        while True:
+            if self.process.returncode is not None or monotonic() > end:
+                raise Unclear(f"the service does not start: {self.log()[-300:]}")
+            try:
+                if await self.status("/health/ready") == 200:
+                    return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+    async def feed(self, name: str) -> Address:
+        found = _LISTENS.findall(self.log()[self._mark :])
+        for feed, host, port in found:
+            if feed == name:
+                return Address(host, int(port))
+        raise Unclear(f"the service has no feed {name}")
+
+    async def token(self) -> str:
+        if monotonic() > self._token_until:
+            self._token = await command(
+                *("token", "-c", str(self.config), "--subject", "Practitioner/1"),
+                *("--scope", _SCOPES, "--role", "physician"),
+            )
+            self._token_until = monotonic() + _TOKEN_SECONDS
+        return self._token
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal, wait for the end and return the exit status."""
+        assert self.process is not None
+        process, self.process = self.process, None
+        if process.returncode is None:
+            os.kill(process.pid, number)
+        async with asyncio.timeout(60):
+            return await process.wait()
+
+    async def close(self) -> None:
+        await super().close()
+        if self.process is not None:
+            await self.end(signal.SIGKILL)
+
+    def log(self) -> str:
+        """Return everything that the service has logged."""
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    def memory(self) -> int:
+        """Return the resident bytes of the process now."""
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """Return the most resident bytes that the process ever had."""
+        return self._status("VmHWM")
+
+    def descriptors(self) -> int:
+        """Return how many files the process has open."""
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def _status(self, name: str) -> int:
+        assert self.process is not None
+        text = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(text.split(f"{name}:")[1].split()[0]) * 1024
+
+
+async def command(*words: str) -> str:
+    """Run `hawsepipe` with these words and return what it prints. Raises Unclear when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hawsepipe", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, errors = await process.communicate()
+    if process.returncode:
+        raise Unclear(f"hawsepipe {words[0]} fails: {errors.decode(errors='replace').strip()[-300:]}")
+    return out.decode().strip()
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _feed(name: str, settings: Mapping[str, Any]) -> str:
+    kind = settings.get("kind", "mllp")
+    own = {"port": 0} | {key: value for key, value in settings.items() if key != "kind"}
+    lines = "".join(f"{key} = {toml(value)}\n" for key, value in own.items())
+    return f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "hl7v2"\n[feeds.settings]\n{lines}'
+
+
+def toml(value: object) -> str:
+    """Return a value as TOML (objects inline)."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml(part)}" for key, part in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(toml(part) for part in value) + "]"
+    return json.dumps(value)
