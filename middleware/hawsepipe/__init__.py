@@ -32,6 +32,7 @@ from hawsepipe.hooks import (
     LedgerBackend,
     Opening,
     Refusal,
+    Reuse,
     Translator,
     hookimpl,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "Refusal",
     "Rejected",
     "Resource",
+    "Reuse",
     "Severity",
     "StaleHead",
     "StoreError",

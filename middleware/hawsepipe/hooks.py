@@ -77,25 +77,39 @@ class Acceptance:
     """The journal's word: the message is on the disk.
 
     `sequence` is its number in the journal, `duplicate` says that the same message was accepted before, and `reply` is
-    the acknowledgement to send: the one given, or for a duplicate the one that was stored then.
+    the acknowledgement to send: the one given, or for a duplicate the one that was stored then. `reused` says that
+    another message was accepted under the same key before; then `reply` is that of `Reuse` if one was given.
     """
 
     sequence: int
     duplicate: bool
     reply: bytes
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """What becomes of a message whose key belongs to another one that was accepted: it is set aside with `refusal`, and
+    `reply` is its answer.
+    """
+
+    reply: bytes
+    refusal: Refusal
 
 
 class Intake(Protocol):
     """What a feed hands its messages to (implemented by the host)."""
 
     async def accept(
-        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
     ) -> Acceptance:
         """Store the message durably and return once it is.
 
         `key` identifies the message within its feed (for HL7 v2: MSH-3, MSH-4, MSH-10); the same key with the same
         digest is a duplicate. With `refusal` the message goes to the dead letters and has no effect. A duplicate of a
-        message that failed is accepted anew. Raises StoreError when it is not stored; then nothing has happened.
+        message that failed is accepted anew. A message that uses the key of another one that was accepted is accepted
+        too (counters start again), unless `reuse` says otherwise. Raises StoreError when it is not stored; then
+        nothing has happened.
         """
         ...
 

@@ -30,6 +30,12 @@ class Meters:
             ["feed"],
             registry=self.registry,
         )
+        self.reused = Counter(
+            "hawsepipe_feed_keys_reused",
+            "Messages under the control id of another one that was accepted (flag control-id-reuse).",
+            ["feed"],
+            registry=self.registry,
+        )
         self.framing = Counter(
             "hawsepipe_feed_framing_events",
             "Bytes or events outside the framing rules.",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hawsepipe import Acceptance, Change, Meters, Opening, RawMessage, Refusal, Translation
+from hawsepipe import Acceptance, Change, Meters, Opening, RawMessage, Refusal, Reuse, Translation
 from hawsepipe_hl7v2.mllp import KIND
 from hawsepipe_hl7v2.translator import Hl7v2Translator
 
@@ -215,7 +215,7 @@ class Journal:
     waiting: int = 0
 
     async def accept(
-        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
     ) -> Acceptance:
         if self.gate is not None:
             self.waiting += 1

@@ -27,7 +27,7 @@ from hawsepipe.errors import (
 )
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.index import Row, TokenRow
-from hawsepipe.hooks import Refusal
+from hawsepipe.hooks import Refusal, Reuse
 from hawsepipe.meters import Meters
 from hawsepipe.model import (
     Change,
@@ -111,6 +111,19 @@ class TestJournal:
         again = await store.append(entry())
         assert not again.duplicate
         assert again.sequence > dead.sequence
+
+    async def test_a_key_that_is_used_again_is_told_and_refused_where_the_caller_wants_it(self, store: Store) -> None:
+        assert not (await store.append(entry(b"one"))).reused
+        assert not (await store.append(entry(b"other", "2"))).reused
+        told = await store.append(entry(b"two"))
+        assert (told.reused, told.duplicate, told.reply) == (True, False, b"AA two")
+        again = Reuse(b"no", Refusal("structure", "MSH-10", "used again"))
+        refused = await store.append(replace(entry(b"three"), reuse=again))
+        assert (refused.reused, refused.reply) == (True, b"no")
+        (letter,) = await store.dead_letters(0, 10)
+        assert (letter.sequence, letter.refusal, letter.reply) == (refused.sequence, again.refusal, b"no")
+        assert (await store.append(replace(entry(b"two"), reuse=again))).duplicate
+        assert await store.backlog() == 3
 
     async def test_a_discarded_letter_keeps_its_bytes_and_is_discarded_once(self, store: Store) -> None:
         dead = await store.append(entry(refusal=REFUSAL))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from hawsepipe.hooks import Acceptance, Refusal
+from hawsepipe.hooks import Acceptance, Refusal, Reuse
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage
 from hawsepipe.store.contract import JournalEntry, Store
@@ -23,12 +23,17 @@ class Journal:
         self._wake = wake
 
     async def accept(
-        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None
+        self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
     ) -> Acceptance:
         """See `hooks.Intake.accept`."""
-        acceptance = await self._store.append(JournalEntry(message, key, reply, refusal))
+        acceptance = await self._store.append(JournalEntry(message, key, reply, refusal, reuse=reuse))
         if acceptance.duplicate:
             return acceptance
+        if acceptance.reused:
+            _log.warning("control id used again", feed=message.feed, sequence=acceptance.sequence)
+            self._meters.reused.labels(message.feed).inc()
+            if reuse is not None and refusal is None:
+                refusal = reuse.refusal
         if refusal is None:
             self._wake()
         else:

@@ -23,7 +23,7 @@ from typing import Protocol
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir.index import Row
 from hawsepipe.fhir.query import Page, Query
-from hawsepipe.hooks import Acceptance, Refusal
+from hawsepipe.hooks import Acceptance, Refusal, Reuse
 from hawsepipe.model import (
     Access,
     Anchor,
@@ -128,6 +128,7 @@ class JournalEntry:
     reply: bytes
     refusal: Refusal | None = None
     replay_of: int | None = None
+    reuse: Reuse | None = None
 
 
 @dataclass(frozen=True, slots=True)

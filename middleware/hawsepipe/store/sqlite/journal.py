@@ -29,7 +29,10 @@ def append(pen: Pen, entry: JournalEntry) -> Acceptance:
     twin = _live(pen.connection, message.feed, entry.key, message.digest)
     if twin is not None:
         return Acceptance(twin[0], True, twin[1])
-    refusal = entry.refusal
+    reply, refusal = entry.reply, entry.refusal
+    reused = _used(pen.connection, message.feed, entry.key)
+    if reused and refusal is None and entry.reuse is not None:
+        reply, refusal = entry.reuse.reply, entry.reuse.refusal
     state = JournalState.RECEIVED if refusal is None else JournalState.DEAD
     received = microseconds(message.received_at)
     sequence = _insert(
@@ -37,14 +40,14 @@ def append(pen: Pen, entry: JournalEntry) -> Acceptance:
         message,
         received,
         entry.key,
-        entry.reply,
+        reply,
         state,
         refusal,
         entry.replay_of,
         "",
         None if refusal is None else received,
     )
-    return Acceptance(sequence, False, entry.reply)
+    return Acceptance(sequence, False, reply, reused)
 
 
 Settled = tuple[str, str, str | None, str | None, str | None, int, int]
@@ -164,6 +167,14 @@ def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tu
         (feed, key, digest, *_LIVE),
     ).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def _used(connection: apsw.Connection, feed: str, key: str) -> bool:
+    """Whether a message with this key was accepted before, whatever its bytes."""
+    row = connection.execute(
+        "SELECT 1 FROM journal WHERE feed = ? AND key = ? AND state IN (?, ?) LIMIT 1", (feed, key, *_LIVE)
+    ).fetchone()
+    return row is not None
 
 
 def _insert(
