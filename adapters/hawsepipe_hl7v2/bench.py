@@ -193,6 +193,8 @@ class Bench:
         self.issues: list[Issue] = []
         self._told: set[tuple[Severity, str, str, str]] = set()
         self.group = Group("message", None)
+        self.later: list[Callable[[], None]] = []
+        """What waits for all segments."""
         header = message.segments[0]
         self.sender = header.text(4) or header.text(3)
         self.facility = site.naming.facility(self.sender)

@@ -48,12 +48,17 @@ class Compiler:
 
     def segment(self, table: Mapping[str, Any]) -> SegmentPlan:
         """Compile the table of one segment."""
-        covered = {0, *(entry["field"] for entry in table.get("ignored", ()))}
-        for target in table["targets"]:
-            covered.update(position[0] for row in target.get("rows", ()) for position in _positions(row))
-        rows = [[(_single(row), self._row(row)) for row in target.get("rows", ())] for target in table["targets"]]
+        ignored = {0, *_ignored(table)}
+        covered = [
+            _ignored(target) | {position[0] for row in target["rows"] for position in _positions(row)}
+            for target in table["targets"]
+        ]
+        rows = [[(_single(row), self._row(row)) for row in target["rows"]] for target in table["targets"]]
         return SegmentPlan(
-            tuple(self._target(target) for target in table["targets"]), max(covered) + 1, _selector(rows, covered)
+            tuple(self._target(target) for target in table["targets"]),
+            max(ignored.union(*covered)) + 1,
+            _selector(rows),
+            _remainder(ignored, covered),
         )
 
     def _target(self, target: Mapping[str, Any]) -> Target:
@@ -71,6 +76,7 @@ class Compiler:
                 (place(link["to"]), link["role"], link.get("required", False)) for link in target.get("links", ())
             ),
             defaults=tuple((row["to"], self._convert(row["via"]), row["why"]) for row in target.get("defaults", ())),
+            late=target.get("late", False),
         )
 
     def _row(self, row: Mapping[str, Any]) -> Run:
@@ -189,9 +195,7 @@ class Compiler:
         return fill
 
 
-def _selector(
-    rows: Sequence[Sequence[tuple[int, Run]]], covered: Collection[int]
-) -> Callable[[tuple[bool, ...]], Selected]:
+def _selector(rows: Sequence[Sequence[tuple[int, Run]]]) -> Callable[[tuple[bool, ...]], Selected]:
     """Return a function from which fields are valued to what is to be done.
 
     A sender's segments are alike in that, so that a message hardly ever looks at a row that has nothing to do.
@@ -199,12 +203,27 @@ def _selector(
 
     def select(valued: tuple[bool, ...]) -> Selected:
         count = len(valued)
-        busy = tuple(
+        return tuple(
             tuple(row for number, row in target if not number or (number < count and valued[number])) for target in rows
         )
-        return busy, tuple(number for number in range(count) if valued[number] and number not in covered)
 
     return lru_cache(maxsize=256)(select)
+
+
+def _remainder(
+    ignored: Collection[int], covered: Sequence[Collection[int]]
+) -> Callable[[tuple[bool, ...], int], tuple[int, ...]]:
+    """Return a function from which fields are valued, and which targets applied (by bit), to the fields nobody read."""
+
+    def remainder(valued: tuple[bool, ...], applied: int) -> tuple[int, ...]:
+        read = set(ignored).union(*(fields for index, fields in enumerate(covered) if applied >> index & 1))
+        return tuple(number for number in range(len(valued)) if valued[number] and number not in read)
+
+    return lru_cache(maxsize=256)(remainder)
+
+
+def _ignored(table: Mapping[str, Any]) -> set[int]:
+    return {entry["field"] for entry in table.get("ignored", ())}
 
 
 def _clear(bench: Bench, draft: Draft, element: str, where: str, *, whole: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hawsepipe import Method
 from hawsepipe_hl7v2 import leftovers
@@ -17,13 +18,13 @@ from hawsepipe_hl7v2.structure import Placed
 
 Run = Callable[[Bench, Draft, Segment], None]
 When = Callable[[Bench, Segment], bool]
-Selected = tuple[tuple[tuple[Run, ...], ...], tuple[int, ...]]
-"""The rows of each target that have something to do, and the valued fields that no row reads."""
+Selected = tuple[tuple[Run, ...], ...]
+"""The rows of each target that have something to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One resource that a segment makes or adds to."""
+    """One resource that a segment makes or adds to. `late`: after all segments, so that it fills in what they left."""
 
     type: str
     role: str
@@ -36,15 +37,18 @@ class Target:
     when: When | None
     links: tuple[tuple[Place, str, bool], ...]
     defaults: tuple[tuple[str, Convert, str], ...]
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """What happens to a segment. `select` takes which fields before `width` are valued; no row reads one from there."""
+    """What happens to a segment. `select` takes which fields before `width` are valued; no row reads one from there.
+    `remainder` takes that and the targets that applied, by bit, and gives the valued fields that none of them reads."""
 
     targets: tuple[Target, ...]
     width: int
     select: Callable[[tuple[bool, ...]], Selected]
+    remainder: Callable[[tuple[bool, ...], int], tuple[int, ...]]
 
 
 def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
@@ -56,12 +60,19 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
         leftovers.segment(bench, segment)
         return
     taken: Draft | None = None
+    applied, later = 0, False
     fields = segment.fields
-    busy, unread = plan.select(tuple(map(bool, fields[: plan.width])))
-    for target, rows in zip(plan.targets, busy, strict=True):
+    valued = tuple(map(bool, fields[: plan.width]))
+    busy = plan.select(valued)
+    for index, target in enumerate(plan.targets):
         if target.messages and bench.event.type not in target.messages:
             continue
         if target.after and placed.after not in target.after:
+            continue
+        if target.late:
+            later = True
+            applied |= 1 << index
+            bench.later.append(partial(_late, target, busy[index], placed, bench))
             continue
         if target.when is not None and not target.when(bench, segment):
             continue
@@ -69,17 +80,29 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
         if draft is None:
             continue
         taken = taken or draft
-        for row in rows:
+        applied |= 1 << index
+        for row in busy[index]:
             row(bench, draft, segment)
     if taken is None:
-        if plan.targets:
+        if plan.targets and not later:
             bench.inform(segment.label, "nothing in this message takes this segment")
             leftovers.segment(bench, segment)
         return
-    for number in (*unread, *range(plan.width, len(fields))):
+    for number in (*plan.remainder(valued, applied), *range(plan.width, len(fields))):
         if fields[number] and fields[number] != DELETE:
             bench.inform(f"{segment.label}-{number}", "this field has no map")
             leftovers.field(bench, taken, segment, number)
+
+
+def _late(target: Target, rows: tuple[Run, ...], placed: Placed, bench: Bench) -> None:
+    segment = placed.segment
+    bench.group = placed.group
+    if target.when is not None and not target.when(bench, segment):
+        return
+    draft = _draft(target, bench, segment)
+    if draft is not None:
+        for row in rows:
+            row(bench, draft, segment)
 
 
 def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:
@@ -114,7 +137,9 @@ def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:
 
 
 def complete(bench: Bench) -> None:
-    """Give required elements that got no value their default, and report each."""
+    """Run what waited for all segments; give required elements that got no value their default, and report each."""
+    for run_late in bench.later:
+        run_late()
     for draft in bench.drafts.values():
         for path, (convert, why, label) in draft.defaults.items():
             name = path.partition("[")[0]

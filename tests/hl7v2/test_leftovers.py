@@ -44,3 +44,12 @@ def test_a_repetition_that_an_element_cannot_take_is_kept_beside_it(translate: A
     patient = made.one("Patient")
     assert patient["maritalStatus"]["coding"][0]["code"] == "M"
     assert extensions(patient) == [("PID-16", "S^Single")]
+
+
+def test_a_field_that_only_another_message_type_has_a_target_for_is_kept(translate: Any) -> None:
+    head = "MSH|^~\\&|OE|GOOD|HP|HUB|20260301101500+0000||ORM^O01|M2|P|2.5.1"
+    order = "OBR|1|P1||1234-5^Panel^LN" + "|" * 18 + "20260301"
+    made = translate((head, "PID|1||MRN1^^^GOOD^MR", "ORC|NW|P1", order))
+    kept = {"url": "urn:hawsepipe:extension:OBR-22", "valueString": "20260301"}
+    assert kept in made.one("ServiceRequest")["extension"]
+    assert made.texts("OBR-22") == ["this field has no map"]
