@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import amounts, datatypes, leftovers, participants, people, primitives
+from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
-from hawsepipe_hl7v2.decisions import DECISIONS, IDENTITIES, PREDICATES
+from hawsepipe_hl7v2.decisions import CONVERTERS, DECISIONS, IDENTITIES, PREDICATES
 from hawsepipe_hl7v2.extensions import SUFFIXES, extension
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.paths import place
@@ -28,7 +28,7 @@ _FUNCTIONS: dict[str, Convert] = {
     **datatypes.DATATYPES,
     **people.PEOPLE,
     **amounts.AMOUNTS,
-    **participants.CONVERTERS,
+    **CONVERTERS,
 }
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
 _FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hawsepipe_hl7v2 import encounters, participants, patients, results, scheduling, vaccinations, values
+from hawsepipe_hl7v2 import documents, encounters, participants, patients, results, scheduling, vaccinations, values
 
 IDENTITIES = {
     **patients.IDENTITIES,
@@ -10,6 +10,7 @@ IDENTITIES = {
     **results.IDENTITIES,
     **vaccinations.IDENTITIES,
     **scheduling.IDENTITIES,
+    **documents.IDENTITIES,
 }
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
 DECISIONS = {
@@ -20,7 +21,16 @@ DECISIONS = {
     **vaccinations.DECISIONS,
     **scheduling.DECISIONS,
     **participants.DECISIONS,
+    **documents.DECISIONS,
 }
 """Functions that write by themselves: (bench, draft, segment)."""
-PREDICATES = {**patients.PREDICATES, **encounters.PREDICATES, **results.PREDICATES, **vaccinations.PREDICATES}
+PREDICATES = {
+    **patients.PREDICATES,
+    **encounters.PREDICATES,
+    **results.PREDICATES,
+    **vaccinations.PREDICATES,
+    **documents.PREDICATES,
+}
 """Conditions of `when`: (bench, segment) → bool."""
+CONVERTERS = {**participants.CONVERTERS, **documents.CONVERTERS}
+"""Converters of single families, by the name that `via` uses: (bench, raw, where) → value and leaves."""

@@ -77,6 +77,22 @@ def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
     return draft.reference | {"display": name}, [(".reference", where)]
 
 
+def facility(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to an Organization: the name of a facility, by which its sender knows it."""
+    parts = [*bench.parts(raw), "", "", ""]
+    name = parts[0] or parts[1]
+    if not name:
+        return None
+    system = bench.naming.authority(parts[0], parts[1], parts[2])
+    draft = bench.mention("Organization", f"{bench.facility}|authority|{system}")
+    draft.put("name", name, f"{where}.{1 if parts[0] else 2}")
+    if parts[1]:
+        draft.put_converted(
+            "identifier[]", ({"system": "urn:ietf:rfc:3986", "value": system}, [(".value", f"{where}.2")])
+        )
+    return draft.reference | {"display": name}, [(".reference", where)]
+
+
 def location(bench: Bench, raw: str, where: str) -> Converted | None:
     """PL to a chain of Locations, each part of the wider one; the Reference is to the narrowest."""
     cached = bench.cache.get(("location", raw))
@@ -207,6 +223,7 @@ PEOPLE: dict[str, Convert] = {
     "Organization": organization,
     "CodedOrganization": coded_organization,
     "Location": location,
+    "Facility": facility,
     "Interpreter": interpreter,
     "Device": device,
     "RelevantInformation": relevant_information,

@@ -6,6 +6,7 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft
 from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.documents import is_content
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import PRIMITIVES
 
@@ -104,8 +105,8 @@ def about_vaccine(bench: Bench, segment: Segment) -> bool:
 
 
 def other_observation(bench: Bench, segment: Segment) -> bool:
-    """The OBX is an Observation of its own."""
-    return not (bench.event.type == "VXU" and about_vaccine(bench, segment))
+    """The OBX is an Observation of its own: neither a fact about the vaccine nor the text of a document."""
+    return not (bench.event.type == "VXU" and about_vaccine(bench, segment)) and not is_content(bench, segment)
 
 
 def vaccine_fact(bench: Bench, draft: Draft, segment: Segment) -> None:
