@@ -14,6 +14,10 @@ from hawsepipe_hl7v2.naming import Naming
 
 _KEYS = ("code", "display", "system", "version")
 _POSITIONS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
+# Components 14 to 22: for each coding the OID of its system, the OID of a value set and the version of that.
+_ORIGINS = ((13, 14, 15), (16, 17, 18), (19, 20, 21))
+_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/valueset-reference"
+_SYSTEM = "urn:hawsepipe:extension:coding-system-identifier"
 # Longer ones are free text, which does not come again.
 _LONGEST = 256
 
@@ -22,14 +26,14 @@ class Coded(NamedTuple):
     """The codings and the text; `leaves` as (path below, component); `findings` as (unmapped code or not, component,
     text)."""
 
-    codings: tuple[dict[str, str], ...]
+    codings: tuple[dict[str, Any], ...]
     text: str
     leaves: tuple[tuple[str, str], ...]
     findings: tuple[tuple[bool, str, str], ...]
 
     def value(self) -> dict[str, Any]:
         """Return a new CodeableConcept; empty when nothing was told."""
-        value: dict[str, Any] = {"coding": [coding.copy() for coding in self.codings]} if self.codings else {}
+        value: dict[str, Any] = {"coding": [_copied(coding) for coding in self.codings]} if self.codings else {}
         if self.text:
             value["text"] = self.text
         return value
@@ -73,20 +77,23 @@ class Codings:
         return value, tuple(leaves)
 
     def _make(self, table: str, parts: tuple[str, ...]) -> Coded:
-        codings: list[dict[str, str]] = []
+        codings: list[dict[str, Any]] = []
         leaves: list[tuple[str, str]] = []
         findings: list[tuple[bool, str, str]] = []
-        source = self._tables[table]["source"] if table else ""
+        tables = table.split("/") if table else []
+        source = self._tables[tables[0]]["source"] if tables else ""
         count = len(parts)
-        for positions in _POSITIONS:
+        for order, positions in enumerate(_POSITIONS):
             if positions[0] >= count:
                 break
-            if not parts[positions[0]]:
+            code, display = parts[positions[0]], parts[positions[1]] if positions[1] < count else ""
+            if not code and not display:
                 continue
             first_one = positions[0] == 0
-            coding = self._coding(parts, positions, source if first_one else "")
-            if first_one and table:
-                self._map(table, coding, codings, leaves, findings)
+            coding = self._coding(parts, positions, source if first_one and code else "")
+            self._origin(parts, _ORIGINS[order], coding)
+            if first_one and code and tables:
+                self._map(tables, coding, codings, leaves, findings)
             if coding not in codings:
                 codings.append(coding)
             at = f".coding[{codings.index(coding)}]."
@@ -96,42 +103,74 @@ class Codings:
         text, text_at = _original(parts)
         if text:
             leaves.append((".text", f".{text_at + 1}"))
-        # Components 14 to 22 are OIDs and value sets of the same codings.
         for beyond, part in enumerate(parts[22:], 23):
             if part:
                 findings.append((False, f".{beyond}", "this component has no place in the target"))
         return Coded(tuple(codings), text, tuple(leaves), tuple(findings))
 
-    def _coding(self, parts: tuple[str, ...], at: tuple[int, int, int, int], source: str) -> dict[str, str]:
+    def _coding(self, parts: tuple[str, ...], at: tuple[int, int, int, int], source: str) -> dict[str, Any]:
         count = len(parts)
         code, display, system, version = (parts[index] if index < count else "" for index in at)
-        coding: dict[str, str] = {}
+        coding: dict[str, Any] = {}
         if uri := self._naming.coding_system(system) or source:
             coding["system"] = uri
         if version:
             coding["version"] = version
-        coding["code"] = " ".join(code.split())  # FHIR allows only single white space in a code
+        if code:
+            coding["code"] = " ".join(code.split())  # FHIR allows only single white space in a code
         if display:
             coding["display"] = display
         return coding
 
+    def _origin(self, parts: tuple[str, ...], at: tuple[int, int, int], coding: dict[str, Any]) -> None:
+        """Write what components 14 to 22 tell: the system when nothing else names it, else beside it; the value set."""
+        if len(parts) <= 13:
+            return
+        system, value_set, version = (parts[index] if index < len(parts) else "" for index in at)
+        extensions: list[dict[str, str]] = []
+        if system:
+            uri = self._naming.coding_system(system) or ""
+            if coding.setdefault("system", uri) != uri:
+                extensions.append({"url": _SYSTEM, "valueUri": uri})
+        if value_set:
+            uri = self._naming.coding_system(value_set) or ""
+            extensions.append({"url": _VALUE_SET, "valueUri": f"{uri}|{version}" if version else uri})
+        if extensions:
+            coding["extension"] = extensions
+
     def _map(
         self,
-        table: str,
-        coding: dict[str, str],
-        codings: list[dict[str, str]],
+        tables: list[str],
+        coding: dict[str, Any],
+        codings: list[dict[str, Any]],
         leaves: list[tuple[str, str]],
         findings: list[tuple[bool, str, str]],
     ) -> None:
-        entry = self._tables[table]
-        target = entry["codes"].get(coding["code"]) or entry["codes"].get(coding["code"].upper())
-        if target is None:
-            if coding.get("system") == entry["source"] and entry["codes"]:
-                findings.append((True, ".1", f"a code that table {table} does not map; kept as it is"))
+        """Put what the tables make of a code before it; a code of their own source that none maps is a finding."""
+        entries = [self._tables[table] for table in tables]
+        found = False
+        for entry in entries:
+            codes = entry["codes"]
+            target = codes.get(coding["code"]) or codes.get(coding["code"].upper())
+            if target is None:
+                continue
+            found = True
+            if coding.get("system") in (entry["source"], entry["system"]):
+                # A code of another system than the table's is written with it: `system|code`.
+                system, _, code = target.rpartition("|")
+                leaves.append((f".coding[{len(codings)}].code", ".1"))
+                codings.append({"system": system or entry["system"], "code": code})
+        if found or not any(entry["codes"] for entry in entries):
             return
-        if coding.get("system") in (entry["source"], entry["system"]):
-            leaves.append((".coding[0].code", ".1"))
-            codings.append({"system": entry["system"], "code": target})
+        if coding.get("system") == entries[0]["source"] and coding["code"] not in entries[0].get("untranslated", ()):
+            findings.append((True, ".1", f"a code that table {tables[0]} does not map; kept as it is"))
+
+
+def _copied(coding: dict[str, Any]) -> dict[str, Any]:
+    copy = coding.copy()
+    if "extension" in copy:
+        copy["extension"] = [extension.copy() for extension in copy["extension"]]
+    return copy
 
 
 def _original(parts: tuple[str, ...]) -> tuple[str, int]:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from hawsepipe import Severity
+from hawsepipe_hl7v2.authorities import assigner, authority
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.primitives import first, number
+from hawsepipe_hl7v2.telecom import contact_point
 
-_PADDING = [""] * 12
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
-_INTERNET = ("INTERNET", "X.400")
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
 UCUM = "http://unitsofmeasure.org"
 
@@ -50,11 +50,21 @@ def coding(table: str) -> Convert:
         entry = bench.site.codes[table]
         target = entry["codes"].get(text.upper())
         if target is None:
-            bench.warn("code", where, f"a code that table {table} does not map; kept as it is")
-            return {"system": entry["source"], "code": text}, [(".code", where)]
-        return {"system": entry["system"], "code": target}, [(".code", where)]
+            if text not in entry.get("untranslated", ()):
+                bench.warn("code", where, f"a code that table {table} does not map; kept as it is")
+            return _sent(bench, raw, where, entry["source"])
+        system, _, code = target.rpartition("|")
+        return {"system": system or entry["system"], "code": code}, [(".code", where)]
 
     return convert
+
+
+def _sent(bench: Bench, raw: str, where: str, source: str) -> Converted:
+    """Return the first coding of a CWE as it was sent."""
+    made = bench.site.codings.of("", bench.parts(raw))
+    coding = {"system": source} | made.value()["coding"][0]
+    leaves = [(below[len(".coding[0]") :], where + at) for below, at in made.leaves if below.startswith(".coding[0]")]
+    return coding, leaves
 
 
 def typed(table: str) -> Convert:
@@ -68,78 +78,11 @@ def typed(table: str) -> Convert:
     return convert
 
 
-def authority(bench: Bench, raw: str, where: str) -> Converted | None:
-    """HD to the URI of a naming system."""
-    if raw.isalnum():
-        return bench.naming.authority(raw, "", ""), [("", where)]
-    parts = [*bench.parts(raw), "", "", ""]
-    uri = bench.naming.authority(parts[0], parts[1], parts[2])
-    return (uri, [("", where)]) if uri else None
-
-
-def authority_name(bench: Bench, raw: str, where: str) -> Converted | None:
-    """HD to a Reference that only names the authority."""
-    if raw.isalnum():
-        return {"display": raw}, [(".display", where)]
-    name = next((part for part in bench.parts(raw) if part), "")
-    return ({"display": name}, [(".display", where)]) if name else None
-
-
 def street(bench: Bench, raw: str, where: str) -> Converted | None:
     """SAD to one address line: the street address, else number and street name."""
     parts = [*bench.parts(raw), "", "", ""]
     line = parts[0] or " ".join(part for part in (parts[2], parts[1]) if part)
     return (line, [("", where)]) if line else None
-
-
-def contact_point(use: str = "") -> Convert:
-    """XTN to ContactPoint; `use` counts when XTN.2 tells none.
-
-    The number is XTN.12 as formatted, else put together from XTN.5 to XTN.8, else XTN.1; an internet address is XTN.4.
-    """
-
-    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        parts = bench.parts(raw)
-        if len(parts) < 12:
-            parts = parts + _PADDING
-        codes = bench.site.codes
-        value: dict[str, Any] = {}
-        leaves: list[Leaf] = []
-        kind = parts[2]
-        internet = kind.upper() in _INTERNET or parts[1].upper() == "NET" or (not kind and parts[3] and not parts[0])
-        at = 3 if internet and parts[3] else 11 if parts[11] else 6 if parts[6] else 0
-        text = _telephone(parts) if at == 6 else parts[at]
-        if not text:
-            return None
-        system = "email" if internet else codes["TelecommunicationEquipmentType"]["codes"].get(kind)
-        mobile = kind == "CP" or parts[1] == "PRS"
-        value["system"] = system or ("other" if kind else "email" if "@" in text else "phone")
-        if kind:
-            leaves.append((".system", f"{where}.3"))
-        value["value"] = text
-        leaves.append((".value", f"{where}.{at + 1}"))
-        told = "mobile" if mobile else codes["TelecommunicationUseCode"]["codes"].get(parts[1]) or use
-        if told:
-            value["use"] = told
-            if parts[1]:
-                leaves.append((".use", f"{where}.2"))
-        extensions: list[dict[str, Any]] = []
-        for index, name in ((4, "country"), (5, "area"), (6, "local"), (7, "extension")):
-            if parts[index]:
-                url = f"http://hl7.org/fhir/StructureDefinition/contactpoint-{name}"
-                leaves.append((f".extension[{len(extensions)}].valueString", f"{where}.{index + 1}"))
-                extensions.append({"url": url, "valueString": parts[index]})
-        if extensions:
-            value["extension"] = extensions
-        return value, leaves
-
-    return convert
-
-
-def _telephone(parts: list[str]) -> str:
-    country = f"+{parts[4].lstrip('+')}" if parts[4] else ""
-    extension = f"X{parts[7]}" if parts[7] else ""
-    return " ".join(part for part in (country, parts[5], parts[6], extension) if part)
 
 
 def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -231,13 +174,20 @@ def _mime(kind: str, subtype: str) -> str:
 def entity_identifier(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
     """EI to Identifier: the number with the system of its authority, or of the sending facility."""
     parts = [*bench.parts(raw), "", "", "", ""]
+    # Its components 2 to 4 are an HD.
     if not parts[0]:
         return []
     system = bench.naming.authority(parts[1], parts[2], parts[3])
     target["system"] = system or bench.facility
     target["value"] = parts[0]
     told = 2 if parts[1] else 3
-    return [(".value", f"{where}.1"), *([(".system", f"{where}.{told}")] if system else [])]
+    leaves = [(".value", f"{where}.1"), *([(".system", f"{where}.{told}")] if system else [])]
+    if parts[2] or parts[3]:
+        named = assigner(bench, bench.component.join(raw.split(bench.component)[1:4]), f"{where}.2")
+        if named is not None:
+            target["assigner"] = named[0]
+            leaves += [(f".assigner{below}", source) for below, source in named[1]]
+    return leaves
 
 
 def coded_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -278,7 +228,7 @@ FILLS = {"EI": entity_identifier}
 DATATYPES: dict[str, Convert] = {
     "CodeableConcept": concept(),
     "authority": authority,
-    "authorityName": authority_name,
+    "Assigner": assigner,
     "street": street,
     "ContactPoint": contact_point(),
     "QuantityUnit": quantity_unit,

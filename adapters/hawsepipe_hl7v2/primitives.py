@@ -162,9 +162,11 @@ def code(table: str) -> Convert:
         mapped = entry["codes"].get(text) or entry["codes"].get(text.upper())
         if mapped:
             return mapped, [("", where)]
-        bench.warn("code", where, f"a code that table {table} does not map; kept beside the element")
-        coding = {"system": entry["source"], "code": text}
-        extension = {"url": ALTERNATE_CODES, "valueCodeableConcept": {"coding": [coding]}}
+        if text not in entry.get("untranslated", ()):
+            bench.warn("code", where, f"a code that table {table} does not map; kept beside the element")
+        sent = bench.site.codings.of("", bench.parts(raw)).value()
+        sent["coding"][0].setdefault("system", entry["source"])
+        extension = {"url": ALTERNATE_CODES, "valueCodeableConcept": sent}
         return Twinned(entry.get("otherwise"), extension), [("", where)]
 
     return convert

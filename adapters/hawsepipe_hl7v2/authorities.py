@@ -1,0 +1,71 @@
+"""Assigning authorities (HD): the URI of their values, and the organization behind them.
+
+A namespace alone is told whole by the URI and a display. What has a universal id or its type besides becomes an
+Organization that every identifier of that authority refers to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe_hl7v2.bench import Bench, Converted, Leaf
+
+_UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
+_URIS = "urn:ietf:rfc:3986"
+_PREFIXES = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}
+
+
+def authority(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to the URI of a naming system."""
+    if raw.isalnum():
+        return bench.naming.authority(raw, "", ""), [("", where)]
+    parts = [*bench.parts(raw), "", "", ""]
+    uri = bench.naming.authority(parts[0], parts[1], parts[2])
+    return (uri, [("", where)]) if uri else None
+
+
+def assigner(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to a Reference: to its Organization when it has a universal id or type, else only to its name."""
+    if raw.isalnum():
+        return {"display": raw}, [(".display", where)]
+    namespace, universal, kind = [*bench.parts(raw), "", "", ""][:3]
+    if not universal and not kind:
+        return ({"display": namespace}, [(".display", where)]) if namespace else None
+    known = bench.cache.get(("authority", raw))
+    if known is None:
+        known = bench.cache["authority", raw] = _organization(bench, namespace, universal, kind, where)
+    return dict(known), [(".reference", where)]
+
+
+def _organization(bench: Bench, namespace: str, universal: str, kind: str, where: str) -> dict[str, Any]:
+    uri = bench.naming.authority(namespace, universal, kind)
+    draft = bench.mention("Organization", f"authority|{uri or f'{bench.facility}|{kind}'}")
+    for identifier, leaves in identifiers(namespace, universal, kind, where):
+        draft.put_converted("identifier[]", (identifier, leaves))
+    if namespace:
+        draft.put("name", namespace, f"{where}.1")
+    return draft.reference | {"display": namespace or universal or kind}
+
+
+def identifiers(namespace: str, universal: str, kind: str, where: str) -> list[tuple[dict[str, Any], list[Leaf]]]:
+    """Return the parts of an HD as Identifiers with their leaves: the namespace, and the universal id with its type.
+
+    An OID or UUID is written as the URN that it is.
+    """
+    made: list[tuple[dict[str, Any], list[Leaf]]] = []
+    if namespace:
+        made.append(({"value": namespace}, [(".value", f"{where}.1")]))
+    if universal or kind:
+        second: dict[str, Any] = {}
+        leaves: list[Leaf] = []
+        if kind:
+            second["type"] = {"coding": [{"system": _UNIVERSAL, "code": " ".join(kind.split())}]}
+            leaves.append((".type.coding[0].code", f"{where}.3"))
+        if universal:
+            prefix = _PREFIXES.get(kind.upper(), "")
+            if prefix:
+                second["system"] = _URIS
+            second["value"] = universal if universal.lower().startswith(prefix or "urn:") else prefix + universal
+            leaves.append((".value", f"{where}.2"))
+        made.append((second, leaves))
+    return made
