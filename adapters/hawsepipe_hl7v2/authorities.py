@@ -37,6 +37,14 @@ def assigner(bench: Bench, raw: str, where: str) -> Converted | None:
     return dict(known), [(".reference", where)]
 
 
+def facility(bench: Bench, raw: str, where: str) -> Converted | None:
+    """HD to an Organization, whatever it tells: a facility or an application's owner."""
+    parts = [*bench.parts(raw), "", "", ""][:3]
+    if not any(parts):
+        return None
+    return _organization(bench, *parts, where), [(".reference", where)]
+
+
 def _organization(bench: Bench, namespace: str, universal: str, kind: str, where: str) -> dict[str, Any]:
     uri = bench.naming.authority(namespace, universal, kind)
     draft = bench.mention("Organization", f"authority|{uri or f'{bench.facility}|{kind}'}")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, primitives
+from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, places, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import CONVERTERS, DECISIONS, IDENTITIES, PREDICATES
@@ -27,11 +27,12 @@ _FUNCTIONS: dict[str, Convert] = {
     **primitives.PRIMITIVES,
     **datatypes.DATATYPES,
     **people.PEOPLE,
+    **places.PLACES,
     **amounts.AMOUNTS,
     **CONVERTERS,
 }
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
-_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS
+_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS | places.PARAMETERS
 _WHOLE = frozenset({"string"})
 T = TypeVar("T")
 
@@ -153,9 +154,10 @@ class Compiler:
             named, _, inner = parameter.partition("/")
             return extension(named, self._suffix(inner), self._convert(inner))
         if parameter:
-            table = parameter
-            if name in ("code", "known", "CodeableConcept", "Coding", "typed") and table not in self._codes:
-                raise ConfigError("via", f"there is no code table {table}")
+            if name in ("code", "known", "CodeableConcept", "Coding", "typed"):
+                for table in parameter.split("/"):
+                    if table not in self._codes:
+                        raise ConfigError("via", f"there is no code table {table}")
             return _named(_FACTORIES, name)(parameter)
         if via in self._types or via in self.fills:
             fill = self._fill(via)
@@ -179,10 +181,14 @@ class Compiler:
             return self.fills[name]
         table = self._types[name]
         parts: dict[int, list[Part]] = {}
+        late: list[int] = []
         for row in table["rows"]:
             number, _, sub = row["from"].partition(".")
             via = row["via"]
             whole = via.partition(":")[0] in _WHOLE
+            if parts and int(number) < max(parts) and int(number) not in parts:
+                # The order of the rows is that of their precedence: a row behind a later component gives way to it.
+                late.append(int(number) - 1)
             part = Part(int(sub) - 1 if sub else None, row["to"], self._convert(via), whole)
             parts.setdefault(int(number), []).append(part)
         ignored = {int(entry["component"]) for entry in table.get("ignored", ())}
@@ -190,7 +196,7 @@ class Compiler:
         columns = [
             column(name, number, parts.get(number, ()), ignored=number in ignored) for number in range(1, width + 1)
         ]
-        fill = filler(name, columns)
+        fill = filler(name, columns, late)
         self.fills[name] = fill
         return fill
 

@@ -45,9 +45,12 @@ def column(type_: str, number: int, parts: Sequence[Part], *, ignored: bool) -> 
     return Column(plain, tuple((part, place(part.path)) for part in parts), suffix)
 
 
-def filler(type_: str, columns: Sequence[Column]) -> Fill:
-    """Return the function that fills an object by the columns of a data type."""
+def filler(type_: str, columns: Sequence[Column], late: Sequence[int] = ()) -> Fill:
+    """Return the function that fills an object by the columns of a data type; those at the indices in `late` give way
+    to the others."""
     width = len(columns)
+    last = [(index, columns[index]) for index in late]
+    columns = [Column((), (), each.suffix) if index in late else each for index, each in enumerate(columns)]
 
     def fill(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
         leaves: list[Leaf] = []
@@ -62,6 +65,14 @@ def filler(type_: str, columns: Sequence[Column]) -> Fill:
                 continue
             for step in column.plain:
                 step(bench, part, where, target, leaves)
+        for index, column in last:
+            if index >= len(parts) or not parts[index] or parts[index] == DELETE:
+                continue
+            if divided and inner in parts[index]:
+                _divided(bench, parts[index], where, target, leaves, column)
+                continue
+            for step in column.plain:
+                step(bench, parts[index], where, target, leaves)
         for beyond, part in enumerate(parts[width:], width + 1):
             if part and part != DELETE:
                 _unmapped(type_, f".{beyond}")(bench, part, where, target, leaves)

@@ -11,7 +11,8 @@ from typing import Any
 from hawsepipe import Severity
 from hawsepipe_hl7v2.authorities import assigner, authority
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
-from hawsepipe_hl7v2.primitives import first, number
+from hawsepipe_hl7v2.paths import Twinned
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, first, number
 from hawsepipe_hl7v2.telecom import contact_point
 
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
@@ -83,6 +84,47 @@ def street(bench: Bench, raw: str, where: str) -> Converted | None:
     parts = [*bench.parts(raw), "", "", ""]
     line = parts[0] or " ".join(part for part in (parts[2], parts[1]) if part)
     return (line, [("", where)]) if line else None
+
+
+def words(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return a component with parts as one text, its parts joined by spaces."""
+    text = " ".join(part for part in bench.parts(raw) if part)
+    return (text, [("", where)]) if text else None
+
+
+def coded_text(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE (or the older IS) to text: as written, else the display, else the code; a code beside a text stays in an
+    extension."""
+    parts = [*bench.parts(raw), *[""] * 9]
+    text = parts[8] or parts[1] or parts[0]
+    if not text:
+        return None
+    if not parts[0] or text == parts[0]:
+        return text, [("", where)]
+    coded = bench.site.codings.of("", bench.parts(raw)).value()
+    return Twinned(text, {"url": ALTERNATE_CODES, "valueCodeableConcept": coded}), [("", where)]
+
+
+def address_type(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XAD.7 as it is when R4 has neither a use nor a type for it."""
+    text = first(bench, raw)
+    tables = bench.site.codes
+    if any(text in tables[name]["codes"] for name in ("AddressType", "AddressUse", "AddressExtraUse")):
+        return None
+    coding = {"system": tables["AddressType"]["source"], "code": " ".join(text.split())}
+    return ({"coding": [coding]}, [(".coding[0].code", where)]) if text else None
+
+
+def licence_authority(bench: Bench, raw: str, where: str) -> Converted | None:
+    """DLN.2 (table 0333) to the URI of the numbers of that licensing authority."""
+    text = first(bench, raw)
+    return (bench.naming.authority(text, "", ""), [("", where)]) if text else None
+
+
+def nickname(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XPN.15, by which a person is called, to a HumanName of that use."""
+    text = bench.text(raw)
+    return ({"use": "nickname", "given": [text]}, [(".given[0]", where)]) if text else None
 
 
 def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -231,6 +273,11 @@ DATATYPES: dict[str, Convert] = {
     "Assigner": assigner,
     "street": street,
     "ContactPoint": contact_point(),
+    "words": words,
+    "CodedText": coded_text,
+    "AddressType": address_type,
+    "licenceAuthority": licence_authority,
+    "Nickname": nickname,
     "QuantityUnit": quantity_unit,
     "Attachment": attachment,
     "AttachmentPointer": pointer,

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from hawsepipe_hl7v2.amounts import duration, put_moment, quantity_of_time, shifted, unit_of_time
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
-from hawsepipe_hl7v2.datatypes import concept, contact_point
+from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX, note
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.people import location, practitioner
+from hawsepipe_hl7v2.people import practitioner
+from hawsepipe_hl7v2.places import location
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, absent, date_time_value, first, number
 from hawsepipe_hl7v2.scheduling import DURATION
+from hawsepipe_hl7v2.telecom import contact_point
 
 SUBJECT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Appointment.subject"
 _CONCEPT = concept()

@@ -111,22 +111,32 @@ def _one(name: str) -> Final:
 
 
 def _append(name: str) -> Final:
+    twin = f"_{name}"
+
     def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
-        if type(value) is Twinned:
-            if value.value is None:
-                return None
-            value = value.value
         items = target.get(name)
         if items is None:
-            target[name] = [value]
-            return f"{prefix}{name}[0]"
+            items = target[name] = []
+        if type(value) is Twinned:
+            items.append(value.value)
+            _beside(target, twin, len(items) - 1).append({"extension": [value.extension]})
+            return f"{prefix}{name}[{len(items) - 1}]"
         recent = items[-_LOOK_BACK:]
         if value in recent:
             return f"{prefix}{name}[{len(items) - len(recent) + recent.index(value)}]"
         items.append(value)
+        if twin in target:
+            _beside(target, twin, len(items))
         return f"{prefix}{name}[{len(items) - 1}]"
 
     return write
+
+
+def _beside(target: dict[str, Any], twin: str, count: int) -> list[Any]:
+    """Return the extensions beside a list of primitives, filled up to `count` with null."""
+    twins: list[Any] = target.setdefault(twin, [])
+    twins.extend([None] * (count - len(twins)))
+    return twins
 
 
 def _item(name: str, number: int) -> Final:

@@ -1,4 +1,4 @@
-"""Converters that make further resources: practitioners, organizations, locations; each gives a Reference."""
+"""Converters that make further resources: practitioners, organizations, devices; each gives a Reference."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from hawsepipe import Method
+from hawsepipe_hl7v2.authorities import facility
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
-from hawsepipe_hl7v2.primitives import first
 
 _CONCEPT = concept()
 _PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _NINE = ("",) * 9
-_PHYSICAL = "http://terminology.hl7.org/CodeSystem/location-physical-type"
-# PL, from the widest to the narrowest: component, kind of place.
-_PLACES = ((4, "si"), (7, "bu"), (8, "lvl"), (1, ""), (2, "ro"), (3, "bd"))
 
 
 def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -58,6 +55,9 @@ def organization(bench: Bench, raw: str, where: str) -> Converted | None:
         key = f"{bench.facility}|name|{name.casefold()}"
     draft = bench.mention("Organization", key)
     _fill(bench, "XON", raw, where, draft)
+    if parts[9] and parts[2] and parts[2] != parts[9]:
+        # XON.3 in the number's old place, beside its successor.
+        draft.put("identifier[]", {"value": parts[2]}, f"{where}.3")
     for identifier in draft.body.get("identifier", ()):
         identifier.setdefault("system", bench.facility)
     return draft.reference | ({"display": name} if name else {}), [(".reference", where)]
@@ -75,61 +75,6 @@ def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
         draft.put("identifier[]", {"system": system, "value": code}, f"{where}.1")
     draft.put("name", name, f"{where}.{2 if parts[1] else 1}")
     return draft.reference | {"display": name}, [(".reference", where)]
-
-
-def facility(bench: Bench, raw: str, where: str) -> Converted | None:
-    """HD to an Organization: the name of a facility, by which its sender knows it."""
-    parts = [*bench.parts(raw), "", "", ""]
-    name = parts[0] or parts[1]
-    if not name:
-        return None
-    system = bench.naming.authority(parts[0], parts[1], parts[2])
-    draft = bench.mention("Organization", f"{bench.facility}|authority|{system}")
-    draft.put("name", name, f"{where}.{1 if parts[0] else 2}")
-    if parts[1]:
-        draft.put_converted(
-            "identifier[]", ({"system": "urn:ietf:rfc:3986", "value": system}, [(".value", f"{where}.2")])
-        )
-    return draft.reference | {"display": name}, [(".reference", where)]
-
-
-def location(bench: Bench, raw: str, where: str) -> Converted | None:
-    """PL to a chain of Locations, each part of the wider one; the Reference is to the narrowest."""
-    cached = bench.cache.get(("location", raw))
-    if cached is not None:
-        return dict(cached), [(".reference", where)]
-    raws = [*raw.split(bench.component), *([""] * 11)]
-    names = {at: first(bench, raws[at - 1]) for at, _ in _PLACES}
-    chain: list[str] = []
-    inner: Draft | None = None
-    for at, kind in _PLACES:
-        if not names[at]:
-            continue
-        chain.append(f"{at}={names[at]}")
-        draft = bench.mention("Location", "|".join((bench.facility, *chain)))
-        body = draft.body
-        source = f"{where}.{at}"
-        draft.trail.append(("identifier[0]", [("", source)]))
-        if "mode" not in body:
-            draft.trail.append(("name", [("", source)]))
-            body["identifier"] = [{"value": names[at]}]
-            body["name"] = names[at]
-            body["mode"] = "instance"
-            if kind:
-                body["physicalType"] = {"coding": [{"system": _PHYSICAL, "code": kind}]}
-            if inner is not None:
-                body["partOf"] = inner.reference
-        inner = draft
-    description = bench.text(raws[8])
-    if inner is None:
-        if not description:
-            return None
-        inner = bench.mention("Location", f"{bench.facility}|9={description.casefold()}")
-        inner.put("name", description, f"{where}.9")
-    elif description:
-        inner.put("description", description, f"{where}.9")
-    bench.cache["location", raw] = inner.reference
-    return dict(inner.reference), [(".reference", where)]
 
 
 def participant(code: str) -> Convert:
@@ -158,25 +103,6 @@ def performer(code: str) -> Convert:
         system = "http://terminology.hl7.org/CodeSystem/v2-0443"
         value: dict[str, Any] = {"function": {"coding": [{"system": system, "code": code}]}, "actor": made[0]}
         return value, [(".actor" + below, source) for below, source in made[1]]
-
-    return convert
-
-
-def stay(status: str) -> Convert:
-    """PL to Encounter.location with a status; `auto` is completed when the visit is over, planned for a
-    pre-admission, else active."""
-
-    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        made = location(bench, raw, where)
-        if made is None:
-            return None
-        told = status
-        visit = bench.group.segment("PV1")
-        if status in ("auto", "active"):
-            ended = visit is not None and bool(visit.text(45)) and bench.event.trigger != "A13"
-            planned = status == "auto" and visit is not None and visit.text(2) == "P"
-            told = "completed" if ended or bench.event.encounter == "finished" else "planned" if planned else "active"
-        return {"location": made[0], "status": told}, [(".location" + below, source) for below, source in made[1]]
 
     return convert
 
@@ -214,20 +140,40 @@ def relevant_information(bench: Bench, raw: str, where: str) -> Converted | None
 
 
 def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
-    leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
-    draft.trail.append(("", [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]))
+    """Fill a resource; what another mention has written already stays, and other names and numbers join it."""
+    if len(draft.body) == 2:
+        leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
+        draft.trail.append(("", [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]))
+        return
+    again: dict[str, Any] = {}
+    leaves = bench.site.converts[type_](bench, raw, where, again)
+    for name, value in again.items():
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            start = f".{name}[{index}]"
+            below = [(path[len(start) :], source) for path, source in leaves if path.startswith(start)]
+            if name == "identifier":
+                item.setdefault("system", bench.facility)
+            if not any(_says(known, item) for known in draft.body.get(name, ())):
+                draft.put_converted(f"{name}[]", (item, below))
+        if not isinstance(value, list):
+            below = [(path[len(name) + 1 :], source) for path, source in leaves if path.startswith(f".{name}")]
+            draft.put_converted(name, (value, below))
+
+
+def _says(known: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Whether an item says nothing that the known one does not say."""
+    return all(known.get(key) == value for key, value in item.items())
 
 
 PEOPLE: dict[str, Convert] = {
     "Practitioner": practitioner,
     "Organization": organization,
     "CodedOrganization": coded_organization,
-    "Location": location,
     "Facility": facility,
     "Interpreter": interpreter,
     "Device": device,
     "RelevantInformation": relevant_information,
 }
 """Converters by the name that `via` uses."""
-PARAMETERS: dict[str, Callable[[str], Convert]] = {"participant": participant, "performer": performer, "stay": stay}
+PARAMETERS: dict[str, Callable[[str], Convert]] = {"participant": participant, "performer": performer}
 """Converters that take a parameter: `participant:ATND`."""
