@@ -39,10 +39,10 @@ def assigner(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def facility(bench: Bench, raw: str, where: str) -> Converted | None:
     """HD to an Organization, whatever it tells: a facility or an application's owner."""
-    parts = [*bench.parts(raw), "", "", ""][:3]
-    if not any(parts):
+    namespace, universal, kind = [*bench.parts(raw), "", "", ""][:3]
+    if not namespace and not universal and not kind:
         return None
-    return _organization(bench, *parts, where), [(".reference", where)]
+    return _organization(bench, namespace, universal, kind, where), [(".reference", where)]
 
 
 def _organization(bench: Bench, namespace: str, universal: str, kind: str, where: str) -> dict[str, Any]:
