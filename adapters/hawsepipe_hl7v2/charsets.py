@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+
 from hawsepipe import MessageError
 from hawsepipe_hl7v2.header import BOM, Header
 
@@ -17,9 +20,10 @@ _CODECS = {
     "ISO IR159": "iso2022_jp_1",
     "GB 18030-2000": "gb18030",
     "KS X 1001": "euc_kr",
-    "CNS 11643-1992": "euc_tw",
     "BIG-5": "big5",
 } | {f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)}
+_TEXT = frozenset(codecs.lookup(name).name for name in {*_CODECS.values(), "cp1252", "cp1250", "cp1251"})
+_PARAMETER = re.compile(r";\s*charset=\"?([A-Za-z0-9._:-]+)", re.IGNORECASE)
 # cp1252 is what many senders mean; it is only ever chosen by a setting, never guessed.
 FALLBACKS = {"ascii": "ascii", "utf-8": "utf-8", "latin-1": "iso8859_1", "cp1252": "cp1252"}
 """The names that the `charset` setting takes, with Python's names."""
@@ -38,6 +42,26 @@ def codec_of(header: Header, fallback: str) -> str:
     if not codecs or "" in codecs:
         raise MessageError("parse", "MSH-18", "the character set is not supported")
     return max(codecs, key=lambda codec: codec != "ascii") if codecs[0] == "ascii" else codecs[-1]
+
+
+def known(name: str) -> str | None:
+    """Return Python's name for an IANA name of a character set (`ISO-8859-1`), None for one that is not supported."""
+    try:
+        codec = codecs.lookup(name).name
+    except LookupError:
+        return None
+    return codec if codec in _TEXT else None
+
+
+def declared(media_type: str) -> str | None:
+    """Return Python's name for the `charset` of a media type; None without one. Raises MessageError."""
+    match = _PARAMETER.search(media_type)
+    if match is None:
+        return None
+    codec = known(match[1])
+    if codec is None:
+        raise MessageError("parse", "MSH-18", "the character set of the carrier is not supported")
+    return codec
 
 
 def decode(body: bytes, codec: str) -> str:

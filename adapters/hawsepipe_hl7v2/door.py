@@ -66,7 +66,7 @@ def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Ar
             raise fault
         if not header.field(10):
             raise MessageError("required", "MSH-10", "the message control id is missing")
-        message = parse(raw.body, door.charset)
+        message = parse(raw.body, door.charset, raw.media_type)
         if (rejected := _unasked(header, message, door)) is not None:
             refusal = Refusal("structure", rejected.location, rejected.text)
             return Arrival(raw, header, key, modes(header), rejected, refusal)

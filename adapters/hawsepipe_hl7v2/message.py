@@ -6,14 +6,15 @@ PID-3; `OBX[2]-5` is in the second OBX. A first repetition or segment carries no
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from functools import lru_cache
 
 from hawsepipe import MessageError
-from hawsepipe_hl7v2.charsets import codec_of, decode
+from hawsepipe_hl7v2.charsets import codec_of, declared, decode
 from hawsepipe_hl7v2.escapes import Delimiters, unescape
-from hawsepipe_hl7v2.header import read_header
+from hawsepipe_hl7v2.header import Header, read_header
 
 DELETE = '""'
 """The content of a field that the sender wants deleted."""
@@ -134,12 +135,15 @@ def _part(raw: str, mark: str, index: int) -> str:
 class Message:
     """A parsed message. Raises MessageError for what is no segment, and for more parts than a message can mean."""
 
-    __slots__ = ("clean", "delimiters", "event", "reader", "segments", "type", "version")
+    __slots__ = ("clean", "contradicted", "delimiters", "event", "reader", "segments", "type", "version")
     clean: bool
     """No value needs more than stripping: no escape, no control character, no `""`."""
+    contradicted: bool
+    """The carrier named another character set than MSH-18, and was believed."""
 
     def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
         self.delimiters = delimiters
+        self.contradicted = False
         # MSH-2 has the escape character once.
         bare = text.replace("\r", "").replace("\n", "")
         plain = text.count(delimiters.escape) == 1 and bare.isprintable()
@@ -204,12 +208,25 @@ class Message:
         return next((segment for segment in self.segments if segment.name == name), None)
 
 
-def parse(body: bytes, charset: str = "ascii") -> Message:
-    """Parse a message. `charset` (a name of charsets.FALLBACKS) counts when MSH-18 is empty. Raises
-    MessageError only."""
+def parse(body: bytes, charset: str = "ascii", media_type: str = "") -> Message:
+    """Parse a message. Raises MessageError only.
+
+    The `charset` parameter of the media type goes before MSH-18; `charset` (a name of charsets.FALLBACKS) counts when
+    neither says anything.
+    """
     header = read_header(body)
-    codec = codec_of(header, charset)
-    return Message(decode(body, codec), _delimiters(header.separator, header.encoding), codec)
+    carrier = declared(media_type) if media_type else None
+    codec = carrier or codec_of(header, charset)
+    message = Message(decode(body, codec), _delimiters(header.separator, header.encoding), codec)
+    message.contradicted = carrier is not None and bool(header.field(18)) and carrier != _told(header, charset)
+    return message
+
+
+def _told(header: Header, charset: str) -> str | None:
+    try:
+        return codecs.lookup(codec_of(header, charset)).name
+    except MessageError:
+        return None
 
 
 @lru_cache(maxsize=64)

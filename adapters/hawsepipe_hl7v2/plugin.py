@@ -1,17 +1,17 @@
-"""What the entry point `hl7v2` offers: the feed kind `mllp` and the translator kind `hl7v2`."""
+"""What the entry point `hl7v2` offers: the feed kinds `mllp` and `hl7v2-http`, and the translator kind `hl7v2`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hawsepipe import Feed, Kind, Translator, hookimpl
-from hawsepipe_hl7v2 import mllp, translator
+from hawsepipe_hl7v2 import mllp, translator, web
 
 
 @hookimpl
 def register_feeds() -> Sequence[Kind[Feed]]:
-    """Return the kind `mllp`."""
-    return (mllp.KIND,)
+    """Return the kinds `mllp` and `hl7v2-http`."""
+    return (mllp.KIND, web.KIND)
 
 
 @hookimpl

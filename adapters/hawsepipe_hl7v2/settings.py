@@ -45,6 +45,33 @@ def _time(name: str, description: str) -> dict[str, Any]:
     return {"description": description, "type": "number", "exclusiveMinimum": 0, "default": _LIMITS_DEFAULT[name]}
 
 
+_ACCEPT: dict[str, Any] = {
+    "description": "What the feed takes; anything else is answered with AR and set aside.",
+    "type": "object",
+    "additionalProperties": False,
+    "default": _ACCEPT_DEFAULT,
+    "properties": {
+        "messages": {
+            "description": "MSH-9 as TYPE^EVENT, or TYPE^* for every event. By default those that have a map.",
+            "type": "array",
+            "items": {"type": "string", "pattern": _EVENT},
+            "default": _ACCEPT_DEFAULT["messages"],
+        },
+        "versions": {
+            "description": "MSH-12.",
+            "type": "array",
+            "items": {"enum": list(VERSIONS)},
+            "default": _ACCEPT_DEFAULT["versions"],
+        },
+        "processing_ids": {
+            "description": "MSH-11: P production, D debugging, T training.",
+            "type": "array",
+            "items": {"enum": ["P", "D", "T"]},
+            "default": _ACCEPT_DEFAULT["processing_ids"],
+        },
+    },
+}
+
 FEED_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an mllp feed",
@@ -60,32 +87,7 @@ FEED_SCHEMA: dict[str, Any] = {
             "default": 2575,
         },
         "charset": _CHARSET,
-        "accept": {
-            "description": "What the feed takes; anything else is answered with AR and set aside.",
-            "type": "object",
-            "additionalProperties": False,
-            "default": _ACCEPT_DEFAULT,
-            "properties": {
-                "messages": {
-                    "description": "MSH-9 as TYPE^EVENT, or TYPE^* for every event. By default those that have a map.",
-                    "type": "array",
-                    "items": {"type": "string", "pattern": _EVENT},
-                    "default": _ACCEPT_DEFAULT["messages"],
-                },
-                "versions": {
-                    "description": "MSH-12.",
-                    "type": "array",
-                    "items": {"enum": list(VERSIONS)},
-                    "default": _ACCEPT_DEFAULT["versions"],
-                },
-                "processing_ids": {
-                    "description": "MSH-11: P production, D debugging, T training.",
-                    "type": "array",
-                    "items": {"enum": ["P", "D", "T"]},
-                    "default": _ACCEPT_DEFAULT["processing_ids"],
-                },
-            },
-        },
+        "accept": _ACCEPT,
         "limits": {
             "description": "Bounds that keep one sender from hurting the others.",
             "type": "object",
@@ -116,6 +118,62 @@ FEED_SCHEMA: dict[str, Any] = {
                     " Each connection may overstep it by one read.",
                 ),
                 "stop_seconds": _whole("stop_seconds", 0, "How long a stop waits for answers that are on their way."),
+            },
+        },
+    },
+}
+
+HTTP_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of an hl7v2-http feed",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "host": {"description": "The address to listen on.", "type": "string", "minLength": 1, "default": "127.0.0.1"},
+        "port": {
+            "description": "The port to listen on; 0 takes any free one.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 65535,
+            "default": 2580,
+        },
+        "charset": _CHARSET,
+        "accept": _ACCEPT,
+        "tokens": {
+            "description": "A JSON file: a sender's name to the SHA-256 (hex) of its bearer token; a relative path is"
+            " below `feeds/<name>` in the data directory.",
+            "type": "string",
+            "minLength": 1,
+        },
+        "unauthenticated": {
+            "description": "Take messages without a token: only behind something that knows the senders.",
+            "type": "boolean",
+            "default": False,
+        },
+        "limits": {
+            "description": "Bounds that keep one sender from hurting the others.",
+            "type": "object",
+            "additionalProperties": False,
+            "default": {"body_bytes": 16777216, "waiting": 256, "stop_seconds": 10},
+            "properties": {
+                "body_bytes": {
+                    "description": "The largest message.",
+                    "type": "integer",
+                    "minimum": 1024,
+                    "default": 16777216,
+                },
+                "waiting": {
+                    "description": "Messages at a time; further ones are answered with 503.",
+                    "type": "integer",
+                    "minimum": 1,
+                    "default": 256,
+                },
+                "stop_seconds": {
+                    "description": "How long a stop waits for answers that are on their way.",
+                    "type": "number",
+                    "minimum": 0,
+                    "default": 10,
+                },
             },
         },
     },

@@ -98,7 +98,7 @@ class Hl7v2Translator:
         Raises MessageError for what is no message at all.
         """
         try:
-            return self._translate(parse(message.body, self._charset))
+            return self._translate(parse(message.body, self._charset, message.media_type))
         except HawsepipeError:
             raise
         except Exception as error:
@@ -115,6 +115,8 @@ class Hl7v2Translator:
             bench.issue(
                 Severity.ERROR, "mapping", "MSH-9", "the event has no map, and the settings do not allow it without one"
             )
+        if message.contradicted:
+            bench.warn("parse", "MSH-18", "the character set that came with the message went before this one")
         for issue in missing(message):
             bench.issue(issue.severity, issue.cause, issue.location, issue.text)
         structure = self._structures.get((message.type, event.structure)) or self._structures["ADT", ""]

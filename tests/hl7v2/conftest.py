@@ -225,10 +225,13 @@ class Journal:
         known = (key, message.digest)
         if known in self.replies:
             return Acceptance(0, True, self.replies[known])
+        reused = any(one == key and not refused for _, one, refused in self.messages)
+        if reused and refusal is None and reuse is not None:
+            reply, refusal = reuse.reply, reuse.refusal
         self.messages.append((message, key, refusal))
         if refusal is None:
             self.replies[known] = reply
-        return Acceptance(len(self.messages), False, reply)
+        return Acceptance(len(self.messages), False, reply, reused)
 
 
 @dataclass
