@@ -41,6 +41,7 @@ class Config:
     data: Path
     log_level: str
     log_format: str
+    workers: int
     host: str
     port: int
     base_url: str
@@ -158,6 +159,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         data=folder / service["data"],
         log_level=service["log_level"],
         log_format=service["log_format"],
+        workers=service["workers"],
         host=api["host"],
         port=api["port"],
         base_url=api.get("base_url") or f"http://{api['host']}:{api['port']}/fhir",

@@ -33,8 +33,11 @@ _PART = 8
 _QUIET = 32
 """Messages that are applied in one commit while nothing arrives: the more, the cheaper each is."""
 
-_BUSY = 2
+_BUSY = 8
 """The same while messages arrive: an acknowledgement waits for no more than these."""
+
+_LINGER = 0.01
+"""Seconds to wait for as many as that, so that a lone sender's messages share commits as well."""
 
 
 class _Ready(NamedTuple):
@@ -51,6 +54,7 @@ class _Ahead:
         self._read: deque[JournalRecord] = deque()
         self._parts: deque[tuple[Sequence[JournalRecord], asyncio.Task[list[Effect]]]] = deque()
         self._ready: deque[_Ready] = deque()
+        self._working = 0
         self.count = 0
 
     def add(self, records: Sequence[JournalRecord]) -> None:
@@ -59,26 +63,33 @@ class _Ahead:
         self.count += len(records)
         self._start()
 
-    async def take(self, size: Callable[[], int]) -> list[_Ready]:
-        """Wait for the next message and return it with those after it that are ready, `size()` of them at most."""
-        while self._parts and (not self._ready or self._parts[0][1].done()):
+    async def take(self, size: int) -> list[_Ready]:
+        """Return the next messages, `size` of them or all that are in hand, once they are ready."""
+        while len(self._ready) < min(size, self.count):
             records, working = self._parts[0]
             effects = await working
             self._parts.popleft()
             self._ready += map(_Ready, records, effects)
-            self._start()
-        taken = [self._ready.popleft() for _ in range(min(size(), len(self._ready)))]
+        taken = [self._ready.popleft() for _ in range(min(size, self.count))]
         self.count -= len(taken)
         return taken
 
     def _start(self) -> None:
-        while self._read and len(self._parts) < self._desk.width:
+        while self._read and self._working < self._desk.width:
             records = [self._read.popleft() for _ in range(min(_PART, len(self._read)))]
             tasks = [Task(record.sequence, self._clock(), record.message) for record in records]
-            self._parts.append((records, asyncio.create_task(self._desk.effects(tasks))))
+            working = asyncio.create_task(self._desk.effects(tasks))
+            self._working += 1
+            working.add_done_callback(self._done)
+            self._parts.append((records, working))
+
+    def _done(self, _: asyncio.Task[list[Effect]]) -> None:
+        self._working -= 1
+        self._start()
 
     async def drop(self) -> None:
         """Let go of everything: it is in the journal still."""
+        self._read.clear()
         for _, working in self._parts:
             working.cancel()
         await asyncio.gather(*(working for _, working in self._parts), return_exceptions=True)
@@ -106,6 +117,7 @@ class Pipeline:
         self._committed = committed
         self._arrivals = 0
         self._unread = True
+        self._after = 0
         self._awake = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -138,30 +150,32 @@ class Pipeline:
     async def drain(self) -> None:
         """Apply everything that is in the journal, and what comes meanwhile. Raises StoreError."""
         ahead = _Ahead(self._desk, self._clock)
-        after, seen = 0, self._arrivals
-        self._unread = True
-
-        def size() -> int:
-            nonlocal seen
-            quiet, seen = self._arrivals == seen, self._arrivals
-            return _QUIET if quiet else _BUSY
-
+        seen, self._after, self._unread = self._arrivals, 0, True
         try:
             while True:
-                if self._unread and ahead.count <= _READ // 2:
-                    self._unread = False
-                    records = await self._store.received(after, _READ)
-                    if records:
-                        after = records[-1].sequence
-                        ahead.add(records)
-                        self._unread |= len(records) == _READ
-                if ahead.count:
-                    await self._apply(await ahead.take(size))
-                elif not self._unread:
+                await self._read(ahead)
+                if not ahead.count:
+                    if self._unread:
+                        continue
                     break
+                busy, seen = self._arrivals != seen, self._arrivals
+                if busy and ahead.count < _BUSY:
+                    await asyncio.sleep(_LINGER)
+                    await self._read(ahead)
+                await self._apply(await ahead.take(_BUSY if busy else _QUIET))
                 self._meters.backlog.set(await self._store.backlog())
         finally:
             await ahead.drop()
+
+    async def _read(self, ahead: _Ahead) -> None:
+        if not self._unread or ahead.count > _READ // 2:
+            return
+        self._unread = False
+        records = await self._store.received(self._after, _READ)
+        if records:
+            self._after = records[-1].sequence
+            ahead.add(records)
+            self._unread |= len(records) == _READ
 
     async def _apply(self, slice_: Sequence[_Ready]) -> None:
         applications = [

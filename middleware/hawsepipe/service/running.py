@@ -31,19 +31,17 @@ from hawsepipe.auth.replays import Replays
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.clock import Clock
 from hawsepipe.config import Config
-from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate
 from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.fhir import definitions
-from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
-from hawsepipe.fhir.validate import Validator
-from hawsepipe.hooks import Feed
+from hawsepipe.hooks import Feed, Translator
 from hawsepipe.intake.dead_letters import DeadLetters
-from hawsepipe.intake.effects import Effects
+from hawsepipe.intake.effects import Desk, Effects
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.pipeline import Pipeline
+from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.ledger.evidence import Evidence, LogKey, trust_document
@@ -53,10 +51,9 @@ from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import health
-from hawsepipe.service import credentials, trust
+from hawsepipe.service import credentials, preparing, trust, worker
 from hawsepipe.service.kinds import Opener
 from hawsepipe.store.contract import Store
-from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 
@@ -116,21 +113,15 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         tenant=config.tenant,
         base_url=config.base_url,
     )
-    labeller, extractor, validator = (
-        Labels(base_url=config.base_url),
-        Extractor(facts, config.base_url),
-        Validator(facts),
-    )
-    preparation = Preparation(labeller, extractor, validator, config.base_url)
     async with AsyncExitStack() as stack:
         store_path = config.data / "store"
         store = await stack.enter_async_context(
             open_store(
                 store_path,
                 sealer=Commitments(config.channel, secrets.token_bytes),
-                labeller=labeller,
-                extractor=extractor,
-                validator=validator,
+                labeller=preparing.labeller(config),
+                extractor=preparing.extractor(config),
+                validator=preparing.validator(),
                 clock=clock,
                 meters=meters,
                 base_url=config.base_url,
@@ -144,10 +135,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
         await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
         of_feeds = {feed.name: translators[feed.translator] for feed in config.feeds}
-        own = Effects(of_feeds, preparation)
         pipeline = Pipeline(
             store,
-            own,
+            await _desk(stack, config, of_feeds),
             clock,
             meters,
             anchorer.notify,
@@ -214,6 +204,15 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 await feeds[instance.name].start(journal)
         listening.set()
         yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
+
+
+async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str, Translator]) -> Desk:
+    """Return where messages are translated: in workers if the configuration has any."""
+    own = Effects(translators, preparing.preparation(config))
+    if not config.workers:
+        return own
+    rules = {name: translator.rules_digest for name, translator in translators.items()}
+    return await stack.enter_async_context(open_workers(config.workers, worker.MODULE, config, rules, own))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,30 @@
+"""What resources are checked, labelled and indexed with: the same for the store, the service and its workers."""
+
+from __future__ import annotations
+
+from hawsepipe.config import Config
+from hawsepipe.consent.labels import Labels
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.store.preparation import Preparation
+
+
+def labeller(config: Config) -> Labels:
+    """Return what labels resources."""
+    return Labels(base_url=config.base_url)
+
+
+def extractor(config: Config) -> Extractor:
+    """Return what says by what resources are found."""
+    return Extractor(definitions.load(), config.base_url)
+
+
+def validator() -> Validator:
+    """Return what checks resources."""
+    return Validator(definitions.load())
+
+
+def preparation(config: Config) -> Preparation:
+    """Return what works changes out with these."""
+    return Preparation(labeller(config), extractor(config), validator(), config.base_url)
