@@ -8,6 +8,7 @@ process even if a translator does not come back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import queue
@@ -48,7 +49,9 @@ def main() -> None:
     threading.Thread(target=_listen, args=(link.makefile("rb"), frames), daemon=True).start()
     setup = frames.get()
     if setup is not None:
-        asyncio.run(_work(value(setup), frames, link))
+        # Nobody listens any more: there is nobody to tell, either.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            asyncio.run(_work(value(setup), frames, link))
 
 
 async def _work(config: Config, frames: _Frames, link: socket.socket) -> None:
@@ -71,10 +74,7 @@ async def _work(config: Config, frames: _Frames, link: socket.socket) -> None:
 
 def _serve(effects: Effects, frames: _Frames, link: socket.socket) -> None:
     while (frame := frames.get()) is not None:
-        try:
-            link.sendall(framed(effects.all(value(frame))))
-        except OSError:
-            return
+        link.sendall(framed(effects.all(value(frame))))
 
 
 def _listen(link: BinaryIO, frames: _Frames) -> None:
