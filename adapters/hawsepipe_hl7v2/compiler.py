@@ -152,7 +152,7 @@ class Compiler:
         name, _, parameter = via.partition(":")
         if name == "extension":
             named, _, inner = parameter.partition("/")
-            return extension(named, self._suffix(inner), self._convert(inner))
+            return extension(named, self._suffix(inner or "string"), self._convert(inner or "string"))
         if parameter:
             if name in ("code", "known", "CodeableConcept", "Coding", "typed"):
                 for table in parameter.split("/"):

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from hawsepipe_hl7v2 import documents, encounters, participants, patients, results, scheduling, vaccinations, values
+from hawsepipe_hl7v2 import (
+    charges,
+    documents,
+    encounters,
+    notes,
+    participants,
+    patients,
+    results,
+    scheduling,
+    vaccinations,
+    values,
+)
 
 IDENTITIES = {
     **patients.IDENTITIES,
@@ -11,6 +22,7 @@ IDENTITIES = {
     **vaccinations.IDENTITIES,
     **scheduling.IDENTITIES,
     **documents.IDENTITIES,
+    **charges.IDENTITIES,
 }
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
 DECISIONS = {
@@ -22,6 +34,8 @@ DECISIONS = {
     **scheduling.DECISIONS,
     **participants.DECISIONS,
     **documents.DECISIONS,
+    **charges.DECISIONS,
+    **notes.DECISIONS,
 }
 """Functions that write by themselves: (bench, draft, segment)."""
 PREDICATES = {
@@ -32,5 +46,5 @@ PREDICATES = {
     **documents.PREDICATES,
 }
 """Conditions of `when`: (bench, segment) → bool."""
-CONVERTERS = {**participants.CONVERTERS, **documents.CONVERTERS}
+CONVERTERS = {**participants.CONVERTERS, **documents.CONVERTERS, **charges.CONVERTERS}
 """Converters of single families, by the name that `via` uses: (bench, raw, where) → value and leaves."""

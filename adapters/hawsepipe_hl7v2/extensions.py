@@ -1,6 +1,7 @@
-"""Extensions for what v2 tells and R4 has no element for: `extension:NAME/TYPE` in a row's `via`.
+"""Extensions for what v2 tells and R4 has no element for: `extension:NAME/TYPE` in a row's `via`, or `extension:NAME`.
 
-Such a row appends `{"url": "urn:hawsepipe:extension:NAME", "value…": …}`, once for each repetition.
+A row without a type gives text. Such a row appends `{"url": "urn:hawsepipe:extension:NAME", "value…": …}`, once for
+each repetition.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hawsepipe_hl7v2.amounts import put_moment
-from hawsepipe_hl7v2.bench import Bench, Converted, Leaf
+from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import practitioner
@@ -48,3 +48,11 @@ def annotation(bench: Bench, segment: Segment) -> Converted | None:
     made["text"] = text
     leaves.append((".text", source))
     return made, leaves
+
+
+def resource_note(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """NTE as a note of a resource that has notes in R4."""
+    draft.put_converted("note[]", annotation(bench, segment))
+
+
+DECISIONS = {"resource-note": resource_note}

@@ -141,7 +141,7 @@ class Hl7v2Translator:
         entry = self._messages.get(type_, {})
         triggers = entry.get("triggers", {})
         trigger = trigger or unnamed(entry)
-        told = triggers.get(trigger)
+        told = triggers.get(trigger, triggers.get("*"))
         return Event(
             type_,
             trigger,
