@@ -190,6 +190,8 @@ class Bench:
         self.drafts: dict[tuple[str, str], Draft] = {}
         self.organizations: dict[str, Draft] = {}
         """By their url."""
+        self.practitioners: dict[str, Draft] = {}
+        """By their url."""
         self.issues: list[Issue] = []
         self._told: set[tuple[Severity, str, str, str]] = set()
         self.group = Group("message", None)
@@ -242,6 +244,8 @@ class Bench:
             draft = self.drafts[known] = Draft(type_, self.naming.known_id(type_, key), Method.MERGE, ("identifier",))
             if type_ == "Organization":
                 self.organizations[draft.url] = draft
+            elif type_ == "Practitioner":
+                self.practitioners[draft.url] = draft
         draft.keep.add("*")
         return draft
 

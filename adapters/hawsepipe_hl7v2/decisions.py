@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hawsepipe_hl7v2 import (
+    authorship,
     charges,
     documents,
     encounters,
+    forecasts,
     notes,
     participants,
     patients,
@@ -20,6 +22,8 @@ IDENTITIES = {
     **encounters.IDENTITIES,
     **results.IDENTITIES,
     **vaccinations.IDENTITIES,
+    **forecasts.IDENTITIES,
+    **authorship.IDENTITIES,
     **scheduling.IDENTITIES,
     **documents.IDENTITIES,
     **charges.IDENTITIES,
@@ -31,6 +35,8 @@ DECISIONS = {
     **results.DECISIONS,
     **values.DECISIONS,
     **vaccinations.DECISIONS,
+    **forecasts.DECISIONS,
+    **authorship.DECISIONS,
     **scheduling.DECISIONS,
     **participants.DECISIONS,
     **documents.DECISIONS,
@@ -44,7 +50,14 @@ PREDICATES = {
     **results.PREDICATES,
     **vaccinations.PREDICATES,
     **documents.PREDICATES,
+    **forecasts.PREDICATES,
+    **authorship.PREDICATES,
 }
 """Conditions of `when`: (bench, segment) → bool."""
-CONVERTERS = {**participants.CONVERTERS, **documents.CONVERTERS, **charges.CONVERTERS}
+CONVERTERS = {
+    **participants.CONVERTERS,
+    **documents.CONVERTERS,
+    **charges.CONVERTERS,
+    **vaccinations.CONVERTERS,
+}
 """Converters of single families, by the name that `via` uses: (bench, raw, where) → value and leaves."""

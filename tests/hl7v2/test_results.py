@@ -165,23 +165,27 @@ def test_observations_about_the_vaccine_go_into_it_by_their_code(translate: Any,
     assert given["education"] == [
         {"documentType": "Influenza VIS", "publicationDate": "2025-08-01", "presentationDate": "2026-03-02"}
     ]
-    reaction = made.one("Observation")
+    assert len(made.all("Observation")) == 6
+    (reaction,) = [one for one in made.all("Observation") if one["code"]["coding"][0]["code"] == "31044-1"]
     assert given["reaction"][0]["detail"] == {"reference": f"Observation/{reaction['id']}"}
     assert reaction["partOf"] == [{"reference": f"Immunization/{given['id']}"}]
 
 
 @pytest.mark.parametrize(
-    ("completion", "action", "status"),
+    ("completion", "action", "refusal", "status"),
     [
-        ("CP", "A", "completed"),
-        ("RE", "A", "not-done"),
-        ("NA", "", "not-done"),
-        ("CP", "D", "entered-in-error"),
-        ("", "", "completed"),
+        ("CP", "A", "", "completed"),
+        ("PA", "A", "", "completed"),
+        ("RE", "A", "00^Parental decision^NIP002", "not-done"),
+        ("RE", "A", "", "not-done"),
+        ("NA", "", "", "not-done"),
+        ("CP", "D", "", "entered-in-error"),
+        ("", "", "", "completed"),
+        ("", "", "00^Parental decision^NIP002", "not-done"),
     ],
 )
 def test_completion_and_action_make_the_status(
-    translate: Any, write: Any, completion: str, action: str, status: str
+    translate: Any, write: Any, completion: str, action: str, refusal: str, status: str
 ) -> None:
     vaccination = (
         "MSH|^~\\&|EHR|CLINIC|IIS|STATE|20260302090000-0500||VXU^V04^VXU_V04|M3|P|2.5.1",
@@ -192,7 +196,7 @@ def test_completion_and_action_make_the_status(
             f3="20260302",
             f5="140^Flu^CVX",
             f6="999",
-            f18="00^Parental decision^NIP002",
+            f18=refusal,
             f20=completion,
             f21=action,
         ),
