@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from hawsepipe.fhir import provenance
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.validate import Validator
-from hawsepipe.model import Operation, Trail, Version
+from hawsepipe.model import Trail
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
-VERSION = Version("Patient", "1", 2, AT, AT, Operation.UPDATE, b"{}", ("1",), bytes(32), b"", b"")
+PLACE = provenance.Place("Patient", "1", 2)
 
 
 def test_a_messages_provenance_names_the_feed_and_the_digest() -> None:
@@ -49,16 +48,15 @@ def test_a_clients_provenance_names_the_user_and_the_client() -> None:
     assert "entity" not in made
 
 
-def test_completing_names_changed_versions_with_the_trail_of_each() -> None:
+def test_completing_names_versions_with_the_trail_of_each() -> None:
     draft = provenance.draft("feed:adt", id="p", source=bytes(32))
     before = copy.deepcopy(draft)
-    same = replace(VERSION, type="Encounter", id="2", changed=False)
     trail = (
         Trail("Patient/1", "name[0].family", "PID-5.1.1"),
         Trail("Encounter/2", "status", "PV1-2"),
         Trail("Patient/1", "birthDate", "PID-7"),
     )
-    made = provenance.complete(draft, (VERSION, same), AT, provenance.lines(trail))
+    made = provenance.complete(draft, (PLACE,), AT, provenance.lines(trail))
     assert made["target"] == [
         {
             "reference": "Patient/1/_history/2",
@@ -74,5 +72,5 @@ def test_what_is_completed_is_valid_r4() -> None:
     by_message = provenance.draft("feed:adt", id="p", source=bytes(32), label="ADT^A01", rules=bytes(32), event_time=AT)
     by_client = provenance.draft("Practitioner/1", id="p", client="app", operation="CREATE")
     for draft in (by_message, by_client):
-        made = provenance.complete(draft, (VERSION,), AT, {"Patient/1": "birthDate=PID-7"})
+        made = provenance.complete(draft, (PLACE,), AT, {"Patient/1": "birthDate=PID-7"})
         assert validator.check(made) == ()

@@ -9,12 +9,12 @@ of elements.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.model import Resource, Trail, Version
+from hawsepipe.model import Resource, Trail
 
 TRAIL = "urn:hawsepipe:extension:trail"
 """The extension on a target: lines `path=source` (`name[0].family=PID-5.1.1`), joined by a line feed."""
@@ -41,6 +41,16 @@ class Place(NamedTuple):
     type: str
     id: str
     version: int
+
+    @property
+    def reference(self) -> str:
+        """`Patient/1`."""
+        return f"{self.type}/{self.id}"
+
+    @property
+    def versioned_reference(self) -> str:
+        """`Patient/1/_history/2`."""
+        return f"{self.type}/{self.id}/_history/{self.version}"
 
 
 def targets(provenance: Resource) -> Iterator[Place | None]:
@@ -104,15 +114,13 @@ def lines(trail: Iterable[Trail]) -> dict[str, str]:
     return {resource: "\n".join(steps) for resource, steps in found.items()}
 
 
-def complete(draft: Resource, versions: Sequence[Version], instant: datetime, trail: Mapping[str, str]) -> Resource:
-    """Return the Provenance of the versions that a transaction made (those with `changed`); `trail` is of `lines`.
+def complete(draft: Resource, versions: Iterable[Place], instant: datetime, trail: Mapping[str, str]) -> Resource:
+    """Return the Provenance of the versions that a transaction made; `trail` is of `lines`.
 
     Recorded at `instant`; the draft stays as it is.
     """
     targets: list[dict[str, Any]] = []
     for version in versions:
-        if not version.changed:
-            continue
         target: dict[str, Any] = {"reference": version.versioned_reference}
         text = trail.get(version.reference)
         if text is not None:

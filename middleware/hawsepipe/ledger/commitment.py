@@ -53,11 +53,14 @@ class Commitments:
 
         Raises InvalidRequest for content without a canonical form.
         """
-        openings = [self._opening("consent" if draft.type == "Consent" else "resource", draft) for draft in drafts]
+        texts: dict[datetime, str] = {}  # all of one transaction have the same instant
+        openings = [
+            self._opening("consent" if draft.type == "Consent" else "resource", draft, texts) for draft in drafts
+        ]
         salts = [self._random(SALT_BYTES) for _ in drafts]
         whole: Seal | None = None
         if provenance is not None:
-            told = self._opening("provenance", provenance)
+            told = self._opening("provenance", provenance, texts)
             told["targets"] = [target(salt, opening) for salt, opening in zip(salts, openings, strict=True)]
             if source is not None:
                 told["source"] = source.hex()
@@ -76,14 +79,17 @@ class Commitments:
             seals[place] = _sealed(salt, opening)
         return tuple(seals.values()), whole
 
-    def _opening(self, kind: str, draft: Draft) -> dict[str, Any]:
+    def _opening(self, kind: str, draft: Draft, texts: dict[datetime, str]) -> dict[str, Any]:
+        recorded = texts.get(draft.recorded)
+        if recorded is None:
+            recorded = texts[draft.recorded] = instant_text(draft.recorded)
         opening: dict[str, Any] = {
             "channel": self._channel,
             "id": draft.id,
             "kind": kind,
             "operation": draft.operation.value,
             "patients": sorted(draft.patients),
-            "recorded": instant_text(draft.recorded),
+            "recorded": recorded,
             "type": draft.type,
             "version": draft.version,
         }

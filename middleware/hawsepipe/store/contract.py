@@ -79,6 +79,8 @@ class Labeller(Protocol):
     def label(self, resource: Resource, before: Resource | None) -> Resource:
         """Return the resource with server-computed `meta.security`; a label once given is never lowered.
 
+        Those of a Provenance do not depend on its targets.
+
         To label what this labeller returned, over itself, changes nothing.
         """
         ...

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from hawsepipe.fhir import canonical, codec
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged
-from hawsepipe.fhir.provenance import lines
+from hawsepipe.fhir.provenance import Place, complete, lines
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Severity, Transaction
 from hawsepipe.store.contract import Extractor, Labeller, Validator
-from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction
+from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Story
 
 REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
 """Findings of the validator that keep a resource out."""
@@ -21,6 +23,14 @@ _KEPT: Final = 4096
 
 _SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
 """Stands where the instant comes."""
+
+_SOME_DATE: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""The same as a value."""
+
+_TARGETS: Final = "urn:hawsepipe:targets"
+"""Stands where the targets come."""
+
+_MARKS: Final = {"i": _SOME_INSTANT.encode(), "t": f'"{_TARGETS}"'.encode()}
 
 
 class Preparation:
@@ -39,10 +49,13 @@ class Preparation:
 
     def transaction(self, transaction: Transaction) -> PreparedTransaction:
         """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
+        trail = lines(transaction.trail)
+        story = self._story(transaction, trail)
         return PreparedTransaction(
             changes=tuple(self.change(change) for change in transaction.changes),
             provenance=transaction.provenance,
-            lines=lines(transaction.trail),
+            story=story,
+            lines=trail if story is None else {},
             actor=transaction.actor,
             instant=transaction.instant,
             source=transaction.source,
@@ -71,6 +84,34 @@ class Preparation:
         except Exception:
             return bare  # the store finds the same and answers for it
 
+    def _story(self, transaction: Transaction, trail: Mapping[str, str]) -> Story | None:
+        if transaction.provenance is None:
+            return None
+        places = [Place(change.type, change.id, 1) for change in transaction.changes]
+        try:
+            whole = complete(transaction.provenance, places, _SOME_DATE, trail)
+            # Its labels are the same whichever of the targets it names (`contract.Labeller`), and so is its validity.
+            labelled = self._labeller.label(whole, None)
+            content = stamped("Provenance", str(whole["id"]), 1, _SOME_INSTANT, labelled)
+            if any(issue.severity in REFUSED for issue in self._validator.check(content)):
+                return None
+            written = codec.encode(content | {"target": [_TARGETS]})
+            sorted_, unmoved = canonical.forms(written)
+        except Exception:
+            return None  # the store finds the same and answers for it
+        pieces = _pieces(written, "iti"), _pieces(sorted_, "iit"), _pieces(unmoved, "it")
+        if None in pieces:
+            return None
+        return Story(
+            *pieces,  # type: ignore[arg-type]  # as many as the places between them
+            extensions={
+                target["reference"].removesuffix("/_history/1"): codec.encode({"": target["extension"]})[4:-1]
+                for target in whole["target"]
+                if "extension" in target
+            },
+            body={key: value for key, value in content.items() if key not in ("target", "recorded")},
+        )
+
     def _first(self, change: Change) -> First | None:
         resource = change.resource
         if resource is None or resource.get("resourceType", change.type) != change.type:
@@ -97,6 +138,20 @@ class Preparation:
             values=facets.values,
             linked="link" in content,
         )
+
+
+def _pieces(written: bytes, places: str) -> tuple[bytes, ...] | None:
+    """Return what stands around an instant (`i`) and the targets (`t`); None when something else looks like them."""
+    pieces: list[bytes] = []
+    rest = written
+    for place in places:
+        piece, found, rest = rest.partition(_MARKS[place])
+        if not found:
+            return None
+        pieces.append(piece)
+    if any(mark in piece for mark in _MARKS.values() for piece in (*pieces, rest)):
+        return None
+    return *pieces, rest
 
 
 def stamped(type: str, id: str, version: int, instant: str, content: Resource) -> Resource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hawsepipe.errors import HawsepipeError
@@ -21,7 +21,7 @@ from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.sheet import Sheet, Stand
-from hawsepipe.store.sqlite.versions import row_key
+from hawsepipe.store.sqlite.versions import currents, row_key
 from hawsepipe.store.sqlite.writer import unexpected
 from hawsepipe.visibility import Facets, Subject, joined
 
@@ -59,6 +59,7 @@ class Commits:
         before = pen.mark()
         sheet = Sheet()
         waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
+        _meet(pen, [application.transaction for application in applications if application.sequence in waiting])
         outcomes = [self._applied(pen, sheet, application, micros, waiting) for application in applications]
         try:
             with pen.savepoint():
@@ -127,8 +128,10 @@ class Commits:
             return tuple(step for step in steps if isinstance(step, Version))
         provenance: Planned | None = None
         if transaction.provenance is not None:
-            trail = lines(transaction.trail) if isinstance(transaction, Transaction) else transaction.lines
-            provenance = drafting.provenance(transaction.provenance, trail)
+            if isinstance(transaction, Transaction):
+                provenance = drafting.provenance(transaction.provenance, lines(transaction.trail), None)
+            else:
+                provenance = drafting.provenance(transaction.provenance, transaction.lines, transaction.story)
         seals, seal = self.sealer.seal(
             [entry.draft for entry in planned],
             provenance.draft if provenance is not None else None,
@@ -232,6 +235,23 @@ class Commits:
             named = (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded))
         sheet.stand(key, Stand(row, named, planned.indexed, found))
         return tables
+
+
+def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | None]) -> None:
+    """Read what the transactions name, all at once: most of it is not there."""
+    places: list[tuple[str, str]] = []
+    for transaction in transactions:
+        if transaction is not None:
+            places += [(change.type, change.id) for change in transaction.changes]
+            if transaction.provenance is not None:
+                places.append(("Provenance", str(transaction.provenance["id"])))
+    unknown = pen.currents.unknown(places)
+    names = [(pen.symbols.key(type_), type_, id_) for type_, id_ in unknown]
+    for place, current in zip(unknown, currents(pen.connection, names), strict=True):
+        if current is None:
+            pen.currents.miss(place)
+        else:
+            pen.currents.put(place, current)
 
 
 def _subject(planned: Planned, facets: Facets, micros: int) -> Subject:

@@ -5,6 +5,7 @@ Between `mark` and `forget` it also stands for what is planned and not written y
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -36,6 +37,7 @@ class Current:
     labelled: bool = False
     idle: set[Effect] = field(default_factory=set)
     _decoded: Resource | None = None
+    _unchanged: Version | None = None
 
     @property
     def resource(self) -> Resource | None:
@@ -47,7 +49,9 @@ class Current:
     @property
     def unchanged(self) -> Version:
         """The version as the answer to a change that had no effect."""
-        return replace(self.version, changed=False)
+        if self._unchanged is None:
+            self._unchanged = replace(self.version, changed=False)
+        return self._unchanged
 
 
 class Currents:
@@ -56,6 +60,7 @@ class Currents:
     def __init__(self) -> None:
         self._entries: dict[Place, Current] = {}
         self._met: list[Place] = []
+        self._absent: set[Place] = set()
 
     def get(self, place: Place) -> Current | None:
         """Return what is known of a resource."""
@@ -68,6 +73,19 @@ class Currents:
         """Remember what is current now."""
         self._entries[place] = entry
         self._met.append(place)
+        self._absent.discard(place)
+
+    def unknown(self, places: Iterable[Place]) -> list[Place]:
+        """Return those of which nothing is known, each once."""
+        return [place for place in dict.fromkeys(places) if place not in self._entries and place not in self._absent]
+
+    def absent(self, place: Place) -> bool:
+        """Say whether it is known that there never was such a resource."""
+        return place in self._absent
+
+    def miss(self, place: Place) -> None:
+        """Remember until the end of the transaction that there never was such a resource."""
+        self._absent.add(place)
 
     def mark(self) -> int:
         """Return a point to forget back to."""
@@ -78,6 +96,7 @@ class Currents:
         for place in self._met[mark:]:
             self._entries.pop(place, None)
         del self._met[mark:]
+        self._absent.clear()
 
     def settle(self) -> None:
         """Take note that everything is committed; drop what is large, and what has not been asked for longest."""
@@ -86,5 +105,6 @@ class Currents:
             if entry is not None and len(entry.version.content or b"") > _LARGEST:
                 del self._entries[place]
         self._met.clear()
+        self._absent.clear()
         for place in list(self._entries)[: max(len(self._entries) - _KEPT, 0)]:
             del self._entries[place]

@@ -18,7 +18,7 @@ from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
 from hawsepipe.store.preparation import REFUSED, stamped
-from hawsepipe.store.prepared import First, PreparedChange
+from hawsepipe.store.prepared import First, PreparedChange, Story
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
 from hawsepipe.store.sqlite.current import Current
@@ -26,8 +26,6 @@ from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
 _DECISIVE = ACTORS | {"Consent"}
-_NEVER = b""
-"""The commitment of a version that is not sealed yet."""
 
 
 @dataclass(slots=True)
@@ -69,16 +67,8 @@ class Planned:
         assert about is not None, "only what is present is deleted"
         return about
 
-    @property
-    def unsealed(self) -> Version:
-        """The version without what opens it."""
-        return self._version(_NEVER, None, None)
-
     def sealed(self, seal: Seal) -> Version:
         """Return the version with what opens it."""
-        return self._version(seal.commitment, seal.opening, seal.salt)
-
-    def _version(self, commitment: bytes, opening: bytes | None, salt: bytes | None) -> Version:
         draft = self.draft
         return Version(
             draft.type,
@@ -89,9 +79,9 @@ class Planned:
             draft.operation,
             draft.content,
             draft.patients,
-            commitment,
-            opening,
-            salt,
+            seal.commitment,
+            seal.opening,
+            seal.salt,
         )
 
 
@@ -180,22 +170,29 @@ class Drafting:
         operation = Operation.UPDATE if standing.version else Operation.CREATE
         return self._write(change.type, change.id, standing, content, operation)
 
-    def provenance(self, draft: Resource, trail: Mapping[str, str]) -> Planned:
+    def provenance(self, draft: Resource, trail: Mapping[str, str], story: Story | None) -> Planned:
         """Draft the Provenance of everything drafted so far; `trail` is of `provenance.lines`."""
-        targets = [planned.unsealed for planned in self.planned]
-        complete = provenance.complete(draft, targets, self._instant, trail)
-        standing = self._standing("Provenance", str(draft["id"]))
+        targets = [planned.draft for planned in self.planned]
+        places = [provenance.Place(target.type, target.id, target.version) for target in targets]
+        id_ = str(draft["id"])
+        standing = self._standing("Provenance", id_)
+        patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
+        if story is not None and not standing.version:
+            instant = self._bytes
+            written, digests = story.at(instant, places), story.digests(instant, places)
+            made = Draft("Provenance", id_, 1, Operation.CREATE, self._instant, written, patients, None, digests)
+            return self._planned(standing, Planned(made, story.told(self._text, places), None, 0, self._instant, False))
+        complete = provenance.complete(draft, places, self._instant, trail if story is None else story.lines)
         content = self._labeller.label(complete, standing.resource)
         operation = Operation.UPDATE if standing.version else Operation.CREATE
-        patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
-        return self._write("Provenance", str(draft["id"]), standing, content, operation, patients)
+        return self._write("Provenance", id_, standing, content, operation, patients)
 
     def _standing(self, type_: str, id_: str) -> Standing:
         place = (type_, id_)
         standing = self._standings.get(place)
         if standing is None:
             current = self._pen.currents.get(place)
-            if current is None:
+            if current is None and not self._pen.currents.absent(place):
                 current = versions.current(self._pen.connection, self._pen.symbols.key(type_), type_, id_)
                 if current is not None:
                     self._pen.currents.put(place, current)
@@ -238,10 +235,7 @@ class Drafting:
             first.digests(self._bytes),
         )
         decisive = change.type in _DECISIVE or (change.type == "Patient" and first.linked)
-        planned = Planned(draft, None, None, 0, self._instant, decisive, first=first)
-        standing.planned = planned
-        self.planned.append(planned)
-        return planned
+        return self._planned(standing, Planned(draft, None, None, 0, self._instant, decisive, first=first))
 
     def _plan(
         self,
@@ -274,6 +268,9 @@ class Drafting:
         else:
             recorded = current.version.first_recorded
             planned = Planned(draft, resource, current.key, current.indexed, recorded, decisive, ended=before)
+        return self._planned(standing, planned)
+
+    def _planned(self, standing: Standing, planned: Planned) -> Planned:
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned
