@@ -39,6 +39,8 @@ def serve(config_path: Path) -> None:
             # which doubled the cost of translating a message.
             gc.collect()
             gc.freeze()
+            # The rest is values without cycles for the most part; the default looks for cycles every 700 of them.
+            gc.set_threshold(20_000, 50, 50)
             for line in running.addresses():
                 click.echo(line, err=True)
             await running.until(stop)

@@ -111,15 +111,17 @@ def _walk(node: Any, found: list[tuple[str, str]], literals: list[str], systems:
         return
     if not isinstance(node, dict):
         return
-    if "code" in node and "value" not in node:
-        code, system = node["code"], node.get("system")
-        if isinstance(code, str) and isinstance(system, str):
+    code = node.get("code")
+    if code is not None and isinstance(code, str) and "value" not in node:
+        system = node.get("system")
+        if isinstance(system, str):
             found.append((systems.get(system, system), code))
     for name, child in node.items():
-        if type(child) is str:
+        kind = type(child)
+        if kind is str:
             if name == "reference":
                 literals.append(child)
-        elif isinstance(child, (dict, list)):
+        elif kind is dict or kind is list or isinstance(child, (dict, list)):
             _walk(child, found if name != "security" else [], literals, systems)
         elif name == "reference" and isinstance(child, str):
             literals.append(child)

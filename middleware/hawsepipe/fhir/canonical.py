@@ -17,6 +17,7 @@ import msgspec
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.codec import DIGITS, read
+from hawsepipe.model import Resource
 
 _MINUS_ZERO = re.compile(rb"-0(?![.0-9eE])")
 
@@ -42,6 +43,12 @@ def forms(content: bytes) -> tuple[bytes, bytes]:
     return whole, _SORTED.encode(tree)
 
 
+def written(resource: Resource) -> tuple[bytes, bytes]:
+    """Return `canonical` and `static` of what `codec.encode` makes of a resource that `codec.decode` gave."""
+    unmoved = {key: value for key, value in resource.items() if key not in ("meta", "text")}
+    return _SORTED.encode(resource), _SORTED.encode(unmoved)
+
+
 def digest(form: bytes) -> bytes:
     """Return the SHA-256 of a canonical form."""
     return sha256(form).digest()
@@ -60,7 +67,7 @@ def _lexeme(text: str) -> msgspec.Raw:
 
 
 _EXACT = msgspec.json.Decoder(float_hook=_lexeme)
-_SORTED = msgspec.json.Encoder(order="sorted")
+_SORTED = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
 def _tree(content: bytes) -> Any:

@@ -6,6 +6,7 @@ Without a zone it is read as UTC.
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +30,7 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
+@functools.lru_cache(maxsize=1024)
 def interval(text: str) -> tuple[int, int]:
     """Return [low, high) of a date, dateTime or instant, minutes being the finest that may be left out.
 

@@ -19,6 +19,7 @@ _LOCAL = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/[
 _HISTORY = re.compile(r"/_history/[A-Za-z0-9\-.]{1,64}(?:#.*)?\Z")
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(reference: str, base: str) -> ReferenceValue:
     """Return what a literal reference points to.
 

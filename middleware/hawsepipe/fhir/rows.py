@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/search.html#ptypes. Each takes the parameter's code, the
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -39,6 +40,7 @@ _NAME_PARTS = ("text", "family", "given", "prefix", "suffix")
 _ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "country")
 
 
+@functools.lru_cache(maxsize=1024)
 def fold(text: str) -> str:
     """Return a text as string searches compare it: lower case, no accents, single spaces."""
     if not text.isascii():

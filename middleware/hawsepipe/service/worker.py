@@ -36,6 +36,9 @@ MODULE: Final = "hawsepipe.service.worker"
 _GRACE_SECONDS: Final = 2.0
 """Time to finish after the socket was closed."""
 
+_COLLECTED: Final = 64
+"""Parts after which whatever has cycles all the same is collected."""
+
 _Frames = queue.SimpleQueue[bytes | None]
 
 
@@ -68,12 +71,18 @@ async def _work(config: Config, frames: _Frames, link: socket.socket) -> None:
         effects = Effects(translators, preparation(config))
         gc.collect()
         gc.freeze()
+        # What comes after is values without cycles, and going through them again and again costs a third of the work.
+        gc.disable()
         link.sendall(framed(rules))
         await asyncio.to_thread(_serve, effects, frames, link)
 
 
 def _serve(effects: Effects, frames: _Frames, link: socket.socket) -> None:
+    parts = 0
     while (frame := frames.get()) is not None:
+        parts += 1
+        if parts % _COLLECTED == 0:
+            gc.collect()
         link.sendall(framed(effects.all(value(frame))))
 
 

@@ -95,8 +95,9 @@ class Preparation:
             content = stamped("Provenance", str(whole["id"]), 1, _SOME_INSTANT, labelled)
             if any(issue.severity in REFUSED for issue in self._validator.check(content)):
                 return None
-            written = codec.encode(content | {"target": [_TARGETS]})
-            sorted_, unmoved = canonical.forms(written)
+            marked = content | {"target": [_TARGETS]}
+            written = codec.encode(marked)
+            sorted_, unmoved = canonical.written(marked)
         except Exception:
             return None  # the store finds the same and answers for it
         pieces = _pieces(written, "iti"), _pieces(sorted_, "iit"), _pieces(unmoved, "it")
@@ -121,7 +122,7 @@ class Preparation:
         if any(issue.severity in REFUSED for issue in self._validator.check(content)):
             return None
         written = codec.encode(content)
-        whole, unmoved = canonical.forms(written)
+        whole, unmoved = canonical.written(content)
         parts, sorted_parts = (text.split(_SOME_INSTANT.encode()) for text in (written, whole))
         if len(parts) != 2 or len(sorted_parts) != 2:
             return None
