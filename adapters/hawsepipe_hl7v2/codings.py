@@ -150,12 +150,14 @@ class Codings:
         entries = [self._tables[table] for table in tables]
         found = False
         for entry in entries:
-            codes = entry["codes"]
-            target = codes.get(coding["code"]) or codes.get(coding["code"].upper())
+            codes, local = entry["codes"], entry.get("local", {})
+            # A sender's own codes (an overlay) go before the table's, and need not be of its source.
+            own = local.get(f"{coding.get('system')}|{coding['code']}") or local.get(coding["code"])
+            target = own or codes.get(coding["code"]) or codes.get(coding["code"].upper())
             if target is None:
                 continue
             found = True
-            if coding.get("system") in (entry["source"], entry["system"]):
+            if own or coding.get("system") in (entry["source"], entry["system"]):
                 # A code of another system than the table's is written with it: `system|code`.
                 system, _, code = target.rpartition("|")
                 leaves.append((f".coding[{len(codings)}].code", ".1"))

@@ -62,6 +62,10 @@ class Compiler:
             _remainder(ignored, covered),
         )
 
+    def row(self, row: Mapping[str, Any]) -> Run:
+        """Compile one row. Raises ConfigError for a name that nothing answers to."""
+        return self._row(row)
+
     def _target(self, target: Mapping[str, Any]) -> Target:
         return Target(
             type=target["resource"],

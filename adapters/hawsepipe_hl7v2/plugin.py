@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hawsepipe import Feed, Kind, Translator, hookimpl
-from hawsepipe_hl7v2 import mllp, translator, web
+from hawsepipe_hl7v2 import mllp, senders, web
 
 
 @hookimpl
@@ -17,4 +17,4 @@ def register_feeds() -> Sequence[Kind[Feed]]:
 @hookimpl
 def register_translators() -> Sequence[Kind[Translator]]:
     """Return the kind `hl7v2`."""
-    return (translator.KIND,)
+    return (senders.KIND,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -151,6 +151,15 @@ def instant(bench: Bench, raw: str, where: str) -> Converted | None:
     return moment.value, [("", where)]
 
 
+def local(bench: Bench, entry: Mapping[str, Any], raw: str) -> str | None:
+    """Return what an overlay makes of a CWE whose coding system it names, None if it says nothing."""
+    if "local" not in entry:
+        return None
+    code, _, name, *_ = [*bench.parts(raw), "", "", ""]
+    found: str | None = entry["local"].get(f"{bench.naming.coding_system(name)}|{code}") if name else None
+    return found
+
+
 def code(table: str) -> Convert:
     """Return a converter by a code table; an unmapped code stays in an extension and is reported."""
 
@@ -159,7 +168,7 @@ def code(table: str) -> Convert:
         if not text:
             return None
         entry = bench.site.codes[table]
-        mapped = entry["codes"].get(text) or entry["codes"].get(text.upper())
+        mapped = local(bench, entry, raw) or entry["codes"].get(text) or entry["codes"].get(text.upper())
         if mapped:
             return mapped, [("", where)]
         if text not in entry.get("untranslated", ()):
@@ -176,7 +185,8 @@ def known(table: str) -> Convert:
     """Return a converter by a code table that passes over unmapped codes in silence: another row takes them."""
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        mapped = bench.site.codes[table]["codes"].get(first(bench, raw).upper())
+        entry = bench.site.codes[table]
+        mapped = local(bench, entry, raw) or entry["codes"].get(first(bench, raw).upper())
         return (mapped, [("", where)]) if mapped else None
 
     return convert

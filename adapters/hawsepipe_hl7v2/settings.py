@@ -141,7 +141,7 @@ HTTP_SCHEMA: dict[str, Any] = {
         "accept": _ACCEPT,
         "tokens": {
             "description": "A JSON file: a sender's name to the SHA-256 (hex) of its bearer token; a relative path is"
-            " below `feeds/<name>` in the data directory.",
+            " relative to the configuration file.",
             "type": "string",
             "minLength": 1,
         },
@@ -197,6 +197,12 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
             "type": "object",
             "additionalProperties": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$"},
             "default": {},
+        },
+        "overlays": {
+            "description": "A directory with overlays: one TOML file for what is special about a sender; a relative"
+            " path is relative to the configuration file.",
+            "type": "string",
+            "minLength": 1,
         },
         "unmapped_events": {
             "description": "Events without a map (TYPE^EVENT or TYPE^*) whose segments are translated one by one, as an"

@@ -7,8 +7,7 @@ after opening.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from hashlib import sha256
 from typing import Any
@@ -17,14 +16,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hawsepipe import (
     ConfigError,
     HawsepipeError,
-    Kind,
     MessageError,
-    Opening,
     RawMessage,
     Severity,
     Trail,
     Translation,
-    Translator,
 )
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
@@ -182,12 +178,3 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError("timezone", "no such IANA time zone") from error
-
-
-@asynccontextmanager
-async def open_translator(opening: Opening) -> AsyncIterator[Translator]:
-    """Compile the tables with the settings of one translator."""
-    yield Hl7v2Translator(opening.settings)
-
-
-KIND: Kind[Translator] = Kind("hl7v2", TRANSLATOR_SCHEMA, open_translator)

@@ -63,7 +63,7 @@ class HttpFeed:
             processing_ids=frozenset(settings["accept"]["processing_ids"]),
             charset=settings["charset"],
         )
-        self._tokens = _tokens(settings, opening.directory)
+        self._tokens = _tokens(settings, opening.base)
         self._limit = asyncio.Semaphore(settings["limits"]["waiting"])
         self._stop_seconds: float = settings["limits"]["stop_seconds"]
         self._app = web.Application(client_max_size=settings["limits"]["body_bytes"])
@@ -168,7 +168,7 @@ def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -
     return web.json_response({"error": text}, status=status, headers=headers)
 
 
-def _tokens(settings: Mapping[str, Any], directory: Path) -> tuple[str, ...] | None:
+def _tokens(settings: Mapping[str, Any], base: Path) -> tuple[str, ...] | None:
     """Return the SHA-256 (hex) of each token; None when the feed asks for none."""
     path = settings.get("tokens")
     if path is None:
@@ -176,7 +176,7 @@ def _tokens(settings: Mapping[str, Any], directory: Path) -> tuple[str, ...] | N
             raise ConfigError("tokens", "name a file of tokens, or say `unauthenticated = true`")
         return None
     try:
-        document = json.loads((directory / path).read_text(encoding="utf-8"))
+        document = json.loads((base / path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError("tokens", "the file cannot be read") from error
     except ValueError as error:

@@ -35,7 +35,8 @@ class Opening:
     """What a kind's `open` gets.
 
     `name` is the instance's name in the configuration, `settings` its checked settings with defaults filled in,
-    `directory` a directory of its own (made before the call), `clock` the time.
+    `directory` a directory of its own (made before the call), `clock` the time. Relative paths in settings are relative
+    to `base`, the directory of the configuration file.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Opening:
     directory: Path
     clock: Clock
     meters: Meters
+    base: Path = Path()
 
 
 T_co = TypeVar("T_co", covariant=True)

@@ -40,7 +40,9 @@ def serve(tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Bed]:
         meters, journal = Meters(), Journal()
-        opening = Opening("web", {"port": 0, "unauthenticated": True} | settings, tmp_path, lambda: NOW, meters)
+        opening = Opening(
+            "web", {"port": 0, "unauthenticated": True} | settings, tmp_path, lambda: NOW, meters, tmp_path
+        )
         async with KIND.open(opening) as feed, aiohttp.ClientSession() as session:
             await feed.start(journal)
             yield Bed(journal, meters, feed.address + "/hl7", session)
@@ -163,7 +165,7 @@ async def test_a_feed_that_would_know_no_sender_does_not_open(tmp_path: Path, se
     (tmp_path / "bad.json").write_text("{")
     (tmp_path / "clear.json").write_text(json.dumps({"lab": "s3cret"}))
     with pytest.raises(ConfigError, match=text):
-        async with KIND.open(Opening("web", settings, tmp_path, lambda: NOW, Meters())):
+        async with KIND.open(Opening("web", settings, tmp_path, lambda: NOW, Meters(), tmp_path)):
             pass
 
 

@@ -45,7 +45,9 @@ def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
         kind = loaded.translators[instance.kind]
         settings = configuration.filled(instance.settings, kind.config_schema)
         try:
-            asyncio.run(_opens(kind, Opening(instance.name, settings, Path(), system_clock, Meters())))
+            asyncio.run(
+                _opens(kind, Opening(instance.name, settings, Path(), system_clock, Meters(), config.path.parent))
+            )
         except ConfigError as error:
             yield ConfigError(f"{instance.key}.settings.{error.key}", error.reason)
     if config.clients is not None:
@@ -90,7 +92,7 @@ def selected(
     directory = config.data / room / instance.name
     directory.mkdir(parents=True, exist_ok=True)
     settings = configuration.filled(instance.settings, kind.config_schema)
-    return kind, Opening(instance.name, settings, directory, clock, meters)
+    return kind, Opening(instance.name, settings, directory, clock, meters, config.path.parent)
 
 
 @dataclass(frozen=True, slots=True)

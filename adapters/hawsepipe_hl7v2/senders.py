@@ -1,0 +1,96 @@
+"""A translator that knows its senders: each message goes to the tables that its overlays make."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+from hawsepipe import ConfigError, Kind, Opening, RawMessage, Translation, Translator
+from hawsepipe_hl7v2.header import read_header
+from hawsepipe_hl7v2.naming import Naming
+from hawsepipe_hl7v2.overlays import Overlay, read
+from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
+from hawsepipe_hl7v2.tables import Tables, shipped
+from hawsepipe_hl7v2.translator import Hl7v2Translator
+
+_SENDERS = 4096
+
+
+class Senders:
+    """Translators by sender, one for each set of overlays that fits anybody. Everything is compiled at the start.
+
+    Raises ConfigError for a setting or table that is wrong.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], tables: Tables, overlays: Sequence[Overlay]) -> None:
+        self._settings = filled(TRANSLATOR_SCHEMA, settings)
+        self._tables = tables
+        self._overlays = tuple(overlays)
+        self._known: dict[tuple[str, ...], Hl7v2Translator] = {}
+        self._plain = self._made(())
+        for overlay in overlays:
+            self._made((overlay,))
+        digests = [self._plain.rules_digest, *(self._made((overlay,)).rules_digest for overlay in overlays)]
+        names = [str(overlay.content["sender"]) for overlay in overlays]
+        self._digest = sha256(b"".join(digests) + "\0".join(names).encode()).digest() if overlays else digests[0]
+        self._of = lru_cache(maxsize=_SENDERS)(self._chosen)
+
+    @property
+    def media_types(self) -> frozenset[str]:
+        """`application/hl7-v2`."""
+        return self._plain.media_types
+
+    @property
+    def rules_digest(self) -> bytes:
+        """SHA-256 over tables, settings and overlays."""
+        return self._digest
+
+    def translate(self, message: RawMessage) -> Translation:
+        """See `Hl7v2Translator.translate`."""
+        return self._for(message).translate(message)
+
+    def read(self, message: RawMessage) -> Translation:
+        """See `Hl7v2Translator.read`."""
+        return self._for(message).read(message)
+
+    def _for(self, message: RawMessage) -> Hl7v2Translator:
+        if not self._overlays:
+            return self._plain
+        header = read_header(message.body)
+        return self._of(header.word(3, 1), header.word(4, 1))
+
+    def _chosen(self, application: str, facility: str) -> Hl7v2Translator:
+        return self._made(tuple(overlay for overlay in self._overlays if overlay.fits(application, facility)))
+
+    def _made(self, overlays: tuple[Overlay, ...]) -> Hl7v2Translator:
+        names = tuple(overlay.name for overlay in overlays)
+        if names in self._known:
+            return self._known[names]
+        settings, tables = self._settings, self._tables
+        for overlay in overlays:
+            settings = overlay.settings(settings)
+        naming = Naming(settings["systems"], tables.coding_systems)
+        for overlay in overlays:
+            tables = overlay.over(tables, naming)
+        try:
+            made = self._known[names] = Hl7v2Translator(settings, tables)
+        except ConfigError as error:
+            if not overlays:
+                raise
+            raise ConfigError(f"overlays: {overlays[-1].name}: {error.key}", error.reason) from error
+        return made
+
+
+@asynccontextmanager
+async def open_translator(opening: Opening) -> AsyncIterator[Translator]:
+    """Read the overlays and compile the tables with the settings of one translator."""
+    directory = opening.settings.get("overlays")
+    overlays = read(opening.base / directory, shipped()) if directory is not None else ()
+    settings = {name: value for name, value in opening.settings.items() if name != "overlays"}
+    yield Senders(settings, shipped(), overlays)
+
+
+KIND: Kind[Translator] = Kind("hl7v2", TRANSLATOR_SCHEMA, open_translator)

@@ -1,0 +1,103 @@
+"""The overlay of the document is one: it is read, and a message of that sender comes out as the document says."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hawsepipe import ConfigError, RawMessage
+from hawsepipe.cli import main
+from hawsepipe_hl7v2.overlays import read
+from hawsepipe_hl7v2.senders import Senders
+from hawsepipe_hl7v2.tables import shipped
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "overlays.md").read_text(encoding="utf-8")
+SETTINGS, OVERLAY = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+(ERROR,) = re.findall(r"^```\n(overlays: .*)$", TEXT, re.MULTILINE)
+PV1 = "PV1|1|I|W1|||||||RED WARD" + "|" * 9 + "V1^^^EAST^VN" + "|" * 25 + "20260301090000"
+MESSAGE = "\r".join(
+    (
+        "MSH|^~\\&|EASTLAB2|EAST|HP|HUB|20260301083000||ADT^A01^ADT_A01|E1|P|2.5.1",
+        "EVN|A01|20260301083000",
+        "PID|1||MRN1^^^EAST^MR||DOE^JANE||19800101|D^Divers^99SEX",
+        PV1,
+        "ZPI|window bed|77^^^EAST^PN|12|VEG^Vegetarian^99DIET",
+    )
+).encode()
+
+
+def resources(translator: Any, body: bytes) -> dict[str, Any]:
+    made = translator.read(RawMessage("adt", datetime(2026, 3, 1, tzinfo=UTC), "application/hl7-v2", body))
+    return {change.type: change.resource for change in made.changes}
+
+
+def test_the_overlay_of_the_document_does_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "eastwing.toml").write_text(OVERLAY, encoding="utf-8")
+    found = resources(Senders({}, shipped(), read(tmp_path, shipped())), MESSAGE)
+    patient, encounter = found["Patient"], found["Encounter"]
+    assert patient["gender"] == "other"
+    assert {"system": "urn:oid:2.16.840.1.113883.3.9999.1", "value": "77"}.items() <= patient["identifier"][-1].items()
+    assert {"url": "https://east.example/extension/wish", "valueString": "window bed"} in patient["extension"]
+    assert encounter["period"]["start"] == "2026-03-01T09:00:00-06:00"
+    assert encounter["serviceType"] == {"text": "RED WARD"}
+    (diet,) = encounter["hospitalization"]["dietPreference"]
+    assert [(coding["system"], coding["code"]) for coding in diet["coding"]] == [
+        ("http://terminology.hl7.org/CodeSystem/diet", "vegetarian"),
+        ("https://east.example/codes/diet", "VEG"),
+    ]
+
+
+def test_other_senders_are_translated_as_before(tmp_path: Path) -> None:
+    (tmp_path / "eastwing.toml").write_text(OVERLAY, encoding="utf-8")
+    other = MESSAGE.replace(b"|EASTLAB2|", b"|WEST|")
+    assert resources(Senders({}, shipped(), read(tmp_path, shipped())), other) == resources(
+        Senders({}, shipped(), ()), other
+    )
+
+
+def test_config_check_names_the_file_the_place_and_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    config, file = tmp_path / "hawsepipe.toml", tmp_path / "overlays" / "eastwing.toml"
+    config.write_text(
+        '[service]\nchannel = "test.example/log"\n[plugins]\nload = ["hl7v2"]\n' + SETTINGS, encoding="utf-8"
+    )
+    file.write_text(OVERLAY, encoding="utf-8")
+    found = CliRunner().invoke(main, ["config", "check", "--config", str(config)])
+    assert found.exit_code == 0, found.output
+    file.write_text(OVERLAY.replace('to = "identifier[]"', 'to = "identifiers[]"'), encoding="utf-8")
+    found = CliRunner().invoke(main, ["config", "check", "--config", str(config)])
+    assert found.exit_code != 0
+    assert ERROR in found.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('via = "CX"', 'via = "nothing"', "segments[0].targets[0].rows[1].via: nothing is called nothing"),
+        ("America/Chicago", "America/Nowhere", "timezone: no such IANA time zone"),
+        ("[codes.AdministrativeSex]", "[codes.Nonsense]", "codes.Nonsense: there is no such code table"),
+        ('segment = "ZPI"', 'segment = "zpi"', "segments[0].segment: "),
+        ('from = "ZPI-4"', 'from = "PID-4"', "segments[0].targets[1].rows[0].from: "),
+        ('joins = "encounter"', "", "segments[0].targets[1]: ZPI has no such target yet"),
+        ("sender = {", "sender = [", "not TOML: "),
+        ("[tables.EastDiet]", "[tables.PatientClass]", "tables.PatientClass: there is a code table"),
+    ],
+)
+def test_every_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
+    (tmp_path / "eastwing.toml").write_text(OVERLAY.replace(old, new), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        Senders({}, shipped(), read(tmp_path, shipped()))
+    assert f"eastwing.toml: {told}" in str(caught.value)
+
+
+def test_what_is_laid_over_changes_the_digest_of_the_rules(tmp_path: Path) -> None:
+    digests = {Senders({}, shipped(), ()).rules_digest}
+    for text in (OVERLAY, OVERLAY.replace("EASTLAB*", "EASTLAB"), OVERLAY.replace("kosher", "halal")):
+        (tmp_path / "a.toml").write_text(text, encoding="utf-8")
+        digests.add(Senders({}, shipped(), read(tmp_path, shipped())).rules_digest)
+    assert len(digests) == 4
