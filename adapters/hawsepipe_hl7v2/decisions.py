@@ -11,6 +11,7 @@ from hawsepipe_hl7v2 import (
     notes,
     participants,
     patients,
+    referrals,
     results,
     scheduling,
     vaccinations,
@@ -27,6 +28,7 @@ IDENTITIES = {
     **scheduling.IDENTITIES,
     **documents.IDENTITIES,
     **charges.IDENTITIES,
+    **referrals.IDENTITIES,
 }
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
 DECISIONS = {
@@ -42,6 +44,7 @@ DECISIONS = {
     **documents.DECISIONS,
     **charges.DECISIONS,
     **notes.DECISIONS,
+    **referrals.DECISIONS,
 }
 """Functions that write by themselves: (bench, draft, segment)."""
 PREDICATES = {
@@ -50,6 +53,7 @@ PREDICATES = {
     **results.PREDICATES,
     **vaccinations.PREDICATES,
     **documents.PREDICATES,
+    **referrals.PREDICATES,
     **forecasts.PREDICATES,
     **authorship.PREDICATES,
 }
@@ -58,6 +62,7 @@ CONVERTERS = {
     **participants.CONVERTERS,
     **documents.CONVERTERS,
     **charges.CONVERTERS,
+    **referrals.CONVERTERS,
     **vaccinations.CONVERTERS,
 }
 """Converters of single families, by the name that `via` uses: (bench, raw, where) → value and leaves."""
