@@ -24,6 +24,7 @@ _ACTIVITIES = {"NW": "CREATE", "SN": "CREATE", "SC": "UPDATE", "XO": "UPDATE", "
 _ACTIVITIES |= {"OC": "CANCEL", "CA": "CANCEL", "CR": "CANCEL", "DC": "CANCEL", "OD": "CANCEL", "DR": "CANCEL"}
 _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _ROLES = (
+    "order",
     "immunization",
     "vaccination-order",
     "forecast",
@@ -73,7 +74,7 @@ def provenance(bench: Bench, draft: Draft, segment: Segment) -> None:
     for where, raw in _repetitions(segment, 24):
         author = next(iter(_repetitions(segment, 12)), None)
         made = practitioner(bench, author[1], author[0]) if author is not None else None
-        person = bench.practitioners.get(made[0]["reference"]) if made is not None else None
+        person = bench.mentioned.get(made[0]["reference"]) if made is not None else None
         _address(
             bench,
             person or draft,
@@ -161,7 +162,7 @@ def facility(bench: Bench, draft: Draft, segment: Segment) -> None:
             continue
         leaves: list[Leaf] = [(f".valueReference{below}", source) for below, source in made[1]]
         draft.put_converted("extension[]", ({"url": FACILITY, "valueReference": made[0]}, leaves))
-        home = bench.organizations.get(made[0]["reference"])
+        home = bench.mentioned.get(made[0]["reference"])
         if home is None or index:
             continue
         for at, text in _repetitions(segment, 22):

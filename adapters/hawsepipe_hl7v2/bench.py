@@ -112,10 +112,11 @@ class Group:
 class Draft:
     """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all)."""
 
-    __slots__ = ("body", "cleared", "defaults", "id", "keep", "method", "trail", "type", "union", "url")
+    __slots__ = ("body", "cleared", "defaults", "id", "keep", "key", "method", "trail", "type", "union", "url")
 
-    def __init__(self, type_: str, id_: str, method: Method, union: Iterable[str]) -> None:
+    def __init__(self, type_: str, key: str, id_: str, method: Method, union: Iterable[str]) -> None:
         self.type = type_
+        self.key = key
         self.id = id_
         self.method = method
         self.union = set(union)
@@ -188,10 +189,8 @@ class Bench:
         self.naming = site.naming
         self.event = event
         self.drafts: dict[tuple[str, str], Draft] = {}
-        self.organizations: dict[str, Draft] = {}
-        """By their url."""
-        self.practitioners: dict[str, Draft] = {}
-        """By their url."""
+        self.mentioned: dict[str, Draft] = {}
+        """What `mention` made, by its url."""
         self.issues: list[Issue] = []
         self._told: set[tuple[Severity, str, str, str]] = set()
         self.group = Group("message", None)
@@ -228,7 +227,7 @@ class Bench:
         known = (type_, key)
         draft = self.drafts.get(known)
         if draft is None:
-            draft = self.drafts[known] = Draft(type_, resource_id(type_, key), method, union)
+            draft = self.drafts[known] = Draft(type_, key, resource_id(type_, key), method, union)
         return draft
 
     def mention(self, type_: str, key: str) -> Draft:
@@ -241,11 +240,10 @@ class Bench:
         draft = self.drafts.get(known)
         if draft is None:
             # The same few people and places are in every message: their ids are worth remembering.
-            draft = self.drafts[known] = Draft(type_, self.naming.known_id(type_, key), Method.MERGE, ("identifier",))
-            if type_ == "Organization":
-                self.organizations[draft.url] = draft
-            elif type_ == "Practitioner":
-                self.practitioners[draft.url] = draft
+            draft = self.drafts[known] = Draft(
+                type_, key, self.naming.known_id(type_, key), Method.MERGE, ("identifier",)
+            )
+            self.mentioned[draft.url] = draft
         draft.keep.add("*")
         return draft
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, places, primitives
+from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, performers, places, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import CONVERTERS, DECISIONS, IDENTITIES, PREDICATES
@@ -32,7 +32,7 @@ _FUNCTIONS: dict[str, Convert] = {
     **CONVERTERS,
 }
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
-_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS | places.PARAMETERS
+_FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS | places.PARAMETERS | performers.PARAMETERS
 _WHOLE = frozenset({"string"})
 T = TypeVar("T")
 

@@ -29,6 +29,7 @@ SUFFIXES = {
     "Organization": "Reference",
     "CodedOrganization": "Reference",
     "Location": "Reference",
+    "Interpreter": "Reference",
 }
 """What `value[x]` becomes by the converter; a data type table tells its own target."""
 

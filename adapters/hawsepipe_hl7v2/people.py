@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hawsepipe import Method
 from hawsepipe_hl7v2.authorities import facility
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
-from hawsepipe_hl7v2.datatypes import concept
 
-_CONCEPT = concept()
 _PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _NINE = ("",) * 9
 
@@ -107,12 +104,6 @@ def performer(code: str) -> Convert:
     return convert
 
 
-def interpreter(bench: Bench, raw: str, where: str) -> Converted | None:
-    """NDL to a Practitioner: NDL.1 is a CNN, which begins like an XCN."""
-    part = raw.split(bench.component)[0]
-    return practitioner(bench, bench.sub(part), f"{where}.1")
-
-
 def device(bench: Bench, raw: str, where: str) -> Converted | None:
     """EI to a Device known by its identifier."""
     value: dict[str, Any] = {}
@@ -121,21 +112,6 @@ def device(bench: Bench, raw: str, where: str) -> Converted | None:
         return None
     draft = bench.mention("Device", f"{value['system']}|{value['value']}")
     draft.put_converted("identifier[]", (value, leaves))
-    return draft.reference, [(".reference", where)]
-
-
-def relevant_information(bench: Bench, raw: str, where: str) -> Converted | None:
-    """CWE to an Observation of relevant information (OBR-13) about the patient."""
-    converted = _CONCEPT(bench, raw, where)
-    patient = bench.group.role("patient")
-    order = bench.group.role("order")
-    if converted is None or patient is None or order is None:
-        return None
-    draft = bench.draft("Observation", f"{order.id}|relevant|{raw}", Method.PUT)
-    draft.put("status", "final")
-    draft.put("code", {"text": "Relevant clinical information"})
-    draft.put("subject", patient.reference)
-    draft.put_converted("valueCodeableConcept", converted)
     return draft.reference, [(".reference", where)]
 
 
@@ -170,9 +146,7 @@ PEOPLE: dict[str, Convert] = {
     "Organization": organization,
     "CodedOrganization": coded_organization,
     "Facility": facility,
-    "Interpreter": interpreter,
     "Device": device,
-    "RelevantInformation": relevant_information,
 }
 """Converters by the name that `via` uses."""
 PARAMETERS: dict[str, Callable[[str], Convert]] = {"participant": participant, "performer": performer}

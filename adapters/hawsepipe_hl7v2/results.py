@@ -1,24 +1,32 @@
-"""Orders, reports and observations: identities, statuses, values by OBX-2, notes."""
+"""Observations and their reports: identities, statuses, what belongs to what, notes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft
+from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.primitives import date_time_value
+from hawsepipe_hl7v2.orders import place_of
+from hawsepipe_hl7v2.primitives import date_time_value, first, string
+from hawsepipe_hl7v2.specimens import is_specimen_observation
 from hawsepipe_hl7v2.values import ATTACHMENT
 
+_CONCEPT = concept()
 REPORT_NOTE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note"
 
-# Table 0074, the sections of a laboratory.
 _LABORATORY = frozenset(
     [
         "BG",
         "BLB",
+        "CG",
         "CH",
         "CP",
+        "CY",
+        "GE",
         "HM",
+        "HST",
         "IMM",
         "LAB",
         "MB",
@@ -29,61 +37,13 @@ _LABORATORY = frozenset(
         "SP",
         "SR",
         "TX",
-        "VR",
-        "GE",
-        "CG",
-        "CY",
-        "HST",
         "URN",
+        "VR",
     ]
 )
-
-
-def _number(bench: Bench, name: str, at: int, code_at: int) -> str:
-    """Return an order number (EI) with its authority, of ORC or OBR in this group."""
-    for segment_name, field in (("OBR", at), (name, code_at)):
-        segment = bench.group.segment(segment_name)
-        if segment is not None and segment.text(field):
-            parts = segment.component(field, 2), segment.component(field, 3), segment.component(field, 4)
-            hd = [bench.text(part) for part in parts]
-            system = bench.naming.authority(hd[0], hd[1], hd[2]) or bench.facility
-            return f"{system}|{segment.text(field)}"
-    return ""
-
-
-def _service(bench: Bench) -> str:
-    request = bench.group.segment("OBR")
-    return (request.text(4) or request.text(4, 2)).casefold() if request is not None else ""
-
-
-def _once(bench: Bench, type_: str, make: str) -> str:
-    """Make a key distinct once for each group: ORC and OBR of one group share it, the next group does not."""
-    cached = bench.cache.get((type_, f"{bench.group.name}#{bench.group.number}"))
-    if cached is None:
-        cached = bench.cache[type_, f"{bench.group.name}#{bench.group.number}"] = bench.distinct(type_, make)
-    return str(cached)
-
-
-def order(bench: Bench, _segment: Segment) -> str | None:
-    """A ServiceRequest: the placer's number, else the filler's, with what is ordered; else patient, service
-    and time."""
-    placer, filler = _number(bench, "ORC", 2, 2), _number(bench, "ORC", 3, 3)
-    return _once(bench, "ServiceRequest", _order_key(bench, placer or filler))
-
-
-def report(bench: Bench, _segment: Segment) -> str | None:
-    """A DiagnosticReport: the filler's number, else the placer's, with what is reported; else patient, service
-    and time."""
-    placer, filler = _number(bench, "ORC", 2, 2), _number(bench, "ORC", 3, 3)
-    return _once(bench, "DiagnosticReport", _order_key(bench, filler or placer))
-
-
-def _order_key(bench: Bench, numbered: str) -> str:
-    if numbered:
-        return f"{numbered}|{_service(bench)}"
-    request = bench.group.segment("OBR")
-    when = request.text(7) if request is not None else ""
-    return f"{bench.subject()}|{_service(bench)}|{when or bench.control}"
+"""Table 0074, the sections of a laboratory."""
+_ASKED = frozenset({"QST", "SCI"})
+"""Table 0936: answers to questions at order entry, and supporting clinical information; no results."""
 
 
 def observation(bench: Bench, segment: Segment) -> str | None:
@@ -96,7 +56,10 @@ def observation(bench: Bench, segment: Segment) -> str | None:
     code = segment.text(3) or segment.text(3, 2)
     if not code:
         bench.warn("required", f"{segment.label}-3", "the observation has no code")
-    home = bench.group.role("report") or bench.group.role("immunization")
+    if is_specimen_observation(bench, segment):
+        home = bench.group.role("specimen")
+    else:
+        home = bench.group.role("report") or bench.group.role("immunization") or bench.group.role("order")
     if home is not None:
         owner = home.id
     else:
@@ -116,45 +79,6 @@ def observation(bench: Bench, segment: Segment) -> str | None:
             "neither OBX-4 nor OBX-14 tells this result from an earlier one of the same code: only their order does",
         )
     return told_apart
-
-
-def specimen(bench: Bench, segment: Segment) -> str | None:
-    """A Specimen: SPM-2 (the filler's part, else the placer's), else the report and SPM-1."""
-    for part in (2, 1):
-        if segment.text(2, part):
-            return f"{bench.facility}|{segment.text(2, part)}"
-    home = bench.group.role("report")
-    return bench.distinct("Specimen", f"{home.id if home else bench.subject()}|{segment.text(1)}")
-
-
-def order_identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Write the order numbers of ORC or OBR once each: placer (PLAC), filler (FILL), in ServiceRequest, report
-    or Immunization."""
-    for field, code in ((2, "PLAC"), (3, "FILL")):
-        raw = segment.field(field)
-        if not segment.text(field):
-            continue
-        where = f"{segment.label}-{field}"
-        value: dict[str, Any] = {}
-        leaves = bench.site.converts["EI"](bench, segment.repetitions(field)[0], where, value)
-        if raw and "value" in value:
-            system = "http://terminology.hl7.org/CodeSystem/v2-0203"
-            value["type"] = {"coding": [{"system": system, "code": code}]}
-            draft.put_converted("identifier[]", (value, leaves))
-
-
-def order_status(bench: Bench, draft: Draft, _segment: Segment) -> None:
-    """Decide ServiceRequest.status: ORC-5, else ORC-1, else from the results (OBR-25)."""
-    codes = bench.site.codes
-    control, request = bench.group.segment("ORC"), bench.group.segment("OBR")
-    if control is not None:
-        for field, table in ((5, "OrderStatus"), (1, "OrderControl")):
-            mapped = codes[table]["codes"].get(control.text(field))
-            if mapped:
-                draft.put("status", mapped, f"{control.label}-{field}")
-                return
-    if request is not None and request.text(25) in codes["ResultToOrderStatus"]["codes"]:
-        draft.put("status", codes["ResultToOrderStatus"]["codes"][request.text(25)], f"{request.label}-25")
 
 
 def observation_status(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -200,8 +124,18 @@ def _moment(bench: Bench, segment: Segment, field: int) -> Any:
 
 
 def reported(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Put the observation into the report's results, and the report's order behind the observation."""
-    home = bench.group.role("report")
+    """Put the observation where it belongs: into the report's results, behind the order as supporting information
+    (what comes with an order, or OBX-29 says so), or on the specimen."""
+    group = bench.group
+    if is_specimen_observation(bench, segment):
+        specimen = group.role("specimen")
+        if specimen is not None:
+            draft.put("focus[]", specimen.reference)
+        return
+    request, home = group.role("order"), group.role("report")
+    if request is not None and (home is None or segment.text(29) in _ASKED):
+        request.put("supportingInfo[]", draft.reference)
+        return
     if home is not None:
         # A report may have thousands of results: they are told apart by a set, not by searching the list.
         known: dict[str, int] = bench.cache.setdefault(("results", home.id), {})
@@ -209,16 +143,39 @@ def reported(bench: Bench, draft: Draft, segment: Segment) -> None:
             known[draft.url] = len(known)
             home.body.setdefault("result", []).append(draft.reference)
         home.trail.append((f"result[{known[draft.url]}]", [("", f"{segment.label}-3")]))
-    request = bench.group.role("order")
     if request is not None:
         draft.put("basedOn[]", request.reference)
+    order = group.around("order")
+    if order is None:
+        return
+    place = place_of(order)
+    bench.cache.setdefault(("observations", place), []).append(draft)
+    code, part = segment.text(3).casefold(), segment.text(4)
+    for owner in (request.url if request is not None else "", ""):
+        bench.cache.setdefault(("observation", f"{owner}|{code}|{part}"), draft)
+    parent = bench.cache.get(("parent result", place))
+    if parent is not None and parent is not draft:
+        parent.put("hasMember[]", draft.reference)
 
 
-def reported_specimen(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Put the specimen into the report."""
-    home = bench.group.role("report")
-    if home is not None:
-        home.put("specimen[]", draft.reference, f"{segment.label}-2")
+def parent_result(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBR-26: the result that this report goes into more deeply (the organism of a susceptibility panel).
+
+    A result of this message gets this report's results as members; the report names it in an extension.
+    """
+    for raw in segment.repetitions(26)[:1]:
+        parts = [*raw.split(bench.component), "", "", ""]
+        where = f"{segment.label}-26"
+        code = [*bench.parts(bench.sub(parts[0])), ""][0].casefold()
+        home = bench.cache.get(("parent", place_of(bench.group)))
+        key = f"{home.url if home is not None else ''}|{code}|{first(bench, parts[1])}"
+        parent = bench.cache.get(("observation", key)) if code else None
+        if parent is not None:
+            bench.cache["parent result", place_of(bench.group)] = parent
+        path = f"extension[{PREFIX}parent-result].extension"
+        draft.put_converted(f"{path}[code].valueCodeableConcept", _CONCEPT(bench, bench.sub(parts[0]), f"{where}.1"))
+        for at, name in ((1, "sub-id"), (2, "value")):
+            draft.put_converted(f"{path}[{name}].valueString", string(bench, parts[at], f"{where}.{at + 1}"))
 
 
 def note(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -249,35 +206,6 @@ def _annotation(bench: Bench, segment: Segment) -> Converted | None:
     return content, [(".text", f"{segment.label}-3")]
 
 
-def performer_address(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """OBX-24 to the address of the performing organization of OBX-23."""
-    if not segment.text(24, 1) and not segment.text(24, 3):
-        return
-    reference = next(
-        (one["reference"] for one in draft.body.get("performer", ()) if one["reference"].startswith("Organization/")),
-        "",
-    )
-    home = bench.organizations.get(reference)
-    if home is None:
-        bench.inform(f"{segment.label}-24", "an address without an organization; left out")
-        return
-    content: dict[str, Any] = {}
-    leaves = bench.site.converts["XAD"](bench, segment.repetitions(24)[0], f"{segment.label}-24", content)
-    home.put_converted("address[]", (content, leaves))
-
-
-def collected(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """SPM-17: a moment, or a period when it has an end."""
-    mark = segment.delimiters.component
-    start, end = [*(segment.repetitions(17) or [""])[0].split(mark), ""][:2]
-    where = f"{segment.label}-17"
-    if end:
-        draft.put_converted("collection.collectedPeriod.start", date_time_value(bench, start, f"{where}.1"))
-        draft.put_converted("collection.collectedPeriod.end", date_time_value(bench, end, f"{where}.2"))
-    else:
-        draft.put_converted("collection.collectedDateTime", date_time_value(bench, start, f"{where}.1"))
-
-
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:
     """Say that the value is absent, unless the status already says that there is none."""
     if draft.body.get("status") in ("registered", "cancelled", "entered-in-error"):
@@ -294,11 +222,6 @@ def is_result(bench: Bench, _segment: Segment) -> bool:
     return request is not None and request.text(24) in _LABORATORY
 
 
-def new_order(bench: Bench, segment: Segment) -> bool:
-    """ORC-1 says that this is the order being made."""
-    return segment.text(1) in ("NW", "SN", "RE", "")
-
-
 def note_of_observation(bench: Bench, _segment: Segment) -> bool:
     """The OBX before the note made an Observation."""
     return bench.group.role("observation") is not None
@@ -309,30 +232,19 @@ def note_of_vaccine(bench: Bench, _segment: Segment) -> bool:
     return bench.group.role("observation") is None
 
 
-def has_request(bench: Bench, _segment: Segment) -> bool:
-    """There is an OBR in this order."""
-    return bench.group.segment("OBR") is not None
-
-
-IDENTITIES = {"order": order, "report": report, "observation": observation, "specimen": specimen}
+IDENTITIES = {"observation": observation}
 DECISIONS = {
-    "order-identifiers": order_identifiers,
-    "order-status": order_status,
+    "parent-result": parent_result,
     "observation-status": observation_status,
     "observation-effective": effective,
     "observation-reported": reported,
     "report-effective": report_effective,
-    "report-specimen": reported_specimen,
     "note": note,
     "report-note": report_note,
-    "performer-address": performer_address,
-    "specimen-collected": collected,
     "value-absent": no_value,
 }
 PREDICATES = {
-    "has-request": has_request,
     "is-result": is_result,
-    "new-order": new_order,
     "note-of-observation": note_of_observation,
     "note-of-vaccine": note_of_vaccine,
 }

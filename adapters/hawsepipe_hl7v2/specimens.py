@@ -1,0 +1,437 @@
+"""Specimens and their containers: SPM, SAC, what OBR tells of a specimen; which results are of which specimen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe import Method
+from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group, Leaf
+from hawsepipe_hl7v2.datatypes import concept, structured_numeric
+from hawsepipe_hl7v2.extensions import note
+from hawsepipe_hl7v2.message import DELETE, Segment
+from hawsepipe_hl7v2.orders import NUMBER_TYPES, place_of, reports
+from hawsepipe_hl7v2.people import practitioner
+from hawsepipe_hl7v2.primitives import date_time_value, number
+
+_CONCEPT = concept()
+_ADDITIVE = concept("Additive")
+_FASTING = frozenset({"F", "NF", "NG"})
+_RELEVANT = "http://terminology.hl7.org/CodeSystem/v2-0916"
+_LABORATORY_ORDERS = frozenset({"OML", "OUL", "ORL"})
+_CODED: tuple[tuple[int, str], ...] = (
+    (8, "container-status"),
+    (9, "carrier-type"),
+    (12, "tray-type"),
+    (25, "separator-type"),
+    (26, "cap-type"),
+)
+_CODED += ((43, "special-handling"), (44, "other-environmental-factor"))
+_NUMBERED = ((4, "primary-container"), (5, "equipment-container"), (10, "carrier"), (13, "tray"))
+_SIZES: tuple[tuple[int, str, int], ...] = (
+    (16, "container-height", 20),
+    (17, "container-diameter", 20),
+    (18, "barrier-delta", 20),
+)
+_SIZES += ((19, "bottom-delta", 20), (23, "initial-volume", 24))
+_INDICES = ((32, "hemolysis-index", 33), (34, "lipemia-index", 35), (36, "icterus-index", 37))
+
+
+def specimen(bench: Bench, segment: Segment) -> str | None:
+    """A Specimen: SPM-2 (the filler's part, else the placer's), else the report or order and SPM-1."""
+    for part in (2, 1):
+        if segment.text(2, part):
+            key = f"{bench.facility}|{segment.text(2, part)}"
+            told = segment.fields[2:]
+            if bench.cache.setdefault(("specimen told", key), told) == told:
+                return key
+            bench.warn("structure", f"{segment.label}-2", "a number that an earlier, different specimen has")
+            return bench.distinct("Specimen", f"{key}|differs")
+    home = bench.group.role("report") or bench.group.role("order")
+    return bench.distinct("Specimen", f"{home.id if home else bench.subject()}|{segment.text(1)}")
+
+
+def of_request(bench: Bench, _segment: Segment) -> str | None:
+    """The Specimen that OBR tells of: the one of the SPM that belongs to it, else one of this order."""
+    known = of_order(bench, bench.group)
+    if known:
+        return known[0].key
+    home = bench.group.role("report") or bench.group.role("order")
+    return f"{home.id}|" if home is not None else None
+
+
+def contained(bench: Bench, segment: Segment) -> str | None:
+    """The Specimen of a container without SPM: SAC-2, SAC-1 or SAC-3."""
+    for field in (2, 1, 3):
+        if segment.text(field):
+            return f"{bench.facility}|{segment.text(field)}"
+    return None
+
+
+def of_order(bench: Bench, group: Group) -> list[Draft]:
+    """Return the specimens of an order: those inside its group, else the one that it hangs on."""
+    known: list[Draft] = bench.cache.get(("specimens", place_of(group)), [])
+    if not known and (around := group.role("specimen")) is not None:
+        return [around]
+    return known
+
+
+def register(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Note the specimen as one of its order."""
+    order = bench.group.around("order")
+    if order is not None:
+        known = bench.cache.setdefault(("specimens", place_of(order)), [])
+        if draft not in known:
+            known.append(draft)
+    home = bench.group.role("report")
+    if home is not None:
+        home.put("specimen[]", draft.reference, f"{segment.label}-2" if segment.name == "SPM" else segment.label)
+    request = bench.group.role("order")
+    if request is not None and order is not None and not reports(bench, segment):
+        request.put("specimen[]", draft.reference)
+
+
+def shared(bench: Bench, draft: Draft, _segment: Segment) -> None:
+    """Say which specimen an order's results are of, when it is one.
+
+    Without a specimen of its own an order has that of the order it comes of (OBR-29), or of the same placer number:
+    a panel is often reported in parts, and its specimen told with the first.
+    """
+    group = bench.group
+    known = of_order(bench, group) or _inherited(bench, draft, group)
+    for one in known:
+        if draft.type == "DiagnosticReport" or not reports(bench, _segment):
+            draft.put("specimen[]", one.reference)
+    if len(known) == 1:
+        for observation in bench.cache.get(("observations", place_of(group)), ()):
+            observation.body.setdefault("specimen", known[0].reference)
+
+
+def _inherited(bench: Bench, draft: Draft, group: Group) -> list[Draft]:
+    parent = bench.cache.get(("parent", place_of(group)))
+    numbers = [one["value"] for one in draft.body.get("identifier", ()) if _is_placer(one)]
+    by_parent: list[Draft] = bench.cache.get(("specimens of", parent.url), []) if parent is not None else []
+    by_number: list[Draft] = []
+    for value in numbers:
+        for one in bench.cache.get(("specimens numbered", value), ()):
+            if one not in by_number:
+                by_number.append(one)
+    return by_parent or (by_number if len(by_number) == 1 else [])
+
+
+def _is_placer(identifier: dict[str, Any]) -> bool:
+    return bool(identifier.get("type") == {"coding": [{"system": NUMBER_TYPES, "code": "PLAC"}]})
+
+
+def numbered(bench: Bench, draft: Draft, _segment: Segment) -> None:
+    """Note the specimens of an order under its numbers, for orders that come without one."""
+    known = of_order(bench, bench.group)
+    if not known:
+        return
+    bench.cache["specimens of", draft.url] = known
+    for one in draft.body.get("identifier", ()):
+        if _is_placer(one):
+            bench.cache.setdefault(("specimens numbered", one["value"]), []).extend(known)
+
+
+def collected(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """SPM-17 (DR), or OBR-7 and OBR-8: a moment, or a period when it has an end."""
+    if any(key.lstrip("_").startswith("collected") for key in draft.body.get("collection", ())):
+        return
+    if segment.name == "OBR":
+        start, end = segment.field(7), segment.field(8)
+        sources = f"{segment.label}-7", f"{segment.label}-8"
+    else:
+        mark = segment.delimiters.component
+        start, end = [*(segment.repetitions(17) or [""])[0].split(mark), ""][:2]
+        sources = f"{segment.label}-17.1", f"{segment.label}-17.2"
+    if end and end != DELETE:
+        draft.put_converted("collection.collectedPeriod.start", date_time_value(bench, start, sources[0]))
+        draft.put_converted("collection.collectedPeriod.end", date_time_value(bench, end, sources[1]))
+    else:
+        draft.put_converted("collection.collectedDateTime", date_time_value(bench, start, sources[0]))
+
+
+def fasting(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBR-13 of table 0916: whether the patient had fasted. Other relevant information is the order's."""
+    for index, raw in enumerate(segment.repetitions(13)):
+        if not is_fasting(bench, raw):
+            continue
+        where = f"{segment.label}-13" + (f"[{index + 1}]" if index else "")
+        made = _CONCEPT(bench, raw, where)
+        if made is not None:
+            made[0]["coding"][0].setdefault("system", _RELEVANT)
+            draft.put_converted("collection.fastingStatusCodeableConcept", made)
+
+
+def is_fasting(bench: Bench, raw: str) -> bool:
+    """Tell whether relevant information is a fasting status."""
+    parts = [*bench.parts(raw), "", ""]
+    return parts[0].upper() in _FASTING and parts[2].upper() in ("", "HL70916")
+
+
+def relevant(bench: Bench, raw: str, where: str) -> Converted | None:
+    """OBR-13 to an Observation of relevant information about the patient, unless it is a fasting status."""
+    patient, order = bench.group.role("patient"), bench.group.role("order")
+    converted = None if is_fasting(bench, raw) else _CONCEPT(bench, raw, where)
+    if converted is None or patient is None or order is None:
+        return None
+    draft = bench.draft("Observation", f"{order.id}|relevant|{raw}", Method.PUT)
+    draft.put("status", "final")
+    draft.put("code", {"text": "Relevant clinical information"})
+    draft.put("subject", patient.reference)
+    draft.put_converted("valueCodeableConcept", converted)
+    return draft.reference, [(".reference", where)]
+
+
+def source(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBR-15 or SAC-6 (SPS): kind, additive, method, site and role of the specimen, as before SPM."""
+    field = 15 if segment.name == "OBR" else 6
+    for raw in segment.repetitions(field)[:1]:
+        parts = raw.split(bench.component)
+        where = f"{segment.label}-{field}"
+        for at, path in ((0, "type"), (3, "collection.bodySite"), (5, "condition[]")):
+            if at < len(parts) and parts[at] and not (path == "type" and "type" in draft.body):
+                draft.put_converted(path, _CONCEPT(bench, bench.sub(parts[at]), f"{where}.{at + 1}"))
+        if len(parts) > 1 and parts[1]:
+            made = _ADDITIVE(bench, bench.sub(parts[1]), f"{where}.2")
+            draft.put_converted("container[0].additiveCodeableConcept", made)
+        for at, name in ((4, "site-modifier"), (6, "specimen-role")):
+            made = _CONCEPT(bench, bench.sub(parts[at]), f"{where}.{at + 1}") if at < len(parts) else None
+            if made is not None:
+                _extend(draft, name, "CodeableConcept", made)
+        if len(parts) > 2 and (text := bench.text(parts[2])):
+            draft.put_converted("note[]", ({"text": text}, [(".text", f"{where}.3")]))
+
+
+def _extend(draft: Draft, name: str, suffix: str, made: Converted) -> None:
+    value = {"url": f"urn:hawsepipe:extension:{name}", f"value{suffix}": made[0]}
+    draft.put_converted("extension[]", (value, [(f".value{suffix}{below}", source) for below, source in made[1]]))
+
+
+def both_numbers(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """SPM-2 (EIP): the placer's (PLAC) and the filler's (FILL) number of the specimen."""
+    for raw in segment.repetitions(2)[:1]:
+        for value, leaves in _pair(bench, raw, f"{segment.label}-2"):
+            draft.put_converted("identifier[]", (value, leaves))
+
+
+def _pair(bench: Bench, raw: str, where: str) -> list[tuple[dict[str, Any], list[Leaf]]]:
+    found = []
+    for at, (part, code) in enumerate(zip(raw.split(bench.component), ("PLAC", "FILL"), strict=False)):
+        value: dict[str, Any] = {}
+        leaves = bench.site.converts["EI"](bench, bench.sub(part), f"{where}.{at + 1}", value) if part else []
+        if "value" in value:
+            value["type"] = {"coding": [{"system": NUMBER_TYPES, "code": code}]}
+            found.append((value, leaves))
+    return found
+
+
+def named(bench: Bench, raw: str, where: str) -> Converted | None:
+    """EIP to a Reference to the Specimen of these numbers."""
+    pair = _pair(bench, raw, where)
+    if not pair:
+        return None
+    draft = bench.mention("Specimen", f"{bench.facility}|{pair[-1][0]['value']}")
+    for value, leaves in pair:
+        draft.put_converted("identifier[]", (value, leaves))
+    patient = bench.group.role("patient")
+    if patient is not None:
+        draft.put("subject", patient.reference)
+    return draft.reference, [(".reference", where)]
+
+
+def shipment(bench: Bench, raw: str, where: str) -> Converted | None:
+    """EI to the Identifier of the shipment that the specimen came with."""
+    value: dict[str, Any] = {}
+    leaves = bench.site.converts["EI"](bench, raw, where, value)
+    return (value | {"type": {"coding": [{"system": NUMBER_TYPES, "code": "SHIP"}]}}, leaves) if value else None
+
+
+def text_note(bench: Bench, raw: str, where: str) -> Converted | None:
+    """A text to Annotation."""
+    text = bench.text(raw)
+    return ({"text": text}, [(".text", where)]) if text else None
+
+
+def comment(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE to Annotation: its text, else its code."""
+    parts = [*bench.parts(raw), *[""] * 9]
+    at = next((at for at in (8, 1, 0, 4, 3) if parts[at]), None)
+    return ({"text": parts[at]}, [(".text", f"{where}.{at + 1}")]) if at is not None else None
+
+
+def words(bench: Bench, raw: str, where: str) -> Converted | None:
+    """A text to CodeableConcept."""
+    text = bench.text(raw)
+    return ({"text": text}, [(".text", where)]) if text else None
+
+
+def of_observation(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBX-33: the specimen that this one result is of; several stay in extensions, R4 has one."""
+    made = [
+        one
+        for index, raw in enumerate(segment.repetitions(33))
+        if (one := named(bench, raw, f"{segment.label}-33" + (f"[{index + 1}]" if index else "")))
+    ]
+    if len(made) == 1:
+        draft.put_converted("specimen", made[0])
+        return
+    for one in made:
+        url = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.specimen"
+        leaves = [(f".valueReference{below}", source) for below, source in one[1]]
+        draft.put_converted("extension[]", ({"url": url, "valueReference": one[0]}, leaves))
+
+
+def rejected(_bench: Bench, draft: Draft, segment: Segment) -> None:
+    """SPM-21: a specimen that was rejected is no satisfactory one, unless SPM-20 tells its status."""
+    if segment.text(21):
+        draft.put("status", "unsatisfactory", f"{segment.label}-21")
+
+
+def container(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """SAC to Specimen.container: the first one is the one that SPM tells of, each further one another."""
+    kept = bench.cache.setdefault(("containers", draft.url), [])
+    items: list[dict[str, Any]] = draft.body.setdefault("container", [])
+    at = len(kept)
+    kept.append(segment.label)
+    while len(items) <= at:
+        items.append({})
+    target, leaves, label = items[at], list[Leaf](), segment.label
+    for field, code in ((3, ""), (1, "external"), (2, "accession")):
+        value: dict[str, Any] = {}
+        for raw in segment.repetitions(field)[:1]:
+            found = bench.site.converts["EI"](bench, raw, f"{label}-{field}", value)
+            if value:
+                value |= {"type": {"text": f"{code} accession" if code == "external" else code}} if code else {}
+                index = len(target.setdefault("identifier", []))
+                target["identifier"].append(value)
+                leaves += [(f".identifier[{index}]{below}", source) for below, source in found]
+    for field, name, suffix in ((21, "capacity", 24), (22, "specimenQuantity", 24)):
+        _amount(bench, segment, field, suffix, target, name, leaves)
+    for raw in segment.repetitions(27)[:1]:
+        made = _ADDITIVE(bench, raw, f"{label}-27")
+        if made is not None and "additiveCodeableConcept" not in target:
+            target["additiveCodeableConcept"] = made[0]
+            leaves += [(f".additiveCodeableConcept{below}", source) for below, source in made[1]]
+    _container_extensions(bench, segment, target, leaves)
+    if not target:
+        del items[at:]
+        kept.pop()
+        if not items:
+            del draft.body["container"]
+        return
+    draft.trail.append((f"container[{at}]", leaves))
+
+
+def _container_extensions(bench: Bench, segment: Segment, target: dict[str, Any], leaves: list[Leaf]) -> None:
+    label = segment.label
+
+    def add(name: str, suffix: str, made: Converted | None) -> None:
+        if made is not None:
+            at = note(target, name, suffix, made[0])
+            leaves.extend((f".extension[{at}].value{suffix}{below}", source) for below, source in made[1])
+
+    for field, name in _CODED:
+        for raw in segment.repetitions(field):
+            add(name, "CodeableConcept", _CONCEPT(bench, raw, f"{label}-{field}"))
+    for field, name in _NUMBERED:
+        value: dict[str, Any] = {}
+        for raw in segment.repetitions(field)[:1]:
+            found = bench.site.converts["EI"](bench, raw, f"{label}-{field}", value)
+            add(f"{name}-identifier", "Identifier", (value, found) if value else None)
+    for field, name, unit in (*_SIZES, *_INDICES):
+        held: dict[str, Any] = {}
+        found = []
+        _amount(bench, segment, field, unit, held, name, found)
+        if held:
+            add(name, "Quantity", (held[name], [(below.removeprefix(f".{name}"), source) for below, source in found]))
+    if segment.text(7):
+        add("registered", "DateTime", date_time_value(bench, segment.field(7), f"{label}-7"))
+    for field, name in ((29, "dilution-factor"), (31, "temperature")):
+        for raw in segment.repetitions(field)[:1]:
+            made = structured_numeric(bench, raw, {})
+            if made is not None:
+                add(name, made[0], (made[1], [("", f"{label}-{field}")]))
+
+
+def _amount(
+    bench: Bench, segment: Segment, field: int, unit: int, target: dict[str, Any], name: str, leaves: list[Leaf]
+) -> None:
+    figure = number(segment.text(field)) if segment.text(field) else None
+    if figure is None:
+        return
+    quantity: dict[str, Any] = {"value": figure}
+    leaves.append((f".{name}.value", f"{segment.label}-{field}"))
+    told = bench.site.codings.unit(bench.parts((segment.repetitions(unit) or [""])[0]))
+    target[name] = quantity | told[0]
+    leaves += [(f".{name}{below}", f"{segment.label}-{unit}{at}") for below, at in told[1]]
+
+
+def collector(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBR-10: who collected the specimen; further ones stay beside, R4 has one."""
+    for index, raw in enumerate(segment.repetitions(10)):
+        made = practitioner(bench, raw, f"{segment.label}-10" + (f"[{index + 1}]" if index else ""))
+        if made is not None and index == 0:
+            draft.put_converted("collection.collector", made)
+        elif made is not None:
+            _extend(draft, "further-collector", "Reference", made)
+
+
+def is_specimen_observation(bench: Bench, _segment: Segment) -> bool:
+    """The observation tells of the specimen, not of the patient: it follows SPM, and the order's own results came
+    before. Where an order has no results before SPM, those that follow are its results in a wrong place."""
+    home = bench.group.parent
+    if home is None or home.name not in ("specimen", "container"):
+        return False
+    order = home.around("order")
+    return order is None or bool(order.inside("observation"))
+
+
+def told_by_request(bench: Bench, segment: Segment) -> bool:
+    """OBR tells of a specimen: there is an SPM, or OBR has fields that only specimens have."""
+    if of_order(bench, bench.group):
+        return True
+    if any(segment.text(number) for number in (9, 14, 15, 39)) or segment.text(10) or segment.text(10, 2):
+        return True
+    return bench.event.type in _LABORATORY_ORDERS and bool(segment.text(7))
+
+
+def without_specimen(bench: Bench, _segment: Segment) -> bool:
+    """The container comes without a specimen."""
+    return bench.group.role("specimen") is None
+
+
+def with_specimen(bench: Bench, _segment: Segment) -> bool:
+    """The container is a specimen's."""
+    return bench.group.role("specimen") is not None
+
+
+IDENTITIES = {"specimen": specimen, "request-specimen": of_request, "container-specimen": contained}
+DECISIONS = {
+    "collector": collector,
+    "container": container,
+    "fasting": fasting,
+    "numbered-specimens": numbered,
+    "observation-specimen": of_observation,
+    "order-specimen": register,
+    "order-specimens": shared,
+    "specimen-collected": collected,
+    "specimen-numbers": both_numbers,
+    "specimen-rejected": rejected,
+    "specimen-source": source,
+}
+PREDICATES = {
+    "specimen-observation": is_specimen_observation,
+    "told-by-request": told_by_request,
+    "with-specimen": with_specimen,
+    "without-specimen": without_specimen,
+}
+CONVERTERS = {
+    "CommentNote": comment,
+    "NamedSpecimen": named,
+    "RelevantInformation": relevant,
+    "ShipmentNumber": shipment,
+    "TextConcept": words,
+    "TextNote": text_note,
+}
+"""Converters by the name that `via` uses."""
