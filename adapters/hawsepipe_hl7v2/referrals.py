@@ -104,7 +104,7 @@ def provider(bench: Bench, segment: Segment) -> str | None:
 
 def provider_organization(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PRD-10 to PRD-14: the organization that the provider works for, with how and where it is reached."""
-    home = bench.organizations.get(draft.body.get("organization", {}).get("reference", ""))
+    home = bench.mentioned.get(draft.body.get("organization", {}).get("reference", ""))
     if home is None:
         return
     bench.group.roles["provider-organization"] = home
