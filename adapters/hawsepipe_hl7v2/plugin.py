@@ -1,17 +1,17 @@
-"""What the entry point `hl7v2` offers: the feed kinds `mllp` and `hl7v2-http`, and the translator kind `hl7v2`."""
+"""What the entry point `hl7v2` offers: the feed kinds `mllp`, `hl7v2-http`, `hl7v2-files`; the translator `hl7v2`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hawsepipe import Feed, Kind, Translator, hookimpl
-from hawsepipe_hl7v2 import mllp, senders, web
+from hawsepipe_hl7v2 import folder, mllp, senders, web
 
 
 @hookimpl
 def register_feeds() -> Sequence[Kind[Feed]]:
-    """Return the kinds `mllp` and `hl7v2-http`."""
-    return (mllp.KIND, web.KIND)
+    """Return the kinds `mllp`, `hl7v2-http` and `hl7v2-files`."""
+    return (mllp.KIND, web.KIND, folder.KIND)
 
 
 @hookimpl

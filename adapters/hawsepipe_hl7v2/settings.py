@@ -179,6 +179,48 @@ HTTP_SCHEMA: dict[str, Any] = {
     },
 }
 
+FILES_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of an hl7v2-files feed",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["directory"],
+    "properties": {
+        "directory": {
+            "description": "The directory to watch; a relative path is relative to the configuration file.",
+            "type": "string",
+            "minLength": 1,
+        },
+        "pattern": {"description": "Which files to take.", "type": "string", "minLength": 1, "default": "*.hl7"},
+        "charset": _CHARSET,
+        "accept": _ACCEPT,
+        "interval_seconds": {
+            "description": "Time between two looks at the directory.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 2,
+        },
+        "settle_seconds": {
+            "description": "How long the size of a file must stay the same before it is taken.",
+            "type": "number",
+            "minimum": 0,
+            "default": 2,
+        },
+        "window": {
+            "description": "Messages of a file that may wait for the journal.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 64,
+        },
+        "message_bytes": {
+            "description": "The largest message; of a larger one the beginning becomes a dead letter.",
+            "type": "integer",
+            "minimum": 1024,
+            "default": 16777216,
+        },
+    },
+}
+
 TRANSLATOR_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an hl7v2 translator",

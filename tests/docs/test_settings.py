@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hawsepipe_hl7v2 import message, mllp, senders, web
+from hawsepipe_hl7v2 import folder, message, mllp, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -17,6 +17,7 @@ SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | 
 KINDS = {
     "Feed kind `mllp`": mllp.KIND,
     "Feed kind `hl7v2-http`": web.KIND,
+    "Feed kind `hl7v2-files`": folder.KIND,
     "Translator kind `hl7v2`": senders.KIND,
 }
 

@@ -41,7 +41,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_bundled_plugins_come_through_the_strangers_door() -> None:
     loaded = plugins.load(["hl7v2", "ledger-log"])
-    assert set(loaded.feeds) == {"mllp", "hl7v2-http"}
+    assert set(loaded.feeds) == {"mllp", "hl7v2-http", "hl7v2-files"}
     assert set(loaded.translators) == {"hl7v2"}
     assert set(loaded.ledgers) == {"log"}
     assert loaded.providers["feed:mllp"] == "hl7v2"
