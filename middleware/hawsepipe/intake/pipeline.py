@@ -36,6 +36,9 @@ _QUIET = 32
 _BUSY = 8
 """The same while messages arrive: an acknowledgement waits for no more than these."""
 
+_LULL = 0.1
+"""Seconds without an arrival after which nothing arrives: a sender that waits for an answer is silent, too."""
+
 _LINGER = 0.01
 """Seconds to wait for as many as that, so that a lone sender's messages share commits as well."""
 
@@ -115,7 +118,7 @@ class Pipeline:
         self._clock = clock
         self._meters = meters
         self._committed = committed
-        self._arrivals = 0
+        self._arrived: float | None = None
         self._unread = True
         self._after = 0
         self._awake = asyncio.Event()
@@ -123,7 +126,7 @@ class Pipeline:
 
     def wake(self) -> None:
         """Say that there is something new in the journal."""
-        self._arrivals += 1
+        self._arrived = asyncio.get_running_loop().time()
         self._unread = True
         self._idle.clear()
         self._awake.set()
@@ -150,7 +153,7 @@ class Pipeline:
     async def drain(self) -> None:
         """Apply everything that is in the journal, and what comes meanwhile. Raises StoreError."""
         ahead = _Ahead(self._desk, self._clock)
-        seen, self._after, self._unread = self._arrivals, 0, True
+        self._after, self._unread = 0, True
         try:
             while True:
                 await self._read(ahead)
@@ -158,7 +161,7 @@ class Pipeline:
                     if self._unread:
                         continue
                     break
-                busy, seen = self._arrivals != seen, self._arrivals
+                busy = self._arrived is not None and asyncio.get_running_loop().time() < self._arrived + _LULL
                 if busy and ahead.count < _BUSY:
                     await asyncio.sleep(_LINGER)
                     await self._read(ahead)
