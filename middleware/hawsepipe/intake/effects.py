@@ -79,32 +79,38 @@ class Effects:
         return await asyncio.to_thread(self.all, tasks)
 
     def all(self, tasks: Sequence[Task]) -> list[Effect]:
-        """Return the effect of each message."""
-        return [self.of(task) for task in tasks]
+        """Return the effect of each message; all are translated before any is prepared, each code while it is warm."""
+        translated = [self._translated(task) for task in tasks]
+        return [self._prepared(task, found) for task, found in zip(tasks, translated, strict=True)]
 
-    def of(self, task: Task) -> Effect:
-        """Translate one message and prepare what it does; one that cannot be translated is refused."""
+    def _translated(self, task: Task) -> tuple[Translation, bytes] | Refusal:
+        """Translate one message by rules with this digest; one that cannot be translated is refused."""
         message = task.message
         translator = self._translators.get(message.feed)
         if translator is None:
-            return Effect("", None, Refusal("structure", "", f"no feed is called {message.feed} any more"))
+            return Refusal("structure", "", f"no feed is called {message.feed} any more")
         try:
-            translation = translator.translate(message)
+            return translator.translate(message), translator.rules_digest
         except MessageError as error:
-            return Effect("", None, Refusal(error.cause, error.location, error.reason))
+            return Refusal(error.cause, error.location, error.reason)
         except Exception as error:
             # The seam to a stranger's code: its words may hold patient data, its class does not.
             _log.exception("the translator failed", feed=message.feed, sequence=task.sequence)
-            return Effect("", None, Refusal("mapping", "", f"the translator failed ({type(error).__name__})"))
+            return Refusal("mapping", "", f"the translator failed ({type(error).__name__})")
+
+    def _prepared(self, task: Task, translated: tuple[Translation, bytes] | Refusal) -> Effect:
+        if isinstance(translated, Refusal):
+            return Effect("", None, translated)
+        translation, rules = translated
         findings = tuple(Finding(issue.cause, issue.severity, issue.location) for issue in translation.issues)
         if not translation.changes:
             return Effect(translation.label, None, _no_effect(translation), findings)
-        transaction = _transaction(task, translation, translator.rules_digest)
         try:
-            return Effect(translation.label, self._preparation.transaction(transaction), None, findings)
+            transaction = self._preparation.transaction(_transaction(task, translation, rules))
         except HawsepipeError as error:
             reason = f"{type(error).__name__}: the {len(translation.changes)} changes were not taken"
             return Effect(translation.label, None, Refusal("delivery", "", reason), findings)
+        return Effect(translation.label, transaction, None, findings)
 
 
 def _transaction(task: Task, translation: Translation, rules: bytes) -> Transaction:

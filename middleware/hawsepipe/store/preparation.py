@@ -9,7 +9,7 @@ from typing import Any, Final
 from hawsepipe.fhir import canonical, codec
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged
-from hawsepipe.fhir.provenance import Place, complete, lines
+from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Severity, Transaction
 from hawsepipe.store.contract import Extractor, Labeller, Validator
@@ -20,6 +20,9 @@ REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
 
 _KEPT: Final = 4096
 """Changes that are remembered as worked out."""
+
+_TRAILS: Final = 1024
+"""Trails of resources that are remembered."""
 
 _SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
 """Stands where the instant comes."""
@@ -46,6 +49,7 @@ class Preparation:
         self._validator = validator
         self._base_url = base_url.rstrip("/")
         self._worked_out: dict[tuple[str, str, Effect], None] = {}
+        self._extensions: dict[str, bytes] = {}
 
     def transaction(self, transaction: Transaction) -> PreparedTransaction:
         """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
@@ -85,33 +89,46 @@ class Preparation:
             return bare  # the store finds the same and answers for it
 
     def _story(self, transaction: Transaction, trail: Mapping[str, str]) -> Story | None:
-        if transaction.provenance is None:
+        draft = transaction.provenance
+        if draft is None:
             return None
         places = [Place(change.type, change.id, 1) for change in transaction.changes]
         try:
-            whole = complete(transaction.provenance, places, _SOME_DATE, trail)
-            # Its labels are the same whichever of the targets it names (`contract.Labeller`), and so is its validity.
-            labelled = self._labeller.label(whole, None)
-            content = stamped("Provenance", str(whole["id"]), 1, _SOME_INSTANT, labelled)
-            if any(issue.severity in REFUSED for issue in self._validator.check(content)):
+            # Its labels are the same whatever its targets are (`contract.Labeller`); these are added below.
+            labelled = self._labeller.label(complete(draft, places, _SOME_DATE, {}), None)
+            content = stamped("Provenance", str(draft["id"]), 1, _SOME_INSTANT, labelled)
+            if not self._valid(content):
                 return None
+            named = {place.reference for place in places} & trail.keys()
+            extensions = {reference: self._extension(content, trail[reference]) for reference in sorted(named)}
             marked = content | {"target": [_TARGETS]}
             written = codec.encode(marked)
             sorted_, unmoved = canonical.written(marked)
         except Exception:
             return None  # the store finds the same and answers for it
-        pieces = _pieces(written, "iti"), _pieces(sorted_, "iit"), _pieces(unmoved, "it")
-        if None in pieces:
+        around = _pieces(written, "iti"), _pieces(sorted_, "iit"), _pieces(unmoved, "it")
+        if None in around or b"" in extensions.values():
             return None
-        return Story(
-            *pieces,  # type: ignore[arg-type]  # as many as the places between them
-            extensions={
-                target["reference"].removesuffix("/_history/1"): codec.encode({"": target["extension"]})[4:-1]
-                for target in whole["target"]
-                if "extension" in target
-            },
-            body={key: value for key, value in content.items() if key not in ("target", "recorded")},
-        )
+        body = {key: value for key, value in content.items() if key not in ("target", "recorded")}
+        return Story(*around, extensions, body)  # type: ignore[arg-type]  # as many as the places between them
+
+    def _extension(self, content: Resource, text: str) -> bytes:
+        """Return the extension of a target with this trail as JSON, empty if it is not valid.
+
+        Messages of one shape have the same trails, so most of them have been here before.
+        """
+        known = self._extensions.get(text)
+        if known is None:
+            extension = [{"url": TRAIL, "valueString": text}]
+            target = content["target"][0] | {"extension": extension}
+            valid = self._valid(content | {"target": [target]})
+            known = self._extensions[text] = codec.encode({"": extension})[4:-1] if valid else b""
+            if len(self._extensions) > _TRAILS:
+                del self._extensions[next(iter(self._extensions))]
+        return known
+
+    def _valid(self, content: Resource) -> bool:
+        return not any(issue.severity in REFUSED for issue in self._validator.check(content))
 
     def _first(self, change: Change) -> First | None:
         resource = change.resource
@@ -119,7 +136,7 @@ class Preparation:
             return None
         labelled = self._labeller.label(merged(None, change), None)
         content = stamped(change.type, change.id, 1, _SOME_INSTANT, labelled)
-        if any(issue.severity in REFUSED for issue in self._validator.check(content)):
+        if not self._valid(content):
             return None
         written = codec.encode(content)
         whole, unmoved = canonical.written(content)
