@@ -24,9 +24,10 @@ from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
-from hawsepipe.model import Change, Method, RawMessage, Resource, Trail, Transaction, Version
+from hawsepipe.model import Change, Method, Operation, RawMessage, Resource, Trail, Transaction, Version
 from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.preparation import Preparation
+from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 BASE = "http://test.example/fhir"
@@ -188,3 +189,20 @@ def test_a_change_is_worked_out_once() -> None:
 def test_content_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         Preparation(*PARTS, BASE).change(_of({"resourceType": "Patient", "id": "1", "x": object()}))
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    current = Current(1, 0, _version())
+    for number in range(100):
+        current.remember((Method.MERGE, b"%d" % number, (), (), ()))
+    current.remember((Method.MERGE, b"x" * 20_000, (), (), ()))
+    assert len(current.idle) <= 8
+    assert (Method.MERGE, b"99", (), (), ()) in current.idle
+    preparation = Preparation(*PARTS, BASE)
+    large = _of({"resourceType": "Patient", "id": "1", "name": [{"text": "x" * 20_000}]})
+    assert preparation.change(large).first is not None
+    assert preparation.change(large).first is not None, "it was not kept"
+
+
+def _version() -> Version:
+    return Version("Patient", "1", 1, START, START, Operation.CREATE, b"{}", ("1",), bytes(32), None, None)

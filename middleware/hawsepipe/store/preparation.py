@@ -21,6 +21,9 @@ REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
 _KEPT: Final = 4096
 """Changes that are remembered as worked out."""
 
+LARGEST: Final = 16_384
+"""Bytes of a change that is remembered."""
+
 _TRAILS: Final = 1024
 """Trails of resources that are remembered."""
 
@@ -79,9 +82,10 @@ class Preparation:
         known = (change.type, change.id, effect)
         if known in self._worked_out or change.resource is None or change.method is Method.DELETE:
             return bare
-        self._worked_out[known] = None
-        if len(self._worked_out) > _KEPT:
-            del self._worked_out[next(iter(self._worked_out))]
+        if len(effect[1]) <= LARGEST:
+            self._worked_out[known] = None
+            if len(self._worked_out) > _KEPT:
+                del self._worked_out[next(iter(self._worked_out))]
         try:
             # What is read back from the bytes is what the store would see: no type that only prints like JSON.
             return bare._replace(first=self._first(bare.change))
@@ -122,7 +126,9 @@ class Preparation:
             extension = [{"url": TRAIL, "valueString": text}]
             target = content["target"][0] | {"extension": extension}
             valid = self._valid(content | {"target": [target]})
-            known = self._extensions[text] = codec.encode({"": extension})[4:-1] if valid else b""
+            known = codec.encode({"": extension})[4:-1] if valid else b""
+            if len(text) <= LARGEST:
+                self._extensions[text] = known
             if len(self._extensions) > _TRAILS:
                 del self._extensions[next(iter(self._extensions))]
         return known

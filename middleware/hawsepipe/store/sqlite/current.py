@@ -19,6 +19,9 @@ _KEPT: Final = 1024
 _LARGEST: Final = 16_384
 """Bytes of content of a version that is remembered between transactions."""
 
+_IDLE: Final = 8
+"""Changes without effect that are remembered of a version."""
+
 Place = tuple[str, str]
 """A resource's type and id."""
 
@@ -45,6 +48,13 @@ class Current:
         if self._decoded is None and self.version.content is not None:
             self._decoded = codec.decode(self.version.content)
         return self._decoded
+
+    def remember(self, effect: Effect) -> None:
+        """Take note that this has no effect here, unless it is large; the notes are few."""
+        if len(effect[1]) <= _LARGEST:
+            if len(self.idle) == _IDLE:
+                self.idle.clear()
+            self.idle.add(effect)
 
     @property
     def unchanged(self) -> Version:

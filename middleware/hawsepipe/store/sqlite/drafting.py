@@ -147,7 +147,7 @@ class Drafting:
             return self._first(change, change.first, standing)
         result = self._change(change.change, standing)
         if known is not None and isinstance(result, Version):
-            known.idle.add(change.effect)
+            known.remember(change.effect)
         return result
 
     def _change(self, change: Change, standing: Standing) -> Planned | Version:
