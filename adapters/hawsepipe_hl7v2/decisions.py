@@ -16,7 +16,9 @@ from hawsepipe_hl7v2 import (
     referrals,
     results,
     scheduling,
+    sites,
     specimens,
+    staff,
     timing,
     vaccinations,
     values,
@@ -35,6 +37,8 @@ IDENTITIES = {
     **documents.IDENTITIES,
     **charges.IDENTITIES,
     **referrals.IDENTITIES,
+    **staff.IDENTITIES,
+    **sites.IDENTITIES,
 }
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
 DECISIONS = {
@@ -55,6 +59,8 @@ DECISIONS = {
     **charges.DECISIONS,
     **notes.DECISIONS,
     **referrals.DECISIONS,
+    **staff.DECISIONS,
+    **sites.DECISIONS,
 }
 """Functions that write by themselves: (bench, draft, segment)."""
 PREDICATES = {
@@ -66,6 +72,7 @@ PREDICATES = {
     **vaccinations.PREDICATES,
     **documents.PREDICATES,
     **referrals.PREDICATES,
+    **sites.PREDICATES,
     **forecasts.PREDICATES,
     **authorship.PREDICATES,
 }
@@ -75,6 +82,7 @@ CONVERTERS = {
     **documents.CONVERTERS,
     **charges.CONVERTERS,
     **referrals.CONVERTERS,
+    **staff.CONVERTERS,
     **vaccinations.CONVERTERS,
     **orders.CONVERTERS,
     **specimens.CONVERTERS,

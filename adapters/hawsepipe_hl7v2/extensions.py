@@ -30,6 +30,7 @@ SUFFIXES = {
     "CodedOrganization": "Reference",
     "Location": "Reference",
     "Interpreter": "Reference",
+    "Privilege": "CodeableConcept",
 }
 """What `value[x]` becomes by the converter; a data type table tells its own target."""
 
