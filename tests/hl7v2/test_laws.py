@@ -182,8 +182,8 @@ def test_an_unknown_time_zone_stops_the_start() -> None:
 
 def test_the_plugin_offers_its_kinds_with_settings_that_their_schemas_take() -> None:
     offered = plugins.load(["hl7v2"])
-    assert (set(offered.feeds), set(offered.translators)) == ({"mllp", "hl7v2-http"}, {"hl7v2"})
-    for kind in (*offered.feeds.values(), *offered.translators.values()):
+    assert (set(offered.feeds), set(offered.translators)) == ({"mllp", "hl7v2-http", "hl7v2-files"}, {"hl7v2"})
+    for kind in (offered.feeds["mllp"], offered.feeds["hl7v2-http"], offered.translators["hl7v2"]):
         jsonschema.validate(filled(dict(kind.config_schema), {}), kind.config_schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"no_such_setting": 1}, kind.config_schema)
