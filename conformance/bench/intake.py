@@ -1,11 +1,11 @@
 """MLLP to durable acknowledgement, and the full path to stored, indexed and queued for anchoring.
 
-    python conformance/bench/intake.py [--messages 3000] [--connections 1,16,64]
+    python conformance/bench/intake.py [--messages 3000] [--connections 1,16,64] [--workers 1]
 
 Starts a real `hawsepipe serve` in a fresh directory and sends ADT^A01 messages over loopback, each with a person and a
 visit of its own, each waiting for its acknowledgement. The baseline is a bare asyncio listener that does nothing but
 one SQLite commit (synchronous FULL) for whatever came meanwhile; it runs on the same machine in the same run. Wall
-times on a shared machine are noise; read CPU per message and the ratios.
+times on a shared machine are noise; read CPU per message (of the service and its workers together) and the ratios.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -70,13 +71,28 @@ async def burst(port: int, run: str, messages: int, connections: int) -> tuple[f
 
 
 def cpu_of(process: int) -> float:
-    """Return the CPU seconds that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Return the CPU seconds that a process and its children (the workers) have used."""
+    used = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(stat.parent.name) == process or int(fields[1]) == process:
+            used += (int(fields[11]) + int(fields[12])) / TICKS
+    return used
+
+
+async def quiet(process: int) -> None:
+    """Wait until it and its children do nothing: until the workers have started."""
+    before = -1.0
+    while (now := cpu_of(process)) - before > 0.02:
+        before = now
+        await asyncio.sleep(0.5)
 
 
 @asynccontextmanager
-async def service(folder: Path) -> AsyncIterator[tuple[int, int, Path]]:
+async def service(folder: Path, workers: int = 1) -> AsyncIterator[tuple[int, int, Path]]:
     """Run `hawsepipe serve`; give its MLLP port, process id and store file."""
     hawsepipe = [sys.executable, "-m", "hawsepipe"]
     maker = await asyncio.create_subprocess_exec(*hawsepipe, "init", str(folder), stdout=asyncio.subprocess.DEVNULL)
@@ -88,6 +104,7 @@ async def service(folder: Path) -> AsyncIterator[tuple[int, int, Path]]:
             ports.append(probe.getsockname()[1])
     path = folder / "hawsepipe.toml"
     text = path.read_text().replace("port = 8080", f"port = {ports[0]}").replace("port = 2575", f"port = {ports[1]}")
+    text = text.replace("# workers = 1 ", f"workers = {workers} ")
     path.write_text(text)
     process = await asyncio.create_subprocess_exec(
         *hawsepipe, "serve", "-c", str(path), stderr=asyncio.subprocess.DEVNULL
@@ -182,6 +199,7 @@ async def measured(
                 await burst(port, "W", count * 4, count)
                 if settled is not None:
                     await settled(store)
+                await quiet(process)
                 before, begun = cpu_of(process), time.perf_counter()
                 wall, latencies = await burst(port, "B", total, count)
                 acknowledged = len(latencies)
@@ -208,9 +226,9 @@ async def settled(store: Path) -> None:
     database.close()
 
 
-async def main(messages: int, connections: list[int]) -> None:
+async def main(messages: int, connections: list[int], workers: int) -> None:
     """Run both and print the ratios."""
-    ours = await measured("hawsepipe", service, messages, connections, settled)
+    ours = await measured("hawsepipe", partial(service, workers=workers), messages, connections, settled)
     base = await measured("bare loop", bare, messages, connections, None)
     for count in connections:
         print(
@@ -224,9 +242,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=re.sub(r"\s+", " ", __doc__ or ""))
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--connections", default="1,16,64")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bare", nargs=2, metavar=("PORT", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.bare:
         uvloop.run(serve_bare(int(arguments.bare[0]), Path(arguments.bare[1])))
     else:
-        uvloop.run(main(arguments.messages, [int(part) for part in arguments.connections.split(",")]))
+        uvloop.run(
+            main(arguments.messages, [int(part) for part in arguments.connections.split(",")], arguments.workers)
+        )
