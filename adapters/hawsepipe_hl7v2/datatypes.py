@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hawsepipe import Severity
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.authorities import assigner, authority
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.paths import Twinned
-from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, first, number
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, first, number
 from hawsepipe_hl7v2.telecom import contact_point
 
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
@@ -142,11 +143,13 @@ def structured_numeric(bench: Bench, raw: str, unit: dict[str, Any]) -> tuple[st
     comparator, low, separator, high = parts[:4]
     left, right = number(low) if low else None, number(high) if high else None
     comparator = "" if comparator == "=" else comparator
+    told = " ".join(part for part in parts[:4] if part)
+    original = {"extension": [{"url": ORIGINAL_TEXT, "valueString": told}]}
     if left is not None and separator == "-" and right is not None and not comparator:
-        return "Range", {"low": {"value": left} | unit, "high": {"value": right} | unit}
+        return "Range", original | {"low": {"value": left} | unit, "high": {"value": right} | unit}
     if left is not None and separator in (":", "/") and right is not None and comparator in ("", *_COMPARATORS):
-        numerator = ({"comparator": comparator} if comparator else {}) | {"value": left}
-        return "Ratio", {"numerator": numerator, "denominator": {"value": right}}
+        numerator = ({"comparator": comparator} if comparator else {}) | {"value": left} | unit
+        return "Ratio", original | {"numerator": numerator, "denominator": {"value": right} | unit}
     if left is not None and not separator and not high and comparator in ("", *_COMPARATORS):
         return "Quantity", ({"comparator": comparator} if comparator else {}) | {"value": left} | unit
     text = " ".join(part for part in (*parts[:4], unit.get("unit", "")) if part)
@@ -154,7 +157,10 @@ def structured_numeric(bench: Bench, raw: str, unit: dict[str, Any]) -> tuple[st
 
 
 def attachment(bench: Bench, raw: str, where: str) -> Converted | None:
-    """ED to Attachment: the data as Base64, whatever their encoding was; data that do not decode are reported."""
+    """ED to Attachment: the data as Base64, whatever their encoding was.
+
+    Data that are not in the encoding that ED.4 tells are kept as they were sent, as bytes of no type, and reported.
+    """
     parts = [*raw.split(bench.message.delimiters.component), "", "", "", "", ""]
     kind, subtype, encoding = (bench.text(part) for part in parts[1:4])
     delimiters = bench.message.delimiters
@@ -176,8 +182,13 @@ def attachment(bench: Bench, raw: str, where: str) -> Converted | None:
         else:
             value["data"] = base64.b64encode(bench.text(data).encode()).decode()
     except (binascii.Error, ValueError):
-        bench.warn("parse", f"{where}.5", "the data are not in the encoding that ED.4 tells; left out")
-        return None
+        bench.warn("parse", f"{where}.5", "the data are not in the encoding that ED.4 tells; kept as they were sent")
+        value |= {"contentType": "application/octet-stream"}
+        value["data"] = base64.b64encode(bench.text(data).encode()).decode()
+    for at, told in ((1, True), (2, not subtype)):
+        # The source application, and the kind of data where it makes no type of content.
+        if told and (written := leftovers.component(bench, f"ED.{at}", parts[at - 1], value)) is not None:
+            leaves.append((f".{written}", f"{where}.{at}"))
     return (value, leaves) if value["data"] else None
 
 
@@ -192,6 +203,8 @@ def pointer(bench: Bench, raw: str, where: str) -> Converted | None:
     if mime:
         value["contentType"] = mime
         leaves.append((".contentType", f"{where}.3"))
+    if (written := leftovers.component(bench, "RP.2", parts[1], value)) is not None:
+        leaves.append((f".{written}", f"{where}.2"))
     return value, leaves
 
 

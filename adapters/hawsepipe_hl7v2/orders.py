@@ -9,7 +9,7 @@ from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import organization, practitioner
-from hawsepipe_hl7v2.primitives import date_time_value
+from hawsepipe_hl7v2.primitives import date_time_value, mapped_code
 from hawsepipe_hl7v2.telecom import contact_point
 
 NUMBER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -112,9 +112,9 @@ def status(bench: Bench, draft: Draft, _segment: Segment) -> None:
     control, request = bench.group.segment("ORC"), bench.group.segment("OBR")
     if control is not None:
         for field, table in ((5, "OrderStatus"), (1, "OrderControl")):
-            mapped = codes[table]["codes"].get(control.text(field))
-            if mapped:
-                draft.put("status", mapped, f"{control.label}-{field}")
+            text = control.text(field)
+            if text in codes[table]["codes"]:
+                draft.put("status", mapped_code(codes[table], text), f"{control.label}-{field}")
                 return
     if request is not None and request.text(25) in codes["ResultToOrderStatus"]["codes"]:
         draft.put("status", codes["ResultToOrderStatus"]["codes"][request.text(25)], f"{request.label}-25")

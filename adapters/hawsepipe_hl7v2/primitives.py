@@ -160,6 +160,17 @@ def local(bench: Bench, entry: Mapping[str, Any], raw: str) -> str | None:
     return found
 
 
+def mapped_code(entry: Mapping[str, Any], text: str) -> Any:
+    """Return what a code table maps a code to; a code that means more than its target stays in an extension beside."""
+    mapped = entry["codes"][text]
+    return Twinned(mapped, _alternate(entry, text)) if text in entry.get("coarse", ()) else mapped
+
+
+def _alternate(entry: Mapping[str, Any], text: str) -> dict[str, Any]:
+    coding = {"system": entry["source"], "code": text}
+    return {"url": ALTERNATE_CODES, "valueCodeableConcept": {"coding": [coding]}}
+
+
 def code(table: str) -> Convert:
     """Return a converter by a code table; an unmapped code stays in an extension and is reported."""
 
@@ -170,7 +181,8 @@ def code(table: str) -> Convert:
         entry = bench.site.codes[table]
         mapped = local(bench, entry, raw) or entry["codes"].get(text) or entry["codes"].get(text.upper())
         if mapped:
-            return mapped, [("", where)]
+            kept = text in entry.get("coarse", ())
+            return (Twinned(mapped, _alternate(entry, text)) if kept else mapped), [("", where)]
         if text not in entry.get("untranslated", ()):
             bench.warn("code", where, f"a code that table {table} does not map; kept beside the element")
         sent = bench.site.codings.of("", bench.parts(raw)).value()

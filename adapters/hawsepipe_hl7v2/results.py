@@ -9,11 +9,11 @@ from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.orders import place_of
-from hawsepipe_hl7v2.primitives import date_time_value, first, string
+from hawsepipe_hl7v2.primitives import date_time_value, first, mapped_code, string
 from hawsepipe_hl7v2.specimens import is_specimen_observation
-from hawsepipe_hl7v2.values import ATTACHMENT
 
 _CONCEPT = concept()
+_ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 REPORT_NOTE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.note"
 
 _LABORATORY = frozenset(
@@ -86,7 +86,7 @@ def observation_status(bench: Bench, draft: Draft, segment: Segment) -> None:
     entry = bench.site.codes["ObservationStatus"]
     text = segment.text(11)
     if text in entry["codes"]:
-        draft.put("status", entry["codes"][text], f"{segment.label}-11")
+        draft.put("status", mapped_code(entry, text), f"{segment.label}-11")
         return
     if text:
         bench.warn("code", f"{segment.label}-11", "an unknown result status")
@@ -207,13 +207,15 @@ def _annotation(bench: Bench, segment: Segment) -> Converted | None:
 
 
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Say that the value is absent, unless the status already says that there is none."""
-    if draft.body.get("status") in ("registered", "cancelled", "entered-in-error"):
+    """Say that the value is absent, and was not asked for (OBX-11 N), unless the status says that there is none."""
+    body = draft.body
+    if "derivedFrom" in body or any(key.lstrip("_").startswith(("value", "component")) for key in body):
         return
-    told = any(key.lstrip("_").startswith(("value", "component")) for key in draft.body)
-    if not told and not any(one.get("url") == ATTACHMENT for one in draft.body.get("extension", ())):
-        system = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
-        draft.put("dataAbsentReason", {"coding": [{"system": system, "code": "unknown"}]}, f"{segment.label}-5")
+    asked = segment.text(11) != "N"
+    if asked and body.get("status") in ("registered", "cancelled", "entered-in-error"):
+        return
+    reason = {"system": _ABSENT, "code": "unknown" if asked else "not-asked"}
+    draft.put("dataAbsentReason", {"coding": [reason]}, f"{segment.label}-{5 if asked else 11}")
 
 
 def is_result(bench: Bench, _segment: Segment) -> bool:

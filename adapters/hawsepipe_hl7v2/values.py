@@ -3,127 +3,266 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from hawsepipe_hl7v2.bench import Bench, Draft, Leaf
-from hawsepipe_hl7v2.datatypes import attachment, concept, pointer, quantity_unit, structured_numeric
+from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
+from hawsepipe_hl7v2.datatypes import concept, quantity_unit, structured_numeric
+from hawsepipe_hl7v2.extensions import PREFIX
+from hawsepipe_hl7v2.files import attached
 from hawsepipe_hl7v2.message import DELETE, Segment
-from hawsepipe_hl7v2.primitives import PRIMITIVES, number
+from hawsepipe_hl7v2.people import organization, practitioner
+from hawsepipe_hl7v2.primitives import ORIGINAL_TEXT, PRIMITIVES, absent, number
+from hawsepipe_hl7v2.telecom import contact_point
 from hawsepipe_hl7v2.times import time_of_day
 
-ATTACHMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Observation.value"
 _CONCEPT = concept()
-_TEXTS = frozenset({"ST", "TX", "FT", "", "VR", "ID", "SI", "GTS"})
+_TELECOM = contact_point()
+_TEXTS = frozenset({"ST", "TX", "FT", "", "ID", "SI", "GTS", "STRING", "TXT"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
-_STRINGS = frozenset({"CX", "EI", "XON"})
-_RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*-\s*(-?\d+(?:\.\d+)?)\s*")
+_RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
 _BOUND = re.compile(r"\s*([<>]=?)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
+_CURRENCIES = "urn:iso:std:iso:4217"
+VALUE = PREFIX + "value"
+
+
+class Found(NamedTuple):
+    """A value: the suffix of its element, its content, its leaves; `beside`: an extension that says it more fully."""
+
+    suffix: str
+    content: Any
+    leaves: list[Leaf]
+    beside: dict[str, Any] | None = None
 
 
 def value(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Write OBX-5 as OBX-2 says. Text repetitions become lines; further repetitions of other types become
-    components."""
-    repetitions = [raw for raw in segment.repetitions(5) if raw and raw != DELETE]
-    if not repetitions:
+    """Write OBX-5 as OBX-2 says. Repetitions of a text are its lines; of a file each is a document; of any other type
+    each is a component, none of them the value: it would be taken for all."""
+    raw = segment.field(5)
+    if not raw or raw == DELETE:
         return
+    repetitions = segment.repetitions(5)
     type_ = segment.text(2).upper()
     base = f"{segment.label}-5"
     if type_ in _TEXTS:
         if not type_:
             bench.inform(f"{segment.label}-2", "the value has no type; taken as text")
-        lines = "\n".join(bench.text(raw) for raw in segment.repetitions(5))
+        lines = "\n".join(map(bench.text, repetitions)) if len(repetitions) > 1 else bench.text(raw)
         if lines.strip():
             draft.put("valueString", lines, base)
         return
-    for index, raw in enumerate(repetitions):
+    if type_ in ("ED", "RP"):
+        attached(bench, draft, segment)
+        return
+    if type_ in ("NA", "MA"):
+        _put(draft, "value", _sampled(bench, segment, type_, repetitions, base))
+        return
+    if len(repetitions) == 1:
+        _put(draft, "value", _value(bench, segment, type_, raw, base))
+        return
+    for index, one in enumerate(repetitions):
         where = base if index == 0 else f"{base}[{index + 1}]"
-        found = _value(bench, segment, type_, raw, where)
+        found = _value(bench, segment, type_, one, where) if one and one != DELETE else None
         if found is None:
             continue
-        name, content, leaves = found
-        if index == 0 or not any(key.startswith("value") for key in draft.body):
-            if name == "attachment":
-                draft.put_converted(f"extension[{ATTACHMENT}].valueAttachment", (content, leaves))
-            else:
-                draft.put_converted(f"value{name}", (content, leaves))
-        elif name == "attachment":
-            bench.inform(where, "the target takes one attachment; this one is left out")
-        else:
-            code = _CONCEPT(bench, segment.repetitions(3)[0], f"{segment.label}-3")
-            component: dict[str, Any] = {"code": code[0]} if code else {"code": {"text": "repeated value"}}
-            leaf = [(f".value{name}{below}", source) for below, source in leaves]
-            draft.put_converted("component[]", (component | {f"value{name}": content}, leaf))
+        code = _CONCEPT(bench, segment.repetitions(3)[0], f"{segment.label}-3") if segment.text(3) else None
+        component: dict[str, Any] = {"code": code[0]} if code else {"code": {"text": "repeated value"}}
+        component[f"value{found.suffix}"] = found.content
+        if found.beside is not None:
+            component["extension"] = [found.beside]
+        leaves = [(f".value{found.suffix}{below}", source) for below, source in found.leaves]
+        draft.put_converted("component[]", (component, leaves))
 
 
-def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> tuple[str, Any, list[Leaf]] | None:
+def _put(draft: Draft, path: str, found: Found | None) -> None:
+    if found is not None:
+        draft.put_converted(path + found.suffix, (found.content, found.leaves))
+        if found.beside is not None:
+            draft.put("extension[]", found.beside)
+
+
+def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
     if type_ == "NM":
         return _numeric(bench, segment, raw, where)
-    if type_ == "SN":
-        unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
-        found = structured_numeric(bench, raw, unit[0] if unit else {})
-        if found is None:
-            return None
-        leaves = [(below, source) for below, source in (unit[1] if unit else [])] if found[0] == "Quantity" else []
-        return found[0], found[1], [(".value" if found[0] == "Quantity" else "", where), *leaves]
     if type_ in _CODES:
         converted = _CONCEPT(bench, raw, where)
-        return ("CodeableConcept", *converted) if converted else None
+        return Found("CodeableConcept", *converted) if converted else None
+    if type_ == "SN":
+        return _structured(bench, segment, raw, where)
     if type_ in ("DT", "DTM", "TS"):
         text = bench.text(raw.split(segment.delimiters.component)[0])
         if bench.moment(text).value is None:
             bench.warn("parse", where, "not a date; kept as text")
-            return "String", bench.text(raw), [("", where)]
+            return Found("String", bench.text(raw), [("", where)])
         converted = PRIMITIVES["dateTime"](bench, raw, where)
-        return ("DateTime", *converted) if converted else None
+        return Found("DateTime", *converted) if converted else None
     if type_ == "TM":
         time = time_of_day(bench.text(raw))
-        return ("Time", time, [("", where)]) if time else ("String", bench.text(raw), [("", where)])
+        return Found("Time", time, [("", where)]) if time else Found("String", bench.text(raw), [("", where)])
     if type_ in ("DR", "NR"):
         return _span(bench, type_, raw, where)
-    if type_ in ("ED", "RP"):
-        converted = (attachment if type_ == "ED" else pointer)(bench, raw, where)
-        return ("attachment", *converted) if converted else None
-    if type_ in _STRINGS:
-        return "String", bench.text(raw.split(segment.delimiters.component)[0]), [("", where)]
-    if type_ not in ("XPN", "XCN", "XAD", "XTN", "CP", "MO", "TQ", "PN", "CN", "AD", "TN", "CQ", "MA", "NA"):
-        bench.warn("code", f"{segment.label}-2", "an unknown value type; the value is kept as text")
-    text = " ".join(part for part in bench.parts(bench.sub(raw)) if part)
-    return ("String", text, [("", where)]) if text else None
+    if type_ == "VR":
+        text = "-".join(part for part in bench.parts(raw) if part)
+        return Found("String", text, [("", where)]) if text else None
+    if type_ in ("MO", "CP"):
+        return _money(bench, type_, raw, where)
+    return _worded(bench, segment, type_, raw, where)
 
 
-def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> tuple[str, Any, list[Leaf]] | None:
+def _structured(bench: Bench, segment: Segment, raw: str, where: str) -> Found | None:
+    unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
+    found = structured_numeric(bench, raw, unit[0] if unit else {})
+    if found is None:
+        return None
+    suffix, content = found
+    told = unit[1] if unit else []
+    places = {"Quantity": [("", f"{where}.2")], "Range": [(".low", f"{where}.2"), (".high", f"{where}.4")]}
+    places["Ratio"] = [(".numerator", f"{where}.2"), (".denominator", f"{where}.4")]
+    if suffix not in places:
+        return Found(suffix, content, [("", where)])
+    leaves: list[Leaf] = []
+    for path, source in places[suffix]:
+        leaves.append((f"{path}.value", source))
+        leaves += [(path + below, origin) for below, origin in told]
+    return Found(suffix, content, leaves)
+
+
+def _worded(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
+    """A type that an Observation has no value for: in words, and as what it is in an extension."""
+    kind = _KINDS.get(type_)
+    parts = bench.parts(bench.sub(raw))
+    if kind is None:
+        if type_ not in ("TQ", "CQ"):
+            bench.warn("code", f"{segment.label}-2", "an unknown value type; the value is kept as text")
+        text = " ".join(part for part in parts if part)
+        return Found("String", text, [("", where)]) if text else None
+    suffix, words, convert = kind
+    text = words(parts)
+    made = convert(bench, raw, where)
+    beside = {"url": VALUE, f"value{suffix}": made[0]} if made is not None else None
+    return Found("String", text, [("", where)], beside) if text else None
+
+
+def _filled(type_: str) -> Callable[[Bench, str, str], Converted | None]:
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        made: dict[str, Any] = {}
+        leaves = bench.site.converts[type_](bench, raw, where, made)
+        return (made, leaves) if made else None
+
+    return convert
+
+
+def _all(parts: list[str]) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _first(parts: list[str]) -> str:
+    return parts[0]
+
+
+def _person(parts: list[str]) -> str:
+    """XCN or CN: the name, else the number."""
+    return " ".join(part for part in (*parts[5:6], *parts[2:4], *parts[1:2], *parts[4:5]) if part) or parts[0]
+
+
+_KINDS: dict[str, tuple[str, Callable[[list[str]], str], Callable[[Bench, str, str], Converted | None]]] = {
+    "CX": ("Identifier", _first, _filled("CX")),
+    "EI": ("Identifier", _first, _filled("EI")),
+    "XON": ("Reference", _first, organization),
+    "XCN": ("Reference", _person, practitioner),
+    "CN": ("Reference", _person, practitioner),
+    "XPN": ("HumanName", _all, _filled("XPN")),
+    "PN": ("HumanName", _all, _filled("XPN")),
+    "XAD": ("Address", _all, _filled("XAD")),
+    "AD": ("Address", _all, _filled("XAD")),
+    "XTN": ("ContactPoint", _all, _TELECOM),
+    "TN": ("ContactPoint", _all, _TELECOM),
+}
+"""Types by how they are told in words and what they become in the extension."""
+
+
+def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> Found | None:
     text = bench.text(raw)
     if not text:
         return None
-    bounded = _BOUND.fullmatch(text)
-    comparator, digits = (bounded[1], bounded[2]) if bounded else ("", text)
-    amount = number(digits)
-    if amount is None:
-        # Without its unit a text such as 5-10 would mean something else.
-        unit_text = segment.text(6, 2) or segment.text(6)
-        unit_at = f"{segment.label}-6"
-        told = f"not a number; kept as text, with the unit of {unit_at}" if unit_text else "not a number; kept as text"
-        bench.warn("parse", where, told)
-        if not unit_text:
-            return "String", text, [("", where)]
-        return "String", f"{text} {unit_text}", [("", where), ("", unit_at)]
-    unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
+    amount = number(text)
     leaves: list[Leaf] = [(".value", where)]
-    compared = {"comparator": comparator} if comparator else {}
-    return "Quantity", compared | {"value": amount} | (unit[0] if unit else {}), leaves + (unit[1] if unit else [])
+    original: dict[str, Any] = {}
+    if amount is not None:
+        quantity: dict[str, Any] = {"value": amount}
+    else:
+        bounded = _BOUND.fullmatch(text)
+        amount = number(bounded[2]) if bounded else None
+        if bounded is None or amount is None:
+            return _no_number(bench, segment, text, where)
+        quantity = {"comparator": bounded[1], "value": amount}
+        original = {"_value": {"extension": [{"url": ORIGINAL_TEXT, "valueString": text}]}}
+    unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
+    if unit is None:
+        return Found("Quantity", quantity | original, leaves)
+    return Found("Quantity", quantity | unit[0] | original, leaves + unit[1])
 
 
-def _span(bench: Bench, type_: str, raw: str, where: str) -> tuple[str, Any, list[Leaf]] | None:
+def _no_number(bench: Bench, segment: Segment, text: str, where: str) -> Found:
+    # Without its unit a text such as 5-10 would mean something else.
+    unit_text = segment.text(6, 2) or segment.text(6)
+    unit_at = f"{segment.label}-6"
+    told = f"not a number; kept as text, with the unit of {unit_at}" if unit_text else "not a number; kept as text"
+    bench.warn("parse", where, told)
+    if not unit_text:
+        return Found("String", text, [("", where)])
+    return Found("String", f"{text} {unit_text}", [("", where), ("", unit_at)])
+
+
+def _money(bench: Bench, type_: str, raw: str, where: str) -> Found | None:
+    """MO or CP to a Quantity in a currency, since an Observation has no Money."""
+    parts = [*bench.parts(bench.sub(raw)), "", ""]
+    amount = number(parts[0])
+    if amount is None:
+        text = " ".join(part for part in parts if part)
+        return Found("String", text, [("", where)]) if text else None
+    quantity: dict[str, Any] = {"value": amount}
+    if re.fullmatch(r"[A-Z]{3}", parts[1]):
+        quantity |= {"unit": parts[1], "system": _CURRENCIES, "code": parts[1]}
+    rest = " ".join(part for part in parts[2:] if part) if type_ == "CP" else ""
+    beside = {"url": VALUE, "valueString": rest} if rest else None
+    return Found("Quantity", quantity, [(".value", f"{where}.1")], beside)
+
+
+def _sampled(bench: Bench, segment: Segment, type_: str, repetitions: list[str], where: str) -> Found | None:
+    """NA (rows of numbers) or MA (samples of channels) to SampledData; v2 tells no period between samples."""
+    rows = [bench.parts(raw) for raw in repetitions]
+    if type_ == "MA":
+        rows = [bench.parts(bench.sub(sample)) for raw in repetitions for sample in raw.split(bench.component)]
+    figures = [[number(part) for part in row] for row in rows]
+    if not rows or any(figure is None for row in figures for figure in row):
+        text = "\n".join(" ".join(row) for row in rows).strip()
+        bench.warn("parse", where, "not numbers alone; kept as text")
+        return Found("String", text, [("", where)]) if text else None
+    unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
+    data = " ".join(part.lstrip("+") for row in rows for part in row)
+    content = {
+        "origin": {"value": 0} | (unit[0] if unit else {}),
+        "_period": {"extension": [absent()]},
+        "dimensions": len(rows[0]) if len(rows) > 1 else 1,
+        "data": data,
+    }
+    return Found("SampledData", content, [(".data", where)])
+
+
+def _span(bench: Bench, type_: str, raw: str, where: str) -> Found | None:
     parts = [*bench.parts(raw), ""][:2]
     if type_ == "NR":
         bounds = {name: number(part) for name, part in zip(("low", "high"), parts, strict=True) if part}
         if not bounds or None in bounds.values():
             bench.warn("parse", where, "not a range of numbers; kept as text")
-            return ("String", " - ".join(parts), [("", where)]) if any(parts) else None
-        return "Range", {name: {"value": bound} for name, bound in bounds.items()}, [("", where)]
+            return Found("String", " - ".join(parts), [("", where)]) if any(parts) else None
+        leaves = [(f".{name}.value", f"{where}.{1 if name == 'low' else 2}") for name in bounds]
+        return Found("Range", {name: {"value": bound} for name, bound in bounds.items()}, leaves)
     moments = {name: bench.moment(part).value for name, part in zip(("start", "end"), parts, strict=True)}
     period = {name: moment for name, moment in moments.items() if moment}
-    return ("Period", period, [("", where)]) if period else None
+    leaves = [(f".{name}", f"{where}.{1 if name == 'start' else 2}") for name in period]
+    return Found("Period", period, leaves) if period else None
 
 
 def reference_range(bench: Bench, draft: Draft, segment: Segment) -> None:
