@@ -199,7 +199,9 @@ def business_event(_bench: Bench, draft: Draft, segment: Segment) -> None:
     """ORC-1 as sent, in the extension that says which event in an order's life a message tells."""
     if segment.text(1):
         coding = {"system": "http://terminology.hl7.org/CodeSystem/v2-0119", "code": segment.text(1)}
-        path = f"extension[{_BUSINESS_EVENT}].extension[value].valueCodeableConcept"
+        # The guide nests it for a request only.
+        nested = "" if draft.type == "MedicationAdministration" else ".extension[value]"
+        path = f"extension[{_BUSINESS_EVENT}]{nested}.valueCodeableConcept"
         draft.put_converted(path, ({"coding": [coding]}, [(".coding[0].code", f"{segment.label}-1")]))
 
 

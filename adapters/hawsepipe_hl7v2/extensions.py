@@ -29,6 +29,7 @@ SUFFIXES = {
     "Organization": "Reference",
     "CodedOrganization": "Reference",
     "Location": "Reference",
+    "AdministrationPlace": "Reference",
     "Interpreter": "Reference",
     "Privilege": "CodeableConcept",
 }
