@@ -20,6 +20,9 @@ from hawsepipe_hl7v2.scheduling import entity_key
 ATTESTER = "http://hl7.org/fhir/5.0/StructureDefinition/extension-DocumentReference.attester"
 _V2 = "http://terminology.hl7.org/CodeSystem/v2-"
 _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
+_PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_RECIPIENT = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _CONCEPT = concept()
 _MIME = re.compile(r"[A-Za-z]+/[\w.+-]+")
 _TEXTS = frozenset({"TX", "FT", "ST", ""})
@@ -326,6 +329,41 @@ def _titles(bench: Bench, draft: Draft, segment: Segment, found: list[Segment]) 
                 draft.put_converted("author[]", author)
 
 
+def edited(_bench: Bench, segment: Segment) -> bool:
+    """TXA-8 tells when the document was edited, and TXA-9 or TXA-5 who speaks for it."""
+    return bool(segment.text(8)) and bool(segment.field(9) or segment.field(5))
+
+
+def edit(bench: Bench, segment: Segment) -> str | None:
+    """A Provenance: one for each document and time of editing, whichever message repeats it."""
+    key = document(bench, segment)
+    return f"{key}|{segment.field(8)}" if key is not None else None
+
+
+def provenance(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Write the edit: the document, its last time (TXA-8), author (TXA-9, else TXA-5), recipients (TXA-23) and reason
+    (TXA-21)."""
+    home = bench.group.role("document")
+    if home is not None:
+        draft.put("target[]", home.reference, segment.label)
+    repetitions = segment.repetitions(8)
+    where = f"{segment.label}-8" + (f"[{len(repetitions)}]" if len(repetitions) > 1 else "")
+    draft.put_converted("occurredDateTime", date_time_value(bench, repetitions[-1], where))
+    draft.put_converted("recorded", PRIMITIVES["instant"](bench, repetitions[-1], where))
+    draft.put("activity", {"coding": [{"system": _OPERATION, "code": "UPDATE"}]}, where)
+    author = {"coding": [{"system": _PARTICIPANT, "code": "author"}]}
+    recipient = {"coding": [{"system": _RECIPIENT, "code": "IRCP"}]}
+    for field, kind in ((9 if segment.field(9) else 5, author), (23, recipient)):
+        for index, raw in enumerate(segment.repetitions(field)):
+            at = f"{segment.label}-{field}" + (f"[{index + 1}]" if index else "")
+            made = practitioner(bench, raw, at)
+            if made is not None:
+                value = {"type": kind, "who": made[0]}
+                draft.put_converted("agent[]", (value, [(f".who{below}", source) for below, source in made[1]]))
+    if segment.text(21):
+        draft.put_converted("reason[]", ({"text": segment.text(21)}, [(".text", f"{segment.label}-21")]))
+
+
 def note(bench: Bench, draft: Draft, segment: Segment) -> None:
     """NTE as a note on the document, in an extension: it is no part of what the document says."""
     made = annotation(bench, segment)
@@ -349,9 +387,14 @@ def file_name(bench: Bench, raw: str, where: str) -> Converted | None:
     return ({"system": f"{bench.facility}:file", "value": text}, [(".value", where)]) if text else None
 
 
-CONVERTERS: dict[str, Convert] = {"FileName": file_name}
+def absent_agent(_bench: Bench, _raw: str, where: str) -> Converted | None:
+    """An agent of whom nothing is known: R4 wants one."""
+    return {"who": {"extension": [_unknown()]}}, [(".who.extension[0].valueCode", where)]
+
+
+CONVERTERS: dict[str, Convert] = {"FileName": file_name, "absent-agent": absent_agent}
 """Converters by the name that `via` uses."""
-IDENTITIES = {"document": document}
+IDENTITIES = {"document": document, "document-edit": edit}
 DECISIONS = {
     "document-status": status,
     "document-completion": doc_status,
@@ -363,8 +406,10 @@ DECISIONS = {
     "document-content": content,
     "document-note": note,
     "document-part": part,
+    "document-provenance": provenance,
 }
 PREDICATES: dict[str, Callable[[Bench, Segment], bool]] = {
     "document-content": is_content,
     "note-of-document": note_of_document,
+    "document-edited": edited,
 }

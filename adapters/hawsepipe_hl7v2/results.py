@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawsepipe_hl7v2.bench import Bench, Converted, Draft
+from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
+from hawsepipe_hl7v2.notes import annotation
 from hawsepipe_hl7v2.orders import place_of
 from hawsepipe_hl7v2.primitives import date_time_value, first, mapped_code, string
 from hawsepipe_hl7v2.specimens import is_specimen_observation
@@ -179,31 +180,16 @@ def parent_result(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def note(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """NTE-3 as one note, its repetitions as lines; NTE-5 is its author, NTE-6 its time."""
-    draft.put_converted("note[]", _annotation(bench, segment))
+    """NTE as one note: the repetitions of NTE-3 are its lines."""
+    draft.put_converted("note[]", annotation(bench, segment))
 
 
 def report_note(bench: Bench, draft: Draft, segment: Segment) -> None:
     """The same for a report, which has notes only from R5 on: as the extension that carries them in R4."""
-    made = _annotation(bench, segment)
+    made = annotation(bench, segment)
     if made is not None:
         value = {"url": REPORT_NOTE, "valueAnnotation": made[0]}
         draft.put_converted("extension[]", (value, [(f".valueAnnotation{below}", source) for below, source in made[1]]))
-
-
-def _annotation(bench: Bench, segment: Segment) -> Converted | None:
-    text = "\n".join(bench.text(raw) for raw in segment.repetitions(3))
-    if not text.strip():
-        return None
-    content: dict[str, Any] = {}
-    moment = _moment(bench, segment, 6)
-    if moment is not None and isinstance(moment[0], str):
-        content["time"] = moment[0]
-    author = " ".join(part for part in (segment.text(5, 3), segment.text(5, 2)) if part)
-    if author:
-        content["authorString"] = author
-    content["text"] = text
-    return content, [(".text", f"{segment.label}-3")]
 
 
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:

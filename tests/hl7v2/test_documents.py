@@ -189,3 +189,14 @@ def test_a_note_is_no_part_of_the_document(made: Any) -> None:
     assert b64decode(document["content"][0]["attachment"]["data"]) == b"Text"
     (note,) = [one["valueAnnotation"] for one in document["extension"] if "valueAnnotation" in one]
     assert (note["text"], note["authorReference"]["display"]) == ("Typed twice", "GREG HOUSE")
+
+
+def test_an_edit_is_a_provenance_of_the_document(made: Any) -> None:
+    found = made(
+        "T08", f8="20260228100000+0100~20260301080000+0100", f9="D1^HOUSE^GREG", f21="Typing error", f23="D2^WILSON^JIM"
+    )
+    edit = found.one("Provenance")
+    assert edit["target"] == [{"reference": f"DocumentReference/{found.one('DocumentReference')['id']}"}]
+    assert (edit["recorded"], edit["reason"]) == ("2026-03-01T08:00:00+01:00", [{"text": "Typing error"}])
+    assert [one["type"]["coding"][0]["code"] for one in edit["agent"]] == ["author", "IRCP"]
+    assert found.source("Provenance", "recorded") == {"TXA-8[2]"}
