@@ -6,6 +6,7 @@ Tasks and effects are values of bytes, texts and numbers, so that either may cro
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -73,15 +74,20 @@ class Effects:
     def __init__(self, translators: Mapping[str, Translator], preparation: Preparation) -> None:
         self._translators = translators
         self._preparation = preparation
+        self._turn = threading.Lock()
 
     async def effects(self, tasks: Sequence[Task]) -> list[Effect]:
         """See `Desk.effects`."""
         return await asyncio.to_thread(self.all, tasks)
 
     def all(self, tasks: Sequence[Task]) -> list[Effect]:
-        """Return the effect of each message; all are translated before any is prepared, each code while it is warm."""
-        translated = [self._translated(task) for task in tasks]
-        return [self._prepared(task, found) for task, found in zip(tasks, translated, strict=True)]
+        """Return the effect of each message; all are translated before any is prepared, each code while it is warm.
+
+        Threads take turns: neither translators nor preparation are asked by two at a time.
+        """
+        with self._turn:
+            translated = [self._translated(task) for task in tasks]
+            return [self._prepared(task, found) for task, found in zip(tasks, translated, strict=True)]
 
     def _translated(self, task: Task) -> tuple[Translation, bytes] | Refusal:
         """Translate one message by rules with this digest; one that cannot be translated is refused."""
@@ -110,6 +116,11 @@ class Effects:
         except HawsepipeError as error:
             reason = f"{type(error).__name__}: the {len(translation.changes)} changes were not taken"
             return Effect(translation.label, None, Refusal("delivery", "", reason), findings)
+        except Exception as error:
+            # Changes of a shape that nobody foresaw must not end the pipeline: they would do so at each start.
+            _log.exception("the changes cannot be prepared", feed=task.message.feed, sequence=task.sequence)
+            reason = f"the changes cannot be prepared ({type(error).__name__})"
+            return Effect(translation.label, None, Refusal("mapping", "", reason), findings)
         return Effect(translation.label, transaction, None, findings)
 
 

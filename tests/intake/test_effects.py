@@ -1,0 +1,76 @@
+"""Effects: threads take turns, and nothing that a translator gives ends the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from hawsepipe.consent.labels import Labels
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.intake.effects import Effects, Task
+from hawsepipe.model import Change, Method, RawMessage, Translation
+from hawsepipe.store import preparation
+from hawsepipe.store.preparation import Preparation
+
+START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+BASE = "http://test.example/fhir"
+
+
+class Shaping:
+    """Makes a patient of each message; `odd` gives a change that is none."""
+
+    media_types = frozenset({"text/plain"})
+    rules_digest = bytes(32)
+
+    def translate(self, message: RawMessage) -> Translation:
+        id_ = message.body.decode()
+        removed = frozenset({1, "name"}) if id_ == "odd" else frozenset()
+        resource = {"resourceType": "Patient", "id": id_, "active": True}
+        change = Change(Method.MERGE, "Patient", id_, resource, remove=removed)  # type: ignore[arg-type]  # odd
+        return Translation((change,), (), (), id_)
+
+
+@pytest.fixture
+def effects() -> Effects:
+    facts = definitions.load()
+    made = Preparation(Labels(), Extractor(facts, BASE), Validator(facts), BASE)
+    return Effects({"feed": Shaping()}, made)
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads give way as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def _task(number: int, body: str) -> Task:
+    return Task(number, START, RawMessage("feed", START, "text/plain", body.encode()))
+
+
+async def test_parts_side_by_side_do_not_disturb_each_other(
+    effects: Effects, restless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "_KEPT", 2)
+    parts = [[_task(number, f"p{number}-{place}") for place in range(8)] for number in range(60)]
+    answers = await asyncio.gather(*(effects.effects(part) for part in parts))
+    assert [effect.label for answer in answers for effect in answer] == [
+        task.message.body.decode() for part in parts for task in part
+    ]
+    assert all(effect.refusal is None for answer in answers for effect in answer)
+
+
+async def test_changes_of_an_unforeseen_shape_become_a_dead_letter(effects: Effects) -> None:
+    before, odd, after = await effects.effects([_task(1, "a"), _task(2, "odd"), _task(3, "b")])
+    assert odd.refusal is not None
+    assert odd.refusal.text == "the changes cannot be prepared (TypeError)"
+    assert before.refusal is None
+    assert after.refusal is None
