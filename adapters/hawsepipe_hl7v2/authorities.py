@@ -1,17 +1,19 @@
 """Assigning authorities (HD): the URI of their values, and the organization behind them.
 
-A namespace alone is told whole by the URI and a display. What has a universal id or its type besides becomes an
-Organization that every identifier of that authority refers to.
+A namespace alone is told whole by the URI and a display. What has a universal id or its type besides, or a name that
+no URI can hold as it is, becomes an Organization that every identifier of that authority refers to.
 """
 
 from __future__ import annotations
 
+from string import ascii_letters, digits
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Leaf
 
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _URIS = "urn:ietf:rfc:3986"
+_PLAIN = frozenset(ascii_letters + digits + "-._~")
 _PREFIXES = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}
 
 
@@ -29,7 +31,7 @@ def assigner(bench: Bench, raw: str, where: str) -> Converted | None:
     if raw.isalnum():
         return {"display": raw}, [(".display", where)]
     namespace, universal, kind = [*bench.parts(raw), "", "", ""][:3]
-    if not universal and not kind:
+    if not universal and not kind and namespace.isascii() and not set(namespace) - _PLAIN:
         return ({"display": namespace}, [(".display", where)]) if namespace else None
     known = bench.cache.get(("authority", raw))
     if known is None:

@@ -112,7 +112,7 @@ class Group:
 class Draft:
     """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all)."""
 
-    __slots__ = ("body", "cleared", "defaults", "id", "keep", "key", "method", "trail", "type", "union", "url")
+    __slots__ = ("body", "cleared", "defaults", "firm", "id", "keep", "key", "method", "trail", "type", "union", "url")
 
     def __init__(self, type_: str, key: str, id_: str, method: Method, union: Iterable[str]) -> None:
         self.type = type_
@@ -122,6 +122,8 @@ class Draft:
         self.union = set(union)
         self.keep: set[str] = set()
         self.cleared: set[str] = set()
+        self.firm: set[str] = set()
+        """Elements that are written even where all others give way."""
         self.body: dict[str, Any] = {"resourceType": type_, "id": id_}
         self.url = f"{type_}/{id_}"
         self.trail: list[tuple[str, list[Leaf]]] = []
@@ -155,7 +157,7 @@ class Draft:
             return Change(self.method, self.type, self.id, body)
         present = body.keys()
         union = frozenset(self.union & present)
-        keep = frozenset(present - union - _FIXED) if "*" in self.keep else frozenset(self.keep & present)
+        keep = frozenset(present - union - _FIXED - self.firm) if "*" in self.keep else frozenset(self.keep & present)
         remove = frozenset(self.cleared - present)
         return Change(self.method, self.type, self.id, body, None, remove, union, keep)
 

@@ -18,6 +18,7 @@ from hawsepipe_hl7v2.telecom import contact_point
 
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
+_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 UCUM = "http://unitsofmeasure.org"
 
 
@@ -56,7 +57,9 @@ def coding(table: str) -> Convert:
                 bench.warn("code", where, f"a code that table {table} does not map; kept as it is")
             return _sent(bench, raw, where, entry["source"])
         system, _, code = target.rpartition("|")
-        return {"system": system or entry["system"], "code": code}, [(".code", where)]
+        told = {"system": system or entry["system"], "code": code}
+        sent = _sent(bench, raw, where, entry["source"])
+        return sent if told.items() <= sent[0].items() else (told, [(".code", where)])
 
     return convert
 
@@ -263,6 +266,17 @@ def degree(bench: Bench, raw: str, where: str) -> Converted | None:
     )
 
 
+def numbered(type_: str) -> Convert:
+    """A number to an Identifier of a type of table 0203."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        text = first(bench, raw)
+        kind = {"coding": [{"system": _TYPES, "code": type_}]}
+        return ({"type": kind, "value": text}, [(".value", where)]) if text else None
+
+    return convert
+
+
 def unit_text(bench: Bench, raw: str, where: str) -> Converted | None:
     """CQ.2 to the unit of a Quantity, as written."""
     parts = [*bench.parts(raw), ""]
@@ -305,5 +319,6 @@ PARAMETERS: dict[str, Callable[[str], Convert]] = {
     "Coding": coding,
     "typed": typed,
     "ContactPoint": contact_point,
+    "numbered": numbered,
 }
 """Converters that take a parameter: `CodeableConcept:MaritalStatus`."""

@@ -1,102 +1,97 @@
-"""The named functions that tables call: identities of resources, decisions, predicates. One place lists them all."""
+"""The named functions that tables call: identities of resources, decisions, predicates, converters of single families.
+
+A module offers them as `IDENTITIES`, `DECISIONS`, `PREDICATES` and `CONVERTERS`; one place lists the modules.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
 from hawsepipe_hl7v2 import (
+    allergies,
     authorship,
     charges,
     documents,
     dosages,
     encounters,
     forecasts,
+    insurance,
+    merges,
     notes,
     orders,
     participants,
     patients,
     performers,
     pharmacy,
+    procedures,
     products,
     referrals,
+    relatives,
     results,
     scheduling,
     sites,
     specimens,
     staff,
     supplies,
+    teams,
+    timing,
+    vaccinations,
+    values,
+)
+from hawsepipe_hl7v2.bench import Bench, Convert, Draft
+from hawsepipe_hl7v2.message import Segment
+
+_MODULES: tuple[ModuleType, ...] = (
+    allergies,
+    authorship,
+    charges,
+    documents,
+    dosages,
+    encounters,
+    forecasts,
+    insurance,
+    merges,
+    notes,
+    orders,
+    participants,
+    patients,
+    performers,
+    pharmacy,
+    procedures,
+    products,
+    referrals,
+    relatives,
+    results,
+    scheduling,
+    sites,
+    specimens,
+    staff,
+    supplies,
+    teams,
     timing,
     vaccinations,
     values,
 )
 
-IDENTITIES = {
-    **patients.IDENTITIES,
-    **encounters.IDENTITIES,
-    **results.IDENTITIES,
-    **orders.IDENTITIES,
-    **specimens.IDENTITIES,
-    **vaccinations.IDENTITIES,
-    **forecasts.IDENTITIES,
-    **authorship.IDENTITIES,
-    **pharmacy.IDENTITIES,
-    **scheduling.IDENTITIES,
-    **documents.IDENTITIES,
-    **charges.IDENTITIES,
-    **referrals.IDENTITIES,
-    **staff.IDENTITIES,
-    **sites.IDENTITIES,
-}
+
+def _named(kind: str) -> dict[str, Any]:
+    """Gather what the modules offer under a name; a name that two of them give is a mistake."""
+    found: dict[str, Any] = {}
+    for module in _MODULES:
+        for name, function in vars(module).get(kind, {}).items():
+            if name in found:
+                raise ValueError(f"{name} of {kind} is defined twice")
+            found[name] = function
+    return found
+
+
+IDENTITIES: dict[str, Callable[[Bench, Segment], str | None]] = _named("IDENTITIES")
 """Business keys: (bench, segment) → key, None when the segment makes no resource."""
-DECISIONS = {
-    **patients.DECISIONS,
-    **encounters.DECISIONS,
-    **results.DECISIONS,
-    **orders.DECISIONS,
-    **specimens.DECISIONS,
-    **performers.DECISIONS,
-    **timing.DECISIONS,
-    **values.DECISIONS,
-    **vaccinations.DECISIONS,
-    **forecasts.DECISIONS,
-    **authorship.DECISIONS,
-    **pharmacy.DECISIONS,
-    **dosages.DECISIONS,
-    **products.DECISIONS,
-    **supplies.DECISIONS,
-    **scheduling.DECISIONS,
-    **participants.DECISIONS,
-    **documents.DECISIONS,
-    **charges.DECISIONS,
-    **notes.DECISIONS,
-    **referrals.DECISIONS,
-    **staff.DECISIONS,
-    **sites.DECISIONS,
-}
+DECISIONS: dict[str, Callable[[Bench, Draft, Segment], None]] = _named("DECISIONS")
 """Functions that write by themselves: (bench, draft, segment)."""
-PREDICATES = {
-    **patients.PREDICATES,
-    **encounters.PREDICATES,
-    **results.PREDICATES,
-    **orders.PREDICATES,
-    **specimens.PREDICATES,
-    **vaccinations.PREDICATES,
-    **documents.PREDICATES,
-    **referrals.PREDICATES,
-    **sites.PREDICATES,
-    **forecasts.PREDICATES,
-    **authorship.PREDICATES,
-    **pharmacy.PREDICATES,
-}
+PREDICATES: dict[str, Callable[[Bench, Segment], bool]] = _named("PREDICATES")
 """Conditions of `when`: (bench, segment) → bool."""
-CONVERTERS = {
-    **participants.CONVERTERS,
-    **documents.CONVERTERS,
-    **charges.CONVERTERS,
-    **referrals.CONVERTERS,
-    **staff.CONVERTERS,
-    **vaccinations.CONVERTERS,
-    **supplies.CONVERTERS,
-    **orders.CONVERTERS,
-    **specimens.CONVERTERS,
-    **performers.CONVERTERS,
-}
+CONVERTERS: dict[str, Convert] = _named("CONVERTERS")
 """Converters of single families, by the name that `via` uses: (bench, raw, where) → value and leaves."""

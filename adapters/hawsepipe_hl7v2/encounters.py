@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from hawsepipe import Severity
-from hawsepipe_hl7v2.bench import Bench, Draft
+from hawsepipe_hl7v2 import leftovers
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.patients import identifier_key
+from hawsepipe_hl7v2.places import place_of
 from hawsepipe_hl7v2.primitives import PRIMITIVES
 
+UNION = ("identifier", "period", "hospitalization", "diagnosis", "extension")
+"""Elements of a visit that a message joins to what is stored."""
 _CONCEPT = concept()
+_DESCRIPTION = "urn:hawsepipe:extension:visit-description"
 _CERTAINTY = {"F": (3, "confirmed"), "W": (2, "provisional")}
 """Table 0052: how sure a diagnosis is, and what that makes of the condition."""
-_DIAGNOSIS_ROLES = {"A": "AD", "W": "AD", "F": "DD"}
-_ROLE_SYSTEM = "http://terminology.hl7.org/CodeSystem/diagnosis-role"
+_ROLE = concept("DiagnosisType")
+_BED = concept("BedStatus")
+_CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
 def encounter(bench: Bench, segment: Segment) -> str | None:
@@ -67,7 +74,8 @@ def period(bench: Bench, draft: Draft, segment: Segment) -> None:
     if bench.event.trigger == "A13":
         _reopen(bench, draft, segment)
         if segment.text(45):
-            bench.inform(f"{segment.label}-45", "the discharge is cancelled; its time is left out")
+            bench.inform(f"{segment.label}-45", "the discharge is cancelled; its time is only noted")
+            leftovers.field(bench, draft, segment, 45)
         return
     end = PRIMITIVES["dateTime"](bench, segment.field(45), f"{segment.label}-45")
     if end is None and bench.event.trigger == "A03":
@@ -82,7 +90,8 @@ def _reopen(bench: Bench, draft: Draft, segment: Segment) -> None:
     stay = draft.body.get("hospitalization", {})
     for element, field in (("dischargeDisposition", 36), ("destination", 37)):
         if stay.pop(element, None) is not None:
-            bench.inform(f"{segment.label}-{field}", f"the discharge is cancelled; its {element} is left out")
+            bench.inform(f"{segment.label}-{field}", f"the discharge is cancelled; its {element} is only noted")
+            leftovers.field(bench, draft, segment, field)
             gone = f"hospitalization.{element}"
             draft.trail = [entry for entry in draft.trail if not entry[0].startswith(gone)]
     if not stay:
@@ -115,41 +124,135 @@ def length_of_stay(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put_converted("length", (value, [(".value", converted[1][0][1])]))
 
 
+def description(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV2-12: what the visit is, in words: an extension, and the narrative."""
+    text = segment.text(12)
+    if not text:
+        return
+    where = f"{segment.label}-12"
+    draft.put(f"extension[{_DESCRIPTION}].valueString", text, where)
+    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{escape(text)}</div>'
+    draft.put_converted("text", ({"status": "additional", "div": div}, [(".div", where)]))
+
+
+def protected(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV2-22: a protected visit is labelled restricted; N says nothing that a label could say."""
+    if segment.text(22).upper() in ("Y", "YES"):
+        coding = {"system": _CONFIDENTIALITY, "code": "R"}
+        draft.put_converted("meta.security[]", (coding, [(".code", f"{segment.label}-22")]))
+
+
+def bed_status(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PV1-40 (NPU-2): the state of the room or bed of PV1-3 (NPU-1). It is true of now, so it replaces what is
+    stored."""
+    field, place = (40, 3) if segment.name == "PV1" else (2, 1)
+    if not segment.text(field) or not segment.repetitions(place):
+        return
+    found = place_of(bench, segment.repetitions(place)[0], f"{segment.label}-{place}")
+    if found is not None:
+        found.firm.add("operationalStatus")
+        found.put_converted("operationalStatus", _BED(bench, segment.field(field), f"{segment.label}-{field}"))
+
+
+def bed(bench: Bench, segment: Segment) -> str | None:
+    """NPU-1: the bed whose state is told."""
+    found = place_of(bench, segment.repetitions(1)[0], f"{segment.label}-1") if segment.text(1) else None
+    return found.key if found is not None else None
+
+
+def episode(bench: Bench, segment: Segment) -> str | None:
+    """PV1-54: an episode of care that the visit is part of."""
+    return identifier_key(bench, segment.repetitions(54)[0]) if segment.text(54) else None
+
+
+def of_episode(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Encounter.episodeOfCare."""
+    visit = bench.group.role("encounter")
+    if visit is not None:
+        visit.put("episodeOfCare[]", draft.reference, f"{segment.label}-54")
+
+
 def condition(bench: Bench, segment: Segment) -> str | None:
     """DG1-20 when it is valued, else patient, visit and diagnosis: an admission diagnosis (DG1-6) that becomes the
     final one is the same condition."""
     code = segment.text(3) or segment.text(3, 2) or segment.text(4)
     if segment.text(20):
-        return f"{bench.subject()}|{segment.text(20)}|{segment.text(20, 2)}"
+        return numbered_condition(bench, segment.field(20))
     if not code:
         return None
     visit = bench.group.role("encounter")
     return "|".join((bench.subject(), visit.id if visit else "", code.casefold(), segment.text(3, 3)))
 
 
+def numbered_condition(bench: Bench, raw: str) -> str:
+    """Return the key of a condition by its number (EI)."""
+    parts = [*bench.parts(raw), ""]
+    return f"{bench.subject()}|{parts[0]}|{parts[1]}"
+
+
+def cause(bench: Bench, raw: str, where: str) -> Converted | None:
+    """DG1-22: the diagnosis that this one is due to, by its number, in this message or not."""
+    value: dict[str, Any] = {}
+    leaves = bench.site.converts["EI"](bench, raw, where, value)
+    if not value:
+        return None
+    parent = bench.draft("Condition", numbered_condition(bench, raw))
+    parent.put_converted("identifier[]", (value, leaves))
+    patient = bench.group.role("patient")
+    if patient is not None:
+        parent.put("subject", patient.reference)
+    return parent.reference, [(".reference", where)]
+
+
+def described(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """DG1-4 as the text of the diagnosis; another text beside DG1-3's own stays in an extension."""
+    text = segment.text(4)
+    if not text:
+        return
+    where = f"{segment.label}-4"
+    code = draft.body.setdefault("code", {})
+    if "text" not in code:
+        code["text"] = text
+        draft.trail.append(("code.text", [("", where)]))
+    elif code["text"] != text:
+        draft.put("extension[urn:hawsepipe:extension:diagnosis-description].valueString", text, where)
+
+
 def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Put the condition into Encounter.diagnosis, with DG1-6 as use and DG1-15 as rank."""
     visit = bench.group.role("encounter")
+    care = bench.group.role("episode")
+    if care is not None:
+        _of_episode(bench, care, draft, segment)
     if visit is None:
         return
     value: dict[str, Any] = {"condition": draft.reference}
     leaves = [(".condition.reference", f"{segment.label}-3")]
     role = segment.text(6)
-    if role:
-        use = _CONCEPT(bench, segment.field(6), f"{segment.label}-6")
-        codings = list(use[0].get("coding", ())) if use else []
-        system = "http://terminology.hl7.org/CodeSystem/v2-0052"
-        codings = [{"system": system} | coding for coding in codings]
-        if role in _DIAGNOSIS_ROLES:
-            codings.insert(0, {"system": _ROLE_SYSTEM, "code": _DIAGNOSIS_ROLES[role]})
-        if codings:
-            value["use"] = {"coding": codings}
-            leaves.append((".use.coding[0].code", f"{segment.label}-6"))
+    use = _ROLE(bench, segment.field(6), f"{segment.label}-6") if role else None
+    if use is not None:
+        value["use"] = use[0]
+        leaves += [(f".use{below}", source) for below, source in use[1]]
     rank = segment.text(15)
     if rank.isascii() and rank.isdigit() and int(rank[:9]) > 0:
         value["rank"] = int(rank[:9])
         leaves.append((".rank", f"{segment.label}-15"))
     visit.put_converted("diagnosis[]", (value, leaves))
+
+
+def _of_episode(bench: Bench, care: Draft, draft: Draft, segment: Segment) -> None:
+    """Put the condition into EpisodeOfCare.diagnosis."""
+    value: dict[str, Any] = {"condition": draft.reference}
+    leaves = [(".condition.reference", f"{segment.label}-3")]
+    role = _ROLE(bench, segment.field(6), f"{segment.label}-6") if segment.text(6) else None
+    if role is not None:
+        value["role"] = role[0]
+        leaves += [(f".role{below}", source) for below, source in role[1]]
+    rank = segment.text(15)
+    if rank.isascii() and rank.isdigit() and int(rank[:9]) > 0:
+        value["rank"] = int(rank[:9])
+        leaves.append((".rank", f"{segment.label}-15"))
+    care.put_converted("diagnosis[]", (value, leaves))
 
 
 def certainty(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -174,13 +277,19 @@ def certainty(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.cleared.add("verificationStatus")
 
 
-IDENTITIES = {"encounter": encounter, "condition": condition}
+IDENTITIES = {"encounter": encounter, "condition": condition, "episode": episode, "bed": bed}
 DECISIONS = {
     "encounter-status": status,
     "encounter-period": period,
     "visit-number": visit_number,
     "length-of-stay": length_of_stay,
+    "visit-description": description,
+    "visit-protected": protected,
+    "bed-status": bed_status,
+    "of-episode": of_episode,
+    "diagnosis-text": described,
     "encounter-diagnosis": diagnosis,
     "diagnosis-certainty": certainty,
 }
 PREDICATES: dict[str, Callable[[Bench, Segment], bool]] = {}
+CONVERTERS: dict[str, Convert] = {"CauseCondition": cause}

@@ -1,14 +1,16 @@
-"""Who a message is about: identities of patients and of what hangs on them, and merges."""
+"""Who a message is about: patients, their identifiers and what only they have."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hawsepipe_hl7v2.bench import Bench, Draft
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
+from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.primitives import PRIMITIVES, first
-from hawsepipe_hl7v2.requirements import MERGES
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, first
 
+_CONCEPT = concept()
+_COUNTIES = "http://terminology.hl7.org/CodeSystem/v2-0289"
 _US_SSN = "http://hl7.org/fhir/sid/us-ssn"
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 # Person-level events: their PV1 is there because the structure wants one, not because of a visit.
@@ -28,7 +30,7 @@ def identifier_key(bench: Bench, raw: str) -> str | None:
     return f"{system or bench.facility}|{value}"
 
 
-def _chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
+def chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
     """Return the CX that makes a patient's identity: by the order of types in the settings, else the first one."""
     for number in fields:
         mark = segment.delimiters.component
@@ -48,14 +50,8 @@ def patient(bench: Bench, segment: Segment) -> str | None:
 
     Who has no identifier is nobody else: the key is the message's, and the record refuses the message.
     """
-    chosen = _chosen(bench, segment, 3, 2, 4)
-    return (identifier_key(bench, chosen) if chosen is not None else None) or f"{bench.control}|{segment.label}"
-
-
-def loser(bench: Bench, segment: Segment) -> str | None:
-    """MRG-1 in the same order, else MRG-4: the patient that a merge retires."""
-    chosen = _chosen(bench, segment, 1, 4)
-    return identifier_key(bench, chosen) if chosen is not None else None
+    found = chosen(bench, segment, 3, 2, 4)
+    return (identifier_key(bench, found) if found is not None else None) or f"{bench.control}|{segment.label}"
 
 
 def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -66,10 +62,10 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
     numbers = (3, 2, 4) if segment.name == "PID" else (1, 2, 4)
     for number in numbers:
         for index, raw in enumerate(segment.repetitions(number)):
-            _identifier(bench, draft, raw, f"{segment.label}-{number}" + (f"[{index + 1}]" if index else ""))
+            add_identifier(bench, draft, raw, f"{segment.label}-{number}" + (f"[{index + 1}]" if index else ""))
 
 
-def _identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "") -> None:
+def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "") -> None:
     value: dict[str, Any] = {}
     leaves = bench.site.converts["CX"](bench, raw, where, value)
     if "value" not in value:
@@ -93,23 +89,37 @@ def _identified(bench: Bench, draft: Draft, items: list[dict[str, Any]]) -> set[
 
 
 def social_security(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """PID-19 or NK1-37: a social security number; only one that looks American gets the American system."""
+    """PID-19 or NK1-37: a social security number; only one that looks American gets the American system, and is then
+    written without dashes, as it was sent beside it."""
     number = 19 if segment.name == "PID" else 37
-    text = segment.text(number)
-    digits = text.replace("-", "")
-    if not text:
+    where = f"{segment.label}-{number}"
+    converted = social_security_number(bench, segment.text(number), where)
+    if converted is None:
         return
-    american = len(digits) == 9 and digits.isdigit()
-    value = {
+    items = draft.body.setdefault("identifier", [])
+    value = converted[0]
+    if (value["system"], value["value"]) in _identified(bench, draft, items):
+        return
+    draft.trail.append((f"identifier[{len(items)}]", converted[1]))
+    items.append(value)
+
+
+def social_security_number(bench: Bench, text: str, where: str) -> Converted | None:
+    """Return a social security number as an Identifier of type SS; None for no text."""
+    if not text:
+        return None
+    digits = text.replace("-", "")
+    american = len(digits) == 9 and digits.isascii() and digits.isdigit()
+    value: dict[str, Any] = {
         "type": {"coding": [{"system": _TYPES, "code": "SS"}]},
         "system": _US_SSN if american else bench.facility + ":ssn",
         "value": digits if american else text,
     }
-    items = draft.body.setdefault("identifier", [])
-    if (value["system"], value["value"]) in _identified(bench, draft, items):
-        return
-    draft.trail.append((f"identifier[{len(items)}]", [(".value", f"{segment.label}-{number}")]))
-    items.append(value)
+    leaves = [(".value", where)]
+    if american and digits != text:
+        value["_value"] = {"extension": [{"url": ORIGINAL_TEXT, "valueString": text}]}
+        leaves.append(("._value.extension[0].valueString", where))
+    return value, leaves
 
 
 def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -127,36 +137,112 @@ def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def multiple_birth(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """PID-25 is the order of birth, PID-24 the indicator; the order wins."""
+    """PID-25 is the order of birth, PID-24 the indicator; the order wins. An order of 0 is none: it stays beside."""
     if not segment.field(24) and not segment.field(25):
         return
-    order = PRIMITIVES["positiveInt"](bench, segment.field(25), f"{segment.label}-25")
+    where = f"{segment.label}-25"
+    text = segment.text(25)
+    order = None if text.strip("0") == "" else PRIMITIVES["positiveInt"](bench, segment.field(25), where)
     if order is not None:
         draft.put_converted("multipleBirthInteger", order)
-    else:
-        draft.put_converted(
-            "multipleBirthBoolean", PRIMITIVES["boolean"](bench, segment.field(24), f"{segment.label}-24")
-        )
-
-
-def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """A40 and its older forms: the patient of PID survives, that of MRG-1 is retired, and each links to the other.
-
-    `draft` is the retired one. The survivor gets the retired identifiers, marked as old, so that they still find it.
-    """
-    survivor = bench.group.role("patient")
-    if survivor is None or survivor is draft:
-        bench.warn("mapping", segment.label, "the patient would be merged into itself; nothing is merged")
         return
-    draft.union.add("link")
-    survivor.union.add("link")
-    draft.put("active", False, segment.label)
-    draft.put("link[]", {"other": survivor.reference, "type": "replaced-by"}, f"{segment.label}-1")
-    survivor.put("link[]", {"other": draft.reference, "type": "replaces"}, f"{segment.label}-1")
-    for number in (1, 4):
-        for index, raw in enumerate(segment.repetitions(number)):
-            where = f"{segment.label}-{number}" + (f"[{index + 1}]" if index else "")
-            _identifier(bench, survivor, raw, where, use="old")
+    told = PRIMITIVES["boolean"](bench, segment.field(24), f"{segment.label}-24")
+    if told is None and text:
+        told = False, [("", where)]
+    draft.put_converted("multipleBirthBoolean", told)
+    if text:
+        draft.put(f"_multipleBirthBoolean.extension[{ORIGINAL_TEXT}].valueString", text, where)
+
+
+def county(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """PID-12: the county of the patient's address, as a code beside the district of the first one."""
+    text = segment.text(12)
+    if not text:
+        return
+    where = f"{segment.label}-12"
+    addresses: list[dict[str, Any]] = draft.body.setdefault("address", [{}])
+    district = addresses[0].get("district")
+    if district is None and "_district" not in addresses[0]:
+        addresses[0]["district"] = text
+        draft.trail.append(("address[0].district", [("", where)]))
+    elif district != text:
+        coding = {"system": _COUNTIES, "code": " ".join(text.split())}
+        extensions = addresses[0].setdefault("_district", {}).setdefault("extension", [])
+        at = f"address[0]._district.extension[{len(extensions)}].valueCodeableConcept.coding[0].code"
+        draft.trail.append((at, [("", where)]))
+        extensions.append({"url": ALTERNATE_CODES, "valueCodeableConcept": {"coding": [coding]}})
+
+
+def first_part(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return the first part of a value alone: the family name of an FN, the number of an EI."""
+    text = first(bench, raw)
+    return (text, [("", where)]) if text else None
+
+
+def organization_name(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XON to its name, without one to its number."""
+    parts = [*bench.parts(raw), *[""] * 10]
+    text = parts[0] or parts[9] or parts[2]
+    return (text, [("", where)]) if text else None
+
+
+def living_will_code(_bench: Bench, _raw: str, _where: str) -> Converted | None:
+    """Return what PD1-7 answers: whether there is a living will."""
+    return {"coding": [{"system": "http://loinc.org", "code": "75320-2", "display": "Advance directive"}]}, []
+
+
+def living_will(bench: Bench, segment: Segment) -> str | None:
+    """PD1-7: one answer for the patient."""
+    return f"{bench.subject()}|living-will" if segment.text(7) or segment.text(7, 2) else None
+
+
+def no_visit(bench: Bench, _segment: Segment) -> bool:
+    """The message tells of no visit."""
+    return bench.group.role("encounter") is None
+
+
+def mothers_name(bench: Bench, raw: str, where: str) -> Converted | None:
+    """PID-6, when it tells more than a family name, to an extension with the whole name."""
+    if bench.component not in raw.strip(bench.component):
+        return None
+    name: dict[str, Any] = {}
+    leaves = bench.site.converts["XPN"](bench, raw, where, name)
+    called = raw.split(bench.component)[14:15]
+    if called and (text := bench.text(called[0])):
+        name.setdefault("given", []).append(text)
+        leaves.append((f".given[{len(name['given']) - 1}]", f"{where}.15"))
+    extension = {"url": "urn:hawsepipe:extension:mothers-name", "valueHumanName": name}
+    return extension, [(f".valueHumanName{below}", source) for below, source in leaves]
+
+
+def _belonging(url: str) -> Convert:
+    """CWE to one of the standard extensions that hold a `code`: citizenship, nationality."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        converted = _CONCEPT(bench, raw, where)
+        if converted is None:
+            return None
+        value = {"url": url, "extension": [{"url": "code", "valueCodeableConcept": converted[0]}]}
+        return value, [(f".extension[0].valueCodeableConcept{below}", source) for below, source in converted[1]]
+
+    return convert
+
+
+def owned_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CX to an Identifier; one without an authority belongs to the sending facility."""
+    value: dict[str, Any] = {}
+    leaves = bench.site.converts["CX"](bench, raw, where, value)
+    if "value" not in value:
+        return None
+    value.setdefault("system", bench.facility)
+    return value, leaves
+
+
+def mother(bench: Bench, segment: Segment) -> str | None:
+    """PID-21: the patient's mother, by her first identifier."""
+    if not segment.text(21):
+        return None
+    return f"{bench.subject()}|mother|{identifier_key(bench, segment.repetitions(21)[0])}"
 
 
 def account(bench: Bench, segment: Segment) -> str | None:
@@ -164,105 +250,9 @@ def account(bench: Bench, segment: Segment) -> str | None:
     return identifier_key(bench, segment.repetitions(18)[0]) if segment.text(18) else None
 
 
-def relative(bench: Bench, segment: Segment) -> str | None:
-    """NK1: by its own identifier (NK1-33, NK1-12), else by name and relationship with this patient."""
-    for number in (33, 12):
-        if segment.text(number):
-            return f"{bench.subject()}|{identifier_key(bench, segment.repetitions(number)[0])}"
-    name = "|".join(segment.text(2, part).casefold() for part in (1, 2))
-    organization = segment.text(13).casefold()
-    if name == "|" and not organization:
-        return None
-    return bench.distinct("RelatedPerson", f"{bench.subject()}|{name}|{organization}|{segment.text(3)}")
-
-
-def allergy(bench: Bench, segment: Segment) -> str | None:
-    """AL1: by what the patient is allergic to."""
-    substance = segment.text(3) or segment.text(3, 2)
-    return bench.distinct("AllergyIntolerance", f"{bench.subject()}|{substance.casefold()}") if substance else None
-
-
-def none_known(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """AL1-3 says that no allergy is known (NKA, NKDA or in words): add the SNOMED CT code, as a fact that was asked.
-
-    FHIR asks for such a code instead of a coded absence; the sender's own code stays.
-    """
-    entry = bench.site.codes["NoKnownAllergy"]
-    system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
-    snomed = entry["system"]
-    found = ""
-    for part in (1, 2):
-        text = " ".join(segment.text(3, part).upper().replace(".", "").split())
-        found = found or entry["codes"].get(text, "")
-    if not found:
-        return
-    code = draft.body.setdefault("code", {})
-    codings = code.setdefault("coding", [])
-    if not any(one.get("system") == snomed and one.get("code") == found for one in codings):
-        draft.trail.append((f"code.coding[{len(codings)}].code", [("", f"{segment.label}-3")]))
-        codings.append({"system": snomed, "code": found})
-    verified = {"coding": [{"system": system, "code": "confirmed"}]}
-    draft.put_converted("verificationStatus", (verified, [(".coding[0].code", f"{segment.label}-3")]))
-
-
-def reactions(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """AL1-5: the reactions as manifestations of one reaction, with AL1-4 as its severity (a reaction needs a
-    manifestation)."""
-    found = [(raw, index) for index, raw in enumerate(segment.repetitions(5)) if bench.text(raw)]
-    if not found:
-        return
-    severity = bench.site.codes["AllergySeverity"]["codes"].get(segment.text(4))
-    reaction: dict[str, Any] = {"manifestation": []}
-    leaves = []
-    for raw, index in found:
-        text = " ".join(part for part in bench.parts(raw) if part)
-        at = f".manifestation[{len(reaction['manifestation'])}].text"
-        leaves.append((at, f"{segment.label}-5" + (f"[{index + 1}]" if index else "")))
-        reaction["manifestation"].append({"text": text})
-    if severity:
-        reaction["severity"] = severity
-        leaves.append((".severity", f"{segment.label}-4"))
-    draft.put_converted("reaction[]", (reaction, leaves))
-
-
-def coverage(bench: Bench, segment: Segment) -> str | None:
-    """IN1: by company, plan and policy of this patient."""
-    parts = [segment.text(number) for number in (3, 2, 36)]
-    key = "|".join([*parts, segment.text(4).casefold()])
-    return bench.distinct("Coverage", f"{bench.subject()}|{key}") if any(parts) or segment.text(4) else None
-
-
-def coverage_payor(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """IN1-4 with IN1-3, 5 and 7: the insurance company as an Organization."""
-    name, number = segment.text(4), segment.text(3)
-    if not name and not number:
-        return
-    key = identifier_key(bench, segment.repetitions(3)[0]) if number else None
-    organization = bench.mention("Organization", key or f"{bench.facility}|name|{name.casefold()}")
-    where = segment.label
-    if number:
-        _identifier(bench, organization, segment.repetitions(3)[0], f"{where}-3")
-    if name:
-        organization.put("name", name, f"{where}-4.1")
-    for number_, path, via in ((5, "address[]", "XAD"),):
-        for index, raw in enumerate(segment.repetitions(number_)):
-            value: dict[str, Any] = {}
-            leaves = bench.site.converts[via](
-                bench, raw, f"{where}-{number_}" + (f"[{index + 1}]" if index else ""), value
-            )
-            if value:
-                organization.put_converted(path, (value, leaves))
-    draft.put("payor[]", organization.reference | ({"display": name} if name else {}), f"{where}-4")
-
-
 def has_account(_bench: Bench, segment: Segment) -> bool:
     """PID-18 is valued."""
     return bool(segment.text(18))
-
-
-def is_merge(bench: Bench, _segment: Segment) -> bool:
-    """The event merges patients."""
-    return bench.event.trigger in MERGES
 
 
 def visit_told(bench: Bench, segment: Segment) -> bool:
@@ -272,22 +262,22 @@ def visit_told(bench: Bench, segment: Segment) -> bool:
     return any(raw for number, raw in enumerate(segment.fields) if number > 1)
 
 
-IDENTITIES = {
-    "patient": patient,
-    "merged-patient": loser,
-    "account": account,
-    "relative": relative,
-    "allergy": allergy,
-    "coverage": coverage,
-}
+IDENTITIES = {"patient": patient, "account": account, "mother": mother, "living-will": living_will}
 DECISIONS = {
     "identifiers": identifiers,
     "social-security": social_security,
     "deceased": deceased,
     "multiple-birth": multiple_birth,
-    "merge": merge,
-    "reactions": reactions,
-    "no-known-allergy": none_known,
-    "coverage-payor": coverage_payor,
+    "county": county,
 }
-PREDICATES = {"has-account": has_account, "is-merge": is_merge, "visit-told": visit_told}
+PREDICATES = {"has-account": has_account, "visit-told": visit_told, "no-visit": no_visit}
+CONVERTERS: dict[str, Convert] = {
+    "FirstPart": first_part,
+    "OrganizationName": organization_name,
+    "living-will-code": living_will_code,
+    "MothersName": mothers_name,
+    "Citizenship": _belonging("http://hl7.org/fhir/StructureDefinition/patient-citizenship"),
+    "Nationality": _belonging("http://hl7.org/fhir/StructureDefinition/patient-nationality"),
+    "OwnedCX": owned_identifier,
+}
+"""Converters by the name that `via` uses."""

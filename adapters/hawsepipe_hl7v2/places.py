@@ -56,6 +56,12 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
     return dict(inner.reference), [(".reference", where)]
 
 
+def place_of(bench: Bench, raw: str, where: str) -> Draft | None:
+    """Return the narrowest place of a PL."""
+    made = location(bench, raw, where)
+    return bench.mentioned[made[0]["reference"]] if made is not None else None
+
+
 def _identify(bench: Bench, draft: Draft, parts: list[str], owner: str, source: str, owned: str) -> None:
     """Write the parts of an HD as identifiers, of the authority that PL.11 tells."""
     if len(parts) == 1 and not owner:
@@ -129,7 +135,8 @@ def discharge(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def stay(status: str) -> Convert:
     """PL to Encounter.location with a status; `auto` is completed when the visit is over, planned for a
-    pre-admission, else active. `temporary` is that of `auto`, marked as a temporary place."""
+    pre-admission, else active. `temporary` is that of now,
+    `left` is completed, both marked as temporary places."""
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
         made = location(bench, raw, where)
@@ -138,8 +145,10 @@ def stay(status: str) -> Convert:
         told = status
         if status in ("auto", "active", "temporary"):
             told = _current(bench, planned=status == "auto")
+        elif status == "left":
+            told = "completed"
         value: dict[str, Any] = {"location": made[0], "status": told}
-        if status == "temporary":
+        if status in ("temporary", "left"):
             coding = {"system": _CLASSES, "code": "temporary"}
             value["extension"] = [{"url": _CLASSIFIED, "valueCodeableConcept": {"coding": [coding]}}]
         return value, [(".location" + below, source) for below, source in made[1]]

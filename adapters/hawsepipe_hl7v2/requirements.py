@@ -9,8 +9,10 @@ from hawsepipe import Issue, MessageError, Severity
 from hawsepipe_hl7v2.message import DELETE, Message, Segment
 from hawsepipe_hl7v2.tables import shipped
 
-MERGES = frozenset({"A18", "A34", "A39", "A40"})
-"""Events that retire the patient of MRG-1."""
+MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A43", "A46", "A47", "A48"})
+"""Events that retire the patient of MRG-1 (A48: MRG-2, when no other identifier changes)."""
+_ACCOUNTS = frozenset({"A35", "A41", "A44", "A49"})
+_VISITS = frozenset({"A42", "A45", "A50"})
 
 
 def check(message: Message) -> None:
@@ -21,13 +23,21 @@ def check(message: Message) -> None:
 
 def missing(message: Message) -> Iterator[Issue]:
     """Yield what the message lacks of whom it is about: PID and an identifier in PID-3 (or the older PID-2), and for
-    a merge MRG and MRG-1. Messages about something else (`patient: false` in their table) need none."""
+    a merge MRG and what it merges. Messages about something else (`patient: false` in their table) need none."""
     table = shipped().messages.get(message.type)
     if table is None or not table.get("patient", True):
         return
     yield from _missing(message, "PID", "patient", (3, 2))
-    if message.type == "ADT" and message.event in MERGES:
-        yield from _missing(message, "MRG", "former patient", (1, 4))
+    if message.type != "ADT":
+        return
+    if message.event in MERGES:
+        yield from _missing(message, "MRG", "former patient", (1, 4, 2))
+    elif message.event in _ACCOUNTS:
+        yield from _missing(message, "MRG", "former account", (3,))
+    elif message.event in _VISITS:
+        yield from _missing(message, "MRG", "former visit", (5,))
+    elif message.event == "A51":
+        yield from _missing(message, "MRG", "former alternate visit", (6,))
 
 
 def _missing(message: Message, name: str, whose: str, fields: tuple[int, ...]) -> Iterator[Issue]:

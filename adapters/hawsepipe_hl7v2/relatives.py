@@ -1,0 +1,129 @@
+"""NK1: a relative as a RelatedPerson, and every contact of the patient as Patient.contact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hawsepipe_hl7v2.bench import Bench, Convert, Draft, Leaf
+from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.message import DELETE, Segment
+from hawsepipe_hl7v2.paths import Twinned
+from hawsepipe_hl7v2.patients import identifier_key
+from hawsepipe_hl7v2.people import organization
+from hawsepipe_hl7v2.primitives import PRIMITIVES, code
+from hawsepipe_hl7v2.telecom import contact_point
+
+_ORGANIZATIONS = frozenset({"EMR", "E", "F", "I", "S"})
+"""Relationships of NK1-3 that are organizations: employers, agencies, insurers."""
+_RELATIONS: tuple[tuple[int, Convert], ...] = ((3, concept("Relationship")), (7, concept("ContactRole")))
+_TELECOMS: tuple[tuple[int, Convert], ...] = (
+    (5, contact_point()),
+    (6, contact_point("work")),
+    (40, contact_point()),
+    (41, contact_point()),
+)
+_GENDER = code("AdministrativeSex")
+_TELECOM = contact_point()
+
+
+def relative(bench: Bench, segment: Segment) -> str | None:
+    """NK1: by its own identifier (NK1-33, NK1-12), else by name and relationship with this patient.
+
+    An organization without a person is no relative: see `contact`.
+    """
+    for number in (33, 12):
+        if segment.text(number):
+            return f"{bench.subject()}|{identifier_key(bench, segment.repetitions(number)[0])}"
+    name = "|".join(segment.text(2, part).casefold() for part in (1, 2))
+    if name == "|":
+        told = segment.text(13) or segment.text(30)
+        if not told or segment.text(3) in _ORGANIZATIONS:
+            return None
+        name = told.casefold()
+    organized = segment.text(13).casefold()
+    return bench.distinct("RelatedPerson", f"{bench.subject()}|{name}|{organized}|{segment.text(3)}")
+
+
+def contact(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Write NK1 as a contact of the patient; it needs a name, an address, a telecom or an organization."""
+    value: dict[str, Any] = {}
+    leaves: list[Leaf] = []
+
+    def add(name: str, via: Convert | None, type_: str, number: int, *, many: bool = False) -> None:
+        for index, raw in enumerate(segment.repetitions(number)):
+            if not raw or raw == DELETE or (index and not many):
+                continue
+            where = f"{segment.label}-{number}" + (f"[{index + 1}]" if index else "")
+            if via is not None:
+                converted = via(bench, raw, where)
+                if converted is None:
+                    continue
+                made, below = converted
+            else:
+                made = {}
+                below = bench.site.converts[type_](bench, raw, where, made)
+                if not made:
+                    continue
+            if many:
+                items = value.setdefault(name, [])
+                leaves.extend((f".{name}[{len(items)}]{path}", source) for path, source in below)
+                items.append(made)
+            elif isinstance(made, Twinned):
+                value[f"_{name}"] = {"extension": [made.extension]}
+            else:
+                value[name] = made
+                leaves.extend((f".{name}{path}", source) for path, source in below)
+
+    for number, via in _RELATIONS:
+        add("relationship", via, "", number, many=True)
+    add("name", None, "XPN", 2)
+    for number, via in _TELECOMS:
+        add("telecom", via, "", number, many=True)
+    add("address", None, "XAD", 4)
+    add("gender", _GENDER, "", 15)
+    add("organization", organization, "", 13)
+    if "organization" in value:
+        _organized(bench, value["organization"]["reference"], segment)
+    for number, name in ((8, "start"), (9, "end")):
+        if segment.field(number):
+            moment = PRIMITIVES["date"](bench, segment.field(number), f"{segment.label}-{number}")
+            if moment is not None and isinstance(moment[0], str):
+                value.setdefault("period", {})[name] = moment[0]
+                leaves.append((f".period.{name}", f"{segment.label}-{number}"))
+    if value.keys() & {"name", "telecom", "address", "organization"}:
+        draft.put_converted("contact[]", (value, leaves))
+
+
+def _organized(bench: Bench, url: str, segment: Segment) -> None:
+    """NK1-30 to NK1-32: whom to ask for at the organization of NK1-13."""
+    employer = bench.mentioned.get(url)
+    if employer is None:
+        return
+    value: dict[str, Any] = {}
+    leaves: list[Leaf] = []
+    for number, name in ((30, "name"), (32, "address")):
+        if segment.text(number) or segment.field(number):
+            made: dict[str, Any] = {}
+            type_ = "XPN" if name == "name" else "XAD"
+            below = bench.site.converts[type_](bench, segment.repetitions(number)[0], f"{segment.label}-{number}", made)
+            if made:
+                value[name] = made
+                leaves += [(f".{name}{path}", source) for path, source in below]
+    for index, raw in enumerate(segment.repetitions(31)):
+        where = f"{segment.label}-31" + (f"[{index + 1}]" if index else "")
+        if raw and (converted := _TELECOM(bench, raw, where)):
+            items = value.setdefault("telecom", [])
+            leaves += [(f".telecom[{len(items)}]{path}", source) for path, source in converted[1]]
+            items.append(converted[0])
+    if value:
+        employer.put_converted("contact[]", (value, leaves))
+
+
+def has_no_organization(_bench: Bench, segment: Segment) -> bool:
+    """NK1-13 is empty, so that the contact person of NK1-30 to 32 is nobody's but the relative's."""
+    return not segment.text(13)
+
+
+IDENTITIES = {"relative": relative}
+DECISIONS = {"contact": contact}
+PREDICATES = {"has-no-organization": has_no_organization}
