@@ -66,6 +66,7 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "") -> None:
+    """Add a CX to the identifiers of a resource, unless it is there; without an authority it is the facility's."""
     value: dict[str, Any] = {}
     leaves = bench.site.converts["CX"](bench, raw, where, value)
     if "value" not in value:
