@@ -1,0 +1,116 @@
+"""What has no place in R4 stays as an extension (https://hl7.org/fhir/R4/versions.html#extensions).
+
+The URL is `http://hl7.org/fhir/<version>/StructureDefinition/extension-<Type>.<path>`; an element with children is an
+extension with extensions, named by the children.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hawsepipe import Severity
+from hawsepipe_fhir.bench import Job, Place, Step, items
+from hawsepipe_fhir.definitions import Field
+
+if TYPE_CHECKING:
+    from hawsepipe_fhir.compiler import Compiler
+
+_SPELT = {"integer64": "string", "xhtml": "string"}
+"""Primitive types that an extension of R4 cannot hold, and what holds their JSON."""
+
+
+def url(number: str, type: str, path: str) -> str:
+    """Return the URL of the extension for an element of a version (`3.0`)."""
+    return f"http://hl7.org/fhir/{number}/StructureDefinition/extension-{type}.{path.replace('[x]', '')}"
+
+
+def keeper(compiler: Compiler, field: Field, url: str) -> Step:
+    """Return the step that writes an element as extensions of the place."""
+    slot = compiler.target.children("Element", "")["extension"]
+    writers: list[Step] = []
+
+    def keep(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
+        spot: Place | None = place
+        while spot is not None and "extension" not in compiler.target.children(spot.type, spot.below):
+            spot = None if compiler.target.resource(spot.type) else spot.parent
+        if spot is None:
+            job.lose(source, "R4 has no such element here, and this resource can have no extensions")
+            return
+        if not writers:
+            writers.append(_writer(compiler, field))
+        for value, twin, path in items(held, twins, source):
+            inner = Place({"url": url}, "Extension", "", "", spot.at(slot), spot)
+            writers[0](value, twin, inner, job, path)
+            if len(inner.target) > 1:
+                spot.put(slot, inner.target)
+
+    return keep
+
+
+def _writer(compiler: Compiler, field: Field) -> Step:
+    """Return the step that writes one value into an extension."""
+    kind = _SPELT.get(field.type, field.type)
+    slot = compiler.target.children("Extension", "").get(f"value{kind[:1].upper()}{kind[1:]}") if kind else None
+    if slot is None:
+        return _parts(compiler, field)
+    if not field.primitive:
+        return _value(compiler, field, slot)
+
+    def primitive(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
+        at = place.at(slot)
+        if value is not None:
+            job.moved(source, at, exact=True)
+        place.put(slot, value, element(compiler, twin, at, place, job, source))
+
+    return primitive
+
+
+def _value(compiler: Compiler, field: Field, slot: Field) -> Step:
+    convert = compiler.complex(field.type, slot)
+
+    def complex_(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
+        place.put(slot, convert(value, None, place.at(slot), place, job, source)[0])
+
+    return complex_
+
+
+def _parts(compiler: Compiler, field: Field) -> Step:
+    """Write an element with children as an extension with extensions."""
+    inside = (field.type, "") if field.type else (field.owner, field.below)
+    if field.type == "Resource" or not compiler.source.knows(inside[0]):
+
+        def lose(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
+            job.lose(source, "R4 has no place for it, and no extension can hold it")
+
+        return lose
+    steps: dict[str, Step] = {}
+    for key, child in compiler.source.children(*inside).items():
+        name = child.element.rpartition(".")[2].removesuffix("[x]")
+        if key in ("id", "extension"):
+            steps[key] = compiler.type("Extension", "Extension").steps[key]
+        elif key == "modifierExtension":
+            steps[key] = compiler.type("BackboneElement", "Extension").steps[key]
+        else:
+            steps[key] = keeper(compiler, child, name)
+
+    def parts(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
+        if type(value) is not dict:
+            job.lose(source, "is not an object in the source", Severity.ERROR)
+            return
+        for key in dict.fromkeys(it.removeprefix("_") for it in value):
+            step = steps.get(key)
+            if step is None:
+                job.lose(f"{source}.{key}", "is not an element of this version", Severity.ERROR)
+            else:
+                step(value.get(key), value.get(f"_{key}"), place, job, f"{source}.{key}")
+
+    return parts
+
+
+def element(compiler: Compiler, twin: Any, at: str, place: Place, job: Job, source: str) -> Any:
+    """Return the id and extensions of a primitive in R4, None when there are none."""
+    if not twin:
+        return None
+    inner = Place({}, "Element", "", "", at, place)
+    compiler.element.run(twin, inner, job, source)
+    return inner.target or None
