@@ -1,6 +1,6 @@
 """Values of one type as values of another. A coercion records each leaf that it moves; what it leaves is counted lost.
 
-`primitive` and `implied` are what a table need not say; `NAMED` is what a row asks for with `via`; `forced` is what a
+`implied` is what a table need not say; `NAMED` is what a row asks for with `via`; `forced` is what a
 row may do just by naming its target.
 """
 
@@ -11,31 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hawsepipe import ConfigError, Severity
-from hawsepipe_fhir import extensions
+from hawsepipe_fhir import extensions, primitives
 from hawsepipe_fhir.bench import Convert, Job, Json, Note, Place
 from hawsepipe_fhir.definitions import Field
 
 if TYPE_CHECKING:
     from hawsepipe_fhir.compiler import Compiler
-
-WIDER: Mapping[str, tuple[str, ...]] = {
-    "string": ("markdown", "code"),
-    "markdown": ("string",),
-    "code": ("string", "uri"),
-    "id": ("string",),
-    "oid": ("uri",),
-    "uuid": ("uri",),
-    "uri": ("url", "canonical", "string"),
-    "url": ("uri", "string"),
-    "canonical": ("uri", "string"),
-    "date": ("dateTime",),
-    "instant": ("dateTime",),
-    "positiveInt": ("unsignedInt", "integer", "decimal"),
-    "unsignedInt": ("integer", "decimal"),
-    "integer": ("decimal", "positiveInt", "unsignedInt"),
-    "integer64": (),
-}
-"""Primitive types into which every value of a type fits as it is."""
 
 _NARROWER = {
     ("string", "id"), ("string", "uri"), ("string", "canonical"), ("string", "url"),
@@ -47,112 +28,6 @@ _NARROWER = {
 _BARE = re.compile(r"<div(?![^>]*\bxmlns=)[\s>/]")
 FHIR = "http://hl7.org/fhir/"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
-
-
-# -- primitives ------------------------------------------------------------------------------------------------------
-
-
-def primitive(
-    compiler: Compiler, field: Field, final: Field, codes: Mapping[str, str], url: str, system: str | None
-) -> Convert | None:
-    """Return the conversion of a primitive; `url` is that of the extension for codes that R4 does not have."""
-    if final.type == "CodeableConcept":
-        system = system or _only_system(final)
-        return _concept_of(compiler, codes, system, final, url) if system and field.type == "code" else None
-    if final.type == "Coding" and field.type == "code" and (system or _only_system(final)):
-        return _coding_of(compiler, codes, system or _only_system(final) or "", url)
-    if not final.primitive:
-        return None
-    if final.type == "code" and field.type in ("code", "string") and (codes or final.codes):
-        return _code(compiler, codes, final, url)
-    if codes and field.type in ("code", "string"):
-        return _code(compiler, codes, final, url)
-    if field.type == final.type or final.type in WIDER.get(field.type, ()):
-        return _same(compiler)
-    return None
-
-
-def _same(compiler: Compiler) -> Convert:
-    def same(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        if value is not None:
-            kind = type(value)
-            if kind is dict or kind is list:
-                job.lose(source, "is not a single value in the source", Severity.ERROR)
-                return None, None
-            if value == "":
-                job.lose(source, "is empty in the source", Severity.INFORMATION)
-                return None, twin and extensions.element(compiler, twin, at, place, job, source)
-            job.moved(source, at)
-        if twin:
-            twin = extensions.element(compiler, twin, at, place, job, source)
-        return value, twin
-
-    return same
-
-
-def _code(compiler: Compiler, codes: Mapping[str, str], final: Field, url: str) -> Convert:
-    allowed = frozenset().union(*final.codes.values()) if final.codes else None
-
-    def code(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        twin = extensions.element(compiler, twin, at, place, job, source)
-        if type(value) is not str:
-            if value is not None:
-                job.lose(source, "is not a code in the source", Severity.ERROR)
-            return None, twin
-        new = codes.get(value, value)
-        if allowed is None or new in allowed:
-            job.moved(source, at, exact=new == value)
-            return new, twin
-        return None, _kept(value, twin, url, at, job, source)
-
-    return code
-
-
-def _kept(value: str, twin: Json | None, url: str, at: str, job: Job, source: str) -> Json:
-    """Keep a code that R4 does not have beside the place where a code would be."""
-    twin = dict(twin or {})
-    held = twin["extension"] = [*twin.get("extension", ()), {"url": url, "valueCode": value}]
-    job.moved(source, f"{at}.extension[{len(held) - 1}].valueCode")
-    job.notes.append(Note(at, "R4 has no such code; the source's is in an extension", Severity.WARNING))
-    return twin
-
-
-def _only_system(final: Field) -> str | None:
-    return next(iter(final.codes)) if final.codes and len(final.codes) == 1 else None
-
-
-def _coding_of(compiler: Compiler, codes: Mapping[str, str], system: str, url: str) -> Convert:
-    def coding(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        if value is None:
-            result: Json = {}
-        else:
-            new = codes.get(value, value)
-            result = {"system": system, "code": new}
-            job.moved(source, f"{at}.code", exact=new == value)
-        if twin := extensions.element(compiler, twin, f"{at}.code", place, job, source):
-            result["_code"] = twin
-        return result or None, None
-
-    return coding
-
-
-def _concept_of(compiler: Compiler, codes: Mapping[str, str], system: str, final: Field, url: str) -> Convert:
-    coding = _coding_of(compiler, codes, system, url)
-    allowed = frozenset().union(*final.codes.values()) if final.codes else None
-
-    def concept(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        if allowed is not None and type(value) is str and codes.get(value, value) not in allowed:
-            held = {"extension": [{"url": url, "valueCode": value}]}
-            job.moved(source, f"{at}.extension[0].valueCode")
-            job.notes.append(Note(at, "R4 has no such code; the source's is in an extension", Severity.WARNING))
-            return held, None
-        made, _ = coding(value, twin, f"{at}.coding[0]", place, job, source)
-        return ({"coding": [made]} if made else None), None
-
-    return concept
-
-
-# -- types -----------------------------------------------------------------------------------------------------------
 
 
 def implied(compiler: Compiler, field: Field, final: Field) -> Convert | None:
@@ -168,8 +43,10 @@ def implied(compiler: Compiler, field: Field, final: Field) -> Convert | None:
 def forced(compiler: Compiler, field: Field, final: Field, row: Mapping[str, Any]) -> Convert | None:
     """Return the conversion that a row demands by naming its target."""
     pair = (field.type, final.type)
+    if field.type in _NUMBERS and final.type == "string":
+        return _spelt(compiler, field, final)
     if pair in _NARROWER or (field.primitive and final.type in ("string", "markdown")):
-        return _same(compiler)
+        return primitives.same(compiler)
     for name, (source, target) in _PAIRS.items():
         if field.type in source and final.type in target:
             return NAMED[name](compiler, field, final)
@@ -193,19 +70,21 @@ def _concept(compiler: Compiler, final: Field) -> Convert:
 
 
 def _coding(compiler: Compiler, field: Field, final: Field) -> Convert:
-    """A CodeableConcept as its first coding; its text is the display of a coding without one, the rest is lost."""
+    """A CodeableConcept as its first coding; one with more stays as an extension of it as well."""
+    whole = compiler.complex("CodeableConcept", _slot(compiler, "Extension", "valueCodeableConcept"))
+    url = extensions.url(compiler.number, field.owner, field.element)
     inner = compiler.complex("Coding", _slot(compiler, "CodeableConcept", "coding"))
 
     def coding(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        codings = value.get("coding") or [{}]
-        made, _ = inner(codings[0], None, at, place, job, f"{source}.coding[0]")
-        made = made or {}
-        if "text" in value and "display" not in made:
-            made["display"] = value["text"]
-            job.moved(f"{source}.text", f"{at}.display")
-        elif value.get("text") == made.get("display") and "text" in value:
-            job.moved(f"{source}.text", f"{at}.display")
-        return made or None, None
+        codings = value.get("coding") if type(value) is dict else None
+        if type(codings) is list and len(codings) == 1 and value.keys() == {"coding"}:
+            return inner(codings[0], None, at, place, job, f"{source}.coding[0]")
+        kept, _ = whole(value, None, f"{at}.extension[0].valueCodeableConcept", place, job, source)
+        if not kept:
+            return None, None
+        first: Json = next(iter(kept.get("coding", ())), {})
+        told = {key: held for key, held in first.items() if key not in ("id", "extension")}
+        return {"extension": [{"url": url, "valueCodeableConcept": kept}], **told}, None
 
     return coding
 
@@ -232,7 +111,7 @@ def _held(key: str, type: str) -> Callable[[Compiler, Field, Field], Convert]:
 
     def factory(compiler: Compiler, field: Field, final: Field) -> Convert:
         slot = _slot(compiler, type, key)
-        inner = _same(compiler) if field.primitive else compiler.complex(field.type, slot)
+        inner = primitives.same(compiler) if field.primitive else compiler.complex(field.type, slot)
 
         def hold(
             value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str
@@ -248,15 +127,21 @@ def _held(key: str, type: str) -> Callable[[Compiler, Field, Field], Convert]:
 
 
 def _taken(key: str, type: str) -> Callable[[Compiler, Field, Field], Convert]:
-    """Take one primitive element of an object; what else it has is counted lost."""
+    """Take one primitive element of an object; an object with more stays as an extension of it as well."""
 
     def factory(compiler: Compiler, field: Field, final: Field) -> Convert:
-        inner = _same(compiler)
+        inner = primitives.same(compiler)
+        whole = compiler.complex(type, _slot(compiler, "Extension", f"value{type}"))
+        url = extensions.url(compiler.number, field.owner, field.element)
 
         def take(
             value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str
         ) -> tuple[Any, Json | None]:
-            return inner(value.get(key), value.get(f"_{key}"), at, place, job, f"{source}.{key}")
+            if not isinstance(value, dict) or not value.keys() - {key}:
+                held = value if isinstance(value, dict) else {}
+                return inner(held.get(key), None, at, place, job, f"{source}.{key}")
+            made, _ = whole(value, None, f"{at}.extension[0].value{type}", place, job, source)
+            return (made or {}).get(key), {"extension": [{"url": url, f"value{type}": made}]}
 
         return take
 
@@ -395,6 +280,16 @@ def _code_of(compiler: Compiler, field: Field, final: Field) -> Convert:
     return code_of
 
 
+def _spelt(compiler: Compiler, field: Field, final: Field) -> Convert:
+    """A number as a string."""
+    inner = primitives.same(compiler)
+
+    def spelt(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
+        return inner(value if value is None else str(value), twin, at, place, job, source)
+
+    return spelt
+
+
 def _narrative(compiler: Compiler, field: Field, final: Field) -> Convert:
     """The XHTML of a narrative; a div without a namespace gets the only one that it can have."""
 
@@ -414,13 +309,19 @@ def _narrative(compiler: Compiler, field: Field, final: Field) -> Convert:
 
 
 def _whole_number(compiler: Compiler, field: Field, final: Field) -> Convert:
-    """An integer64, which JSON has as a string, as a number."""
+    """An integer64, which JSON has as a string, as a number; one that R4 cannot hold stays as an extension."""
+    url = extensions.url(compiler.number, field.owner, field.element)
 
     def whole(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
         twin = extensions.element(compiler, twin, at, place, job, source)
         new = int(value) if type(value) is str and value.isdecimal() and len(value) < 20 else value
         if type(new) is not int:
             job.lose(source, "is not a whole number in the source", Severity.ERROR)
+            return None, twin
+        if new > 2147483647:
+            twin = dict(twin or {})
+            held = twin["extension"] = [*twin.get("extension", ()), {"url": url, "valueString": str(value)}]
+            job.moved(source, f"{at}.extension[{len(held) - 1}].valueString")
             return None, twin
         job.moved(source, at, exact=new == value)
         return new, twin
@@ -452,6 +353,7 @@ NAMED: Mapping[str, Callable[[Compiler, Field, Field], Convert]] = {
     "reference": _reference,
     "start": _held("start", "Period"),
     "start-of": _taken("start", "Period"),
+    "spelt": _spelt,
     "system": _system,
     "text-of": _taken("text", "CodeableConcept"),
     "this-version": _this_version,
@@ -466,6 +368,7 @@ NAMED: Mapping[str, Callable[[Compiler, Field, Field], Convert]] = {
 }
 """Conversions by the name that a row gives them."""
 
+_NUMBERS = frozenset({"decimal", "integer", "positiveInt", "unsignedInt"})
 _STRINGS = frozenset({"string", "markdown"})
 _PAIRS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "annotation": (_STRINGS, frozenset({"Annotation"})),

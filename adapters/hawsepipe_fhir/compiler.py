@@ -7,48 +7,20 @@ else it becomes an extension. Nothing in a table is an expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hawsepipe import ConfigError, Severity
-from hawsepipe_fhir import coercions, decisions, extensions, names
+from hawsepipe_fhir import coercions, decisions, extensions, names, primitives
 from hawsepipe_fhir.bench import Convert, Job, Json, Note, Place, Step, items
+from hawsepipe_fhir.completion import Fixed
 from hawsepipe_fhir.definitions import QUANTITIES, Definitions, Field
+from hawsepipe_fhir.kit import Kit
+from hawsepipe_fhir.steps import Plan, descended, joined, lost, merged, moved, moved_far, nested, together
 from hawsepipe_fhir.tables import Tables
 
 Row = Mapping[str, Any]
-
-
-class Plan:
-    """The steps of an object by key."""
-
-    __slots__ = ("steps",)
-
-    def __init__(self) -> None:
-        self.steps: dict[str, Step] = {}
-
-    def run(self, value: Any, place: Place, job: Job, source: str) -> None:
-        """Write what the rules say of an object to a place."""
-        if type(value) is not dict:
-            job.lose(source, "is not an object in the source", Severity.ERROR)
-            return
-        steps = self.steps
-        prefix = f"{source}." if source else ""
-        for key, held in value.items():
-            name = key
-            if key[:1] == "_":
-                name = key[1:]
-                if name in value:
-                    continue
-                held, twin = None, held
-            else:
-                twin = value.get(f"_{key}")
-            step = steps.get(name)
-            if step is not None:
-                step(held, twin, place, job, prefix + name)
-            elif key != "resourceType":
-                job.lose(prefix + name, "is not an element of this version", Severity.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +28,33 @@ class Scope:
     """Where a compilation is: the table's type, the R4 type that it goes to, and the open places by their paths.
 
     `owner` and `below` give the children, `path` is where they are in the table's type. A `clear` element has no
-    object of its own in R4: only what has a row inside it moves.
+    object of its own in R4: only what has a row inside it moves; a `merged` one shares the object that is open.
+
+    Rows spell a target as R4 writes it from the type (`entity.agent.who`), but an element that refers to another is
+    where that one is (`agent.who`): `spelt` has, for the elements of the source that are open, its path, the path as
+    rows spell it, and the path of the place.
     """
+
+    def place(self, to: str) -> str:
+        """Return a path as rows spell it as one that starts at a place."""
+        known = [it for it in self.spelt if to == it[1] or to.startswith(f"{it[1]}.")]
+        if not known:
+            return to
+        _, written, base = max(known, key=lambda it: len(it[1]))
+        return base + to[len(written) :]
+
+    def spelling(self, to: str) -> str:
+        """Return how rows spell a path that starts at the innermost place."""
+        if not self.spelt or not to.startswith(f"{self.spelt[-1][2]}."):
+            return to
+        return self.spelt[-1][1] + to[len(self.spelt[-1][2]) :]
+
+    def into(self, path: str, written: str, base: str) -> Scope:
+        """Return the scope with one more open place."""
+        bases = self.bases[: self.bases.index(base)] if base in self.bases else self.bases
+        written = next((it[1] for it in self.spelt if it[0] == path), written)
+        spelt = tuple(it for it in self.spelt if path.startswith(f"{it[0]}."))
+        return replace(self, bases=(*bases, base), spelt=(*spelt, (path, written, base)))
 
     table: str
     root: str
@@ -65,6 +62,7 @@ class Scope:
     below: str = ""
     path: str = ""
     bases: tuple[str, ...] = ("",)
+    spelt: tuple[tuple[str, str, str], ...] = ()
     clear: bool = False
     merged: bool = False
 
@@ -80,15 +78,21 @@ class Compiler:
         self.number = number
         self._plans: dict[Scope, Plan] = {}
         self._used: set[tuple[str, str]] = set()
-        self.fixed = {
-            (table.to, default["to"]): default
-            for table in tables.types.values()
-            for default in table.defaults
-            if "." in default["to"]
-        }
+        self.fixed = self._fixed()
         self.homes = {type_: self._home(type_) for type_ in source.rows if source.resource(type_)}
         self.element = self.type("Element", "Element")
         self.resources = {type_: self.type(type_, home) for type_, home in self.homes.items()}
+
+    def _fixed(self) -> Fixed:
+        """Return the defaults of elements inside others, by the place that they are in."""
+        found: dict[tuple[str, str], list[tuple[Field, Row]]] = {}
+        for table in self.tables.types.values():
+            for default in table.defaults:
+                below, _, key = default["to"].rpartition(".")
+                if below:
+                    field = self.target.children(table.to, below)[key]
+                    found.setdefault((table.to, below), []).append((field, default))
+        return found
 
     def unused(self) -> list[str]:
         """Return the rows that are about nothing that the version has."""
@@ -124,12 +128,12 @@ class Compiler:
         found = rows.get(name)
         if found:
             self._used.add((scope.table, name))
-            return _together([self._row(scope, path, field, row) for row in found])
+            return together([self._row(scope, path, field, row) for row in found])
         return self._unmentioned(scope, path, field)
 
     def _row(self, scope: Scope, path: str, field: Field, row: Row) -> Step:
         if "lost" in row:
-            return _lost(row["lost"])
+            return lost(row["lost"])
         if "extension" in row:
             return self.keep(scope, path, field, row["extension"])
         if "to" not in row:
@@ -154,7 +158,7 @@ class Compiler:
             return self._lift()
         if self.tables.table(scope.table).below(path):
             below = replace(self._inside(scope, path, field), clear=True)
-            return _descend(self.object(below))
+            return descended(self.object(below))
         return self.keep(scope, path, field)
 
     def _inside(self, scope: Scope, path: str, field: Field) -> Scope:
@@ -168,14 +172,16 @@ class Compiler:
 
     def move(self, scope: Scope, path: str, field: Field, row: Row, *, told: bool = True) -> Step | None:
         """Return the step that moves an element, None when it does not fit. `told` says that a row demands it."""
-        to: str = row["to"]
-        if to in scope.bases:
+        to: str = scope.place(row["to"]) if told else row["to"]
+        written = row["to"] if told else scope.spelling(to)
+        if to in scope.bases and told:
             return self._merge(scope, path, field, to)
         base, chain = self._chain(scope, to, field)
         if base is None or not chain:
             return None
         final = chain[-1]
-        convert = self._convert(scope, path, field, f"{base}.{_joined(chain)}" if base else _joined(chain), final, row)
+        found = f"{base}.{joined(chain)}" if base else joined(chain)
+        convert = self._convert(scope, path, field, (found, written), final, row)
         if convert is None and told:
             convert = coercions.forced(self, field, final, row)
         if convert is None:
@@ -183,9 +189,13 @@ class Compiler:
         spill = self.keep(scope, path, field)
         if final.type == "Reference" and final.targets:
             convert = names.bound(convert, final.targets)
+        if final.primitive and final.type != field.type:
+            convert = primitives.narrowed(convert, final)
+        if final.type == field.type == "CodeableConcept" and final.codes:
+            convert = primitives.known(convert, final.codes)
         if len(chain) == 1 and base == scope.bases[-1]:
-            return _move(final, convert, spill)
-        return _move_far(base, tuple(chain), convert, spill)
+            return moved(final, convert, spill)
+        return moved_far(base, tuple(chain), convert, spill)
 
     def _chain(self, scope: Scope, to: str, field: Field) -> tuple[str | None, list[Field]]:
         """Return the deepest open place that leads to a path, and the fields from there."""
@@ -218,7 +228,7 @@ class Compiler:
         exact = children.get(part) or children.get(field.key if part.endswith("[x]") else "")
         if exact is not None:
             return exact
-        for kind in (field.type, *coercions.WIDER.get(field.type, ())):
+        for kind in (field.type, *primitives.WIDER.get(field.type, ())):
             if kind and (found := children.get(f"{stem}{kind[0].upper()}{kind[1:]}")) is not None:
                 return found
         return children.get(stem)
@@ -227,12 +237,14 @@ class Compiler:
         """Write an element into the object that is open, instead of below it."""
         if field.type:
             plan = self.type(field.type, self._shape(scope.root, to)[0])
-            return _merged(plan, to, alone=True)
+            return merged(plan, to, alone=True)
         inside = self._inside(scope, path, field)
         cut = scope.bases[: scope.bases.index(to) + 1]
-        return _merged(self.object(replace(inside, bases=cut, merged=True)), to, alone=False)
+        return merged(self.object(replace(inside, bases=cut, merged=True)), to, alone=False)
 
-    def _convert(self, scope: Scope, path: str, field: Field, to: str, final: Field, row: Row) -> Convert | None:
+    def _convert(
+        self, scope: Scope, path: str, field: Field, to: tuple[str, str], final: Field, row: Row
+    ) -> Convert | None:
         if "via" in row:
             return coercions.named(row["via"])(self, field, final)
         if field.type == "Resource":
@@ -243,13 +255,11 @@ class Compiler:
             inside = self._inside(scope, path, field)
             if final.type and not self.tables.table(scope.table).below(path):
                 return None
-            # An element of R4 that refers to another (item.item) is where that one is: plans end.
-            base = final.below if not final.type and final.owner == scope.root else to
-            bases = scope.bases[: scope.bases.index(base)] if base in scope.bases else scope.bases
-            return _nested(self.object(replace(inside, bases=(*bases, base))), final, base)
+            base = final.below if not final.type and final.owner == scope.root else to[0]
+            return nested(self.object(inside.into(inside.path, to[1], base)), final, base)
         if field.primitive:
             url = extensions.url(self.number, scope.table, path)
-            return coercions.primitive(self, field, final, self.codes(row), url, row.get("system"))
+            return primitives.primitive(self, field, final, self.codes(row), url, row.get("system"))
         kinds = self.source.lineage(field.type)
         if field.type == final.type or (final.type in QUANTITIES and "Quantity" in kinds):
             name = field.type if field.type == final.type else "Quantity"
@@ -258,7 +268,7 @@ class Compiler:
 
     def complex(self, name: str, final: Field) -> Convert:
         """Return the conversion of a type into a field of R4."""
-        return _nested(self.type(name, final.type), final, "")
+        return nested(self.type(name, final.type), final, "")
 
     def codes(self, row: Row) -> Mapping[str, str]:
         """Return the code table of a row: its own, or a shared one by its name."""
@@ -304,8 +314,9 @@ class Compiler:
 
     def resource(self, value: Any, at: str, parent: Place | None, job: Job, source: str) -> Json | None:
         """Return a resource in R4, None for what is no resource of the version (recorded as a loss)."""
-        kind = value.get("resourceType") if type(value) is dict else None
-        plan = self.resources.get(kind) if type(kind) is str else None
+        told = value.get("resourceType") if type(value) is dict else None
+        kind = told if type(told) is str else ""
+        plan = self.resources.get(kind)
         if plan is None:
             job.lose(source, "is no resource of this version", Severity.ERROR)
             return None
@@ -327,185 +338,3 @@ class Compiler:
                 job.notes.append(Note(place.at(field), default["why"]))
                 place.put(field, default["value"])
         return place.target
-
-
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """What a decision is made with: steps for the element that its row is about, and for what is inside it."""
-
-    compiler: Compiler
-    scope: Scope
-    path: str
-    field: Field
-
-    def part(self, name: str) -> Field:
-        """Return the definition of something inside the element."""
-        field = self.field
-        for step in name.split("."):
-            inside = (field.type, "") if field.type else (field.owner, field.below)
-            field = self.compiler.source.children(*inside)[step]
-        return field
-
-    def mover(self, to: str, part: str = "", **row: Any) -> Step:
-        """Return the step that moves the element, or a part of it, to a path of R4."""
-        field, path = (self.part(part), f"{self.path}.{part}") if part else (self.field, self.path)
-        step = self.compiler.move(self.scope, path, field, {"to": to, **row})
-        if step is None:
-            raise ConfigError("via", f"{self.scope.table}.{path} does not fit {to}")
-        return step
-
-    def keeper(self, part: str = "", url: str | None = None) -> Step:
-        """Return the step that keeps the element, or a part of it, as an extension."""
-        field, path = (self.part(part), f"{self.path}.{part}") if part else (self.field, self.path)
-        return self.compiler.keep(self.scope, path, field, url)
-
-
-# -- steps -----------------------------------------------------------------------------------------------------------
-
-
-def _joined(chain: list[Field]) -> str:
-    return ".".join(field.key for field in chain)
-
-
-def _together(steps: list[Step]) -> Step:
-    if len(steps) == 1:
-        return steps[0]
-
-    def all_of_them(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        for step in steps:
-            step(held, twins, place, job, source)
-
-    return all_of_them
-
-
-def _lost(reason: str) -> Step:
-    def lose(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        job.lose(source, reason, Severity.INFORMATION)
-
-    return lose
-
-
-def _move(final: Field, convert: Convert, spill: Step) -> Step:
-    if not final.many:
-
-        def move_one(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-            for value, twin, path in items(held, twins, source):
-                if place.taken(final) and final.key not in place.opened:
-                    spill(value, twin, place, job, path)
-                else:
-                    made, made_twin = convert(value, twin, place.at(final), place, job, path)
-                    if made is NotImplemented:
-                        spill(value, twin, place, job, path)
-                    else:
-                        place.put(final, made, made_twin)
-
-        return move_one
-
-    def move(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        for value, twin, path in items(held, twins, source):
-            made, made_twin = convert(value, twin, place.at(final), place, job, path)
-            if made is NotImplemented:
-                spill(value, twin, place, job, path)
-            elif made is not None or made_twin:
-                place.put(final, made, made_twin)
-
-    return move
-
-
-def _move_far(base: str, chain: tuple[Field, ...], convert: Convert, spill: Step) -> Step:
-    final = chain[-1]
-
-    def move_far(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        for value, twin, path in items(held, twins, source):
-            spot = _reached(climb(place, base), chain, job)
-            if spot.taken(final) and final.key not in spot.opened:
-                spill(value, twin, place, job, path)
-                continue
-            made, made_twin = convert(value, twin, spot.at(final), spot, job, path)
-            if made is NotImplemented:
-                spill(value, twin, place, job, path)
-            elif made is not None or made_twin:
-                spot.put(final, made, made_twin)
-
-    return move_far
-
-
-def _reached(place: Place, chain: tuple[Field, ...], job: Job) -> Place:
-    """Return the place at the end of a chain; when its element has a value, that of a new item of a list before it."""
-    final = chain[-1]
-    spot, last = place, None
-    for field in chain[:-1]:
-        if field.many:
-            last = (spot, field)
-        spot = opened(spot, field, job)
-    if last is None or not spot.taken(final) or final.key in spot.opened:
-        return spot
-    last[0].opened.pop(last[1].key, None)
-    return _reached(place, chain, job)
-
-
-def climb(place: Place, base: str) -> Place:
-    """Return the open place with a path."""
-    while place.base != base and place.parent is not None:
-        place = place.parent
-    return place
-
-
-def opened(place: Place, field: Field, job: Job) -> Place:
-    """Return the object that rules have opened in a place, opening it when it is the first time."""
-    known = place.opened.get(field.key)
-    if known is None:
-        base = f"{place.base}.{field.key}" if place.base else field.key
-        held = place.target.get(field.key)
-        path = f"{place.path}.{field.key}" if place.path else field.key
-        if held is not None and not field.many:
-            known = place.inner(field, base, path)
-            known.target = held
-        else:
-            known = place.inner(field, base, place.at(field))
-            place.put(field, known.target)
-        place.opened[field.key] = known
-        job.places.append(known)
-    return known
-
-
-def _nested(plan: Plan, final: Field, base: str) -> Convert:
-    def nested(
-        value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str
-    ) -> tuple[Any, Json | None]:
-        known = place.opened.get(final.key) if not final.many else None
-        if known is not None:
-            plan.run(value, Place(known.target, known.type, known.below, base, known.path, place), job, source)
-            return known.target, None
-        inner = place.inner(final, base, at)
-        plan.run(value, inner, job, source)
-        if not inner.target:
-            return None, None
-        job.places.append(inner)
-        return inner.target, None
-
-    return nested
-
-
-def _descend(plan: Plan) -> Step:
-    def descend(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        for value, _, path in items(held, twins, source):
-            plan.run(value, place, job, path)
-
-    return descend
-
-
-def _merged(plan: Plan, base: str, *, alone: bool) -> Step:
-    """`alone`: the plan is that of a type, whose own paths start at the place."""
-
-    def merged(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        for value, _, path in items(held, twins, source):
-            spot = climb(place, base)
-            if alone:
-                spot = Place(spot.target, spot.type, spot.below, "", spot.path, spot.parent)
-            plan.run(value, spot, job, path)
-
-    return merged
-
-
-Factory = Callable[[Compiler, Field, Field], Convert]

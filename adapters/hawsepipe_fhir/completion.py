@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hawsepipe_fhir.bench import Job, Json, Note, Place
-from hawsepipe_fhir.definitions import Definitions
+from hawsepipe_fhir.definitions import Definitions, Field
 
-Fixed = Mapping[tuple[str, str], Mapping[str, Any]]
-"""Defaults by type and path of the element."""
+Fixed = Mapping[tuple[str, str], Sequence[tuple[Field, Mapping[str, Any]]]]
+"""Defaults by the type and path of the object that they are in."""
 
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 
 def complete(job: Job, target: Definitions, fixed: Fixed) -> None:
-    """Fill in every place of a conversion, with a default of `fixed` if there is one; objects that were opened and stayed empty go."""
+    """Fill in every place of a conversion, with a default of `fixed` if there is one.
+
+    Objects that were opened and stayed empty go.
+    """
     for place in reversed(job.places):
         if not place.target and place.parent is not None:
             _prune(place)
@@ -25,17 +28,16 @@ def complete(job: Job, target: Definitions, fixed: Fixed) -> None:
 
 
 def _fill(place: Place, job: Job, target: Definitions, fixed: Fixed) -> None:
+    for default, row in fixed.get((place.type, place.below), ()):
+        if not place.taken(default):
+            job.notes.append(Note(place.at(default), row["why"]))
+            place.put(default, row["value"])
     for group in target.required(place.type, place.below):
         if not any(it.key in place.target or f"_{it.key}" in place.target for it in group):
             field = group[0]
-            default = fixed.get((place.type, field.element))
-            if default is not None:
-                job.notes.append(Note(place.at(field), default["why"]))
-                place.put(field, default["value"])
-                continue
-            job.notes.append(Note(place.at(field), "R4 requires it and the source does not say it"))
             if field.type == "xhtml":  # can have no extension; validation will say that it is missing
                 continue
+            job.notes.append(Note(place.at(field), "R4 requires it and the source does not say it"))
             absent: Json = {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}
             if field.primitive:
                 place.put(field, None, absent)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from hawsepipe import MessageError, Resource, Severity
+from hawsepipe import MessageError, Resource
 from hawsepipe_fhir import definitions, tables
-from hawsepipe_fhir.bench import Job, Json, Loss, Move, Note, Place, count, leaves
+from hawsepipe_fhir.bench import Job, Json, Loss, Move, Note, count, leaves
 from hawsepipe_fhir.compiler import Compiler
 from hawsepipe_fhir.completion import complete
 from hawsepipe_fhir.names import Names
@@ -38,16 +37,16 @@ class Converter:
     def __init__(self, version: str) -> None:
         """Compile. Raises ConfigError for a version that has no tables, or a table that does not fit."""
         held = tables.shipped(version)
-        self._compiler = Compiler(held, definitions.source(version), definitions.r4(), NUMBERS[version])
-        self._names = Names(self._compiler.homes)
+        self.compiler = Compiler(held, definitions.source(version), definitions.r4(), NUMBERS[version])
+        self._names = Names(self.compiler.homes)
 
     def convert(self, resource: Resource) -> Conversion:
         """Convert one resource. Raises MessageError for what is no resource of the version."""
         job = Job(self._names.renaming(resource))
-        made = self._compiler.resource(resource, "", None, job, "")
+        made = self.compiler.resource(resource, "", None, job, "")
         if made is None:
             raise MessageError("structure", "resourceType", "is no resource type of this version of FHIR")
-        complete(job, self._compiler.target, self._compiler.fixed)
+        complete(job, self.compiler.target, self.compiler.fixed)
         losses = list(job.losses)
         if count(resource) != len({move.source for move in job.moves}):
             losses += _forgotten(resource, job)
@@ -73,3 +72,15 @@ def _covered(leaf: str, lost: tuple[str, ...]) -> bool:
 def converter(version: str) -> Converter:
     """Return the converter of a version, compiled once."""
     return Converter(version)
+
+
+def convert(resource: Resource, version: str) -> Conversion:
+    """Convert a resource or Bundle of `dstu2`, `stu3` or `r5`; one of `r4` stays as it is.
+
+    Raises MessageError for what is no resource of the version, KeyError for a version that is not converted.
+    """
+    if version == "r4":
+        return Conversion(resource, tuple(Move(leaf, leaf, True) for leaf in leaves(resource, "")), (), ())
+    if version not in NUMBERS:
+        raise KeyError(version)
+    return converter(version).convert(resource)

@@ -17,7 +17,19 @@ Facts = Mapping[str, Any]
 PRIMITIVES = frozenset(
     {
         *("base64Binary", "boolean", "canonical", "code", "date", "dateTime", "decimal", "id", "instant", "integer"),
-        *("integer64", "markdown", "oid", "positiveInt", "string", "time", "unsignedInt", "uri", "url", "uuid", "xhtml"),
+        *(
+            "integer64",
+            "markdown",
+            "oid",
+            "positiveInt",
+            "string",
+            "time",
+            "unsignedInt",
+            "uri",
+            "url",
+            "uuid",
+            "xhtml",
+        ),
     }
 )
 QUANTITIES = frozenset({"Quantity", "SimpleQuantity", "Age", "Count", "Distance", "Duration"})
@@ -178,7 +190,9 @@ def r4() -> Definitions:
             minimum, maximum, types, targets, value_set, reference = [*columns, None, None, None, None][:6]
             if reference:
                 types = ["@" + reference.partition(".")[2]]
-            made[path] = Row(tuple(types), maximum != 1, minimum > 0, value_sets.get(value_set or ""), _targets(targets))
+            made[path] = Row(
+                tuple(types), maximum != 1, minimum > 0, value_sets.get(value_set or ""), _targets(targets)
+            )
         rows[type_] = (entry["base"], made)
     return Definitions(rows)
 

@@ -41,8 +41,12 @@ def keeper(compiler: Compiler, field: Field, url: str) -> Step:
         for value, twin, path in items(held, twins, source):
             inner = Place({"url": url}, "Extension", "", "", spot.at(slot), spot)
             writers[0](value, twin, inner, job, path)
-            if len(inner.target) > 1:
+            if any(key.startswith(("value", "_value", "extension")) for key in inner.target):
                 spot.put(slot, inner.target)
+            elif len(inner.target) > 1:
+                # An id alone: R4 has no extension without a value.
+                job.moves[:] = [move for move in job.moves if not move.source.startswith(path)]
+                job.lose(path, "R4 has no such element here, and it has no content")
 
     return keep
 

@@ -40,7 +40,9 @@ class Names:
         return rename
 
 
-_TYPED = re.compile(r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?$")
+_TYPED = re.compile(
+    r"(?:https?://.*/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?(?:#.*)?$"
+)
 
 
 def bound(convert: Convert, targets: frozenset[str]) -> Convert:

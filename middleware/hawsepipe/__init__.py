@@ -21,6 +21,7 @@ from hawsepipe.errors import (
     Unsupported,
     VerificationError,
 )
+from hawsepipe.fhir.codec import decode, encode
 from hawsepipe.hooks import (
     Acceptance,
     AnchorStatus,
@@ -96,6 +97,8 @@ __all__ = [
     "Translator",
     "Unsupported",
     "VerificationError",
+    "decode",
+    "encode",
     "hookimpl",
     "signing_key",
     "verify_cosignature",

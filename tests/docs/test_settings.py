@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_hl7v2 import folder, message, mllp, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
 
@@ -19,6 +20,7 @@ KINDS = {
     "Feed kind `hl7v2-http`": web.KIND,
     "Feed kind `hl7v2-files`": folder.KIND,
     "Translator kind `hl7v2`": senders.KIND,
+    "Translator kind `fhir`": fhir_translator.KIND,
 }
 
 

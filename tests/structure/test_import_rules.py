@@ -20,6 +20,7 @@ BREACHES = {
     "public-door": ("adapters/hawsepipe_hl7v2/plugin.py", "import hawsepipe.model"),
     "core-without-adapters": ("middleware/hawsepipe/intake/pipeline.py", "import hawsepipe_hl7v2"),
     "aiohttp-at-the-rim": ("middleware/hawsepipe/intake/pipeline.py", "import aiohttp"),
+    "versions-without-a-network": ("adapters/hawsepipe_fhir/plugin.py", "import aiohttp"),
     "api-interactions-without-aiohttp": ("middleware/hawsepipe/api/read.py", "import aiohttp"),
     "hl7apy-in-its-adapter": ("middleware/hawsepipe/intake/pipeline.py", "import hl7apy"),
     "verifier-stands-alone": ("middleware/hawsepipe/ledger/verify.py", "import hawsepipe.model"),

@@ -1,0 +1,113 @@
+"""What the entries of a Bundle ask for (https://hl7.org/fhir/R4/bundle.html): changes, in an order that is safe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hawsepipe import Change, Issue, Method, Resource, Severity
+from hawsepipe_fhir.identity import Identities
+
+_URL = re.compile(
+    r"(?:https?://[^?]*/|/)?(?P<type>[A-Z][A-Za-z]+)(?:/(?P<id>[A-Za-z0-9\-.]{1,64}))?(?:\?(?P<query>.*))?"
+)
+_WHOLE = frozenset({"searchset", "history"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One change, and the path of its resource in the message."""
+
+    change: Change
+    path: str
+
+
+def resources(body: Resource) -> Iterator[tuple[str, Mapping[str, Any], Resource | None]]:
+    """Yield (path, entry, resource) of each entry, or of the resource itself when it is no Bundle."""
+    if body.get("resourceType") != "Bundle":
+        yield "", {}, body
+        return
+    entries = body.get("entry")
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, Mapping):
+            resource = entry.get("resource")
+            yield f"entry[{index}].resource", entry, resource if isinstance(resource, dict) else None
+
+
+def asked(body: Resource, identities: Identities, issues: list[Issue]) -> list[Asked]:
+    """Return the changes that a resource or Bundle of R4 asks for; what cannot be done is an issue."""
+    kind = body.get("type") if body.get("resourceType") == "Bundle" else None
+    found: list[tuple[str, str, str, Resource | None]] = []
+    for path, entry, resource in resources(body):
+        change = _one(path, entry, resource, identities, issues)
+        if change is not None:
+            found.append((path, *change))
+    result: list[Asked] = []
+    seen: set[tuple[str, str]] = set()
+    for path, type_, id_, resource in found:
+        if (type_, id_) in seen:
+            # A history and a search have the newest version first; elsewhere the second would undo the first.
+            severity = Severity.INFORMATION if kind in _WHOLE else Severity.ERROR
+            issues.append(Issue(severity, "structure", path, "the message has a newer version of this resource"))
+            continue
+        seen.add((type_, id_))
+        if resource is None:
+            result.append(Asked(Change(Method.DELETE, type_, id_, None), path))
+        else:
+            result.append(Asked(Change(Method.PUT, type_, id_, _kept(resource, id_, identities)), path))
+    return result
+
+
+def _one(
+    path: str, entry: Mapping[str, Any], resource: Resource | None, identities: Identities, issues: list[Issue]
+) -> tuple[str, str, Resource | None] | None:
+    """Return (type, id, resource) of one entry, the resource None for a delete; None when it asks for nothing."""
+
+    def refuse(text: str, severity: Severity = Severity.ERROR, cause: str = "structure") -> None:
+        issues.append(Issue(severity, cause, path or "Resource", text))
+
+    request = entry.get("request")
+    request = request if isinstance(request, Mapping) else {}
+    search = entry.get("search")
+    method = request.get("method", "PUT" if resource is not None else None)
+    url = _URL.fullmatch(str(request.get("url", "")))
+    if isinstance(search, Mapping) and search.get("mode") == "outcome":
+        refuse("an outcome of the search, which is no record", Severity.INFORMATION)
+        return None
+    if method == "DELETE":
+        if url is None or not url["id"]:
+            refuse("a delete that names no resource")
+            return None
+        return url["type"], identities.given(url["type"], url["id"]), None
+    if method in ("GET", "HEAD"):
+        refuse("a request that changes nothing", Severity.INFORMATION)
+        return None
+    if method not in ("PUT", "POST") or resource is None:
+        refuse("an entry that is neither a resource nor a delete")
+        return None
+    type_ = resource.get("resourceType")
+    if not isinstance(type_, str):
+        refuse("a resource without a type")
+        return None
+    for condition in ("ifMatch", "ifNoneMatch", "ifNoneExist", "ifModifiedSince"):
+        if condition in request:
+            refuse(f"{condition} is about the source's own record and is not applied here", Severity.WARNING)
+    if method == "PUT" and url is not None and url["query"] is not None:
+        refuse("a conditional update is kept under the id that its business identifier gives", Severity.WARNING)
+    id_ = identities.identify(type_, resource)
+    identities.locate(entry.get("fullUrl"), type_, id_)
+    return type_, id_, resource
+
+
+def _kept(resource: Resource, id: str, identities: Identities) -> Resource:
+    """Return the resource as it is kept: its id here, references resolved, without the version of the source."""
+    held = identities.rewrite(resource)
+    meta = {key: value for key, value in (held.pop("meta", None) or {}).items() if key not in _VERSIONED}
+    head = {"resourceType": held.pop("resourceType"), "id": id}
+    held.pop("id", None)
+    return {**head, **({"meta": meta} if meta else {}), **held}
+
+
+_VERSIONED = frozenset({"versionId", "lastUpdated", "_versionId", "_lastUpdated"})

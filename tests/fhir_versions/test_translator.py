@@ -1,0 +1,226 @@
+"""The translator kind `fhir`: bodies of any version to changes."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from hawsepipe import MessageError, Method, RawMessage, Severity, Translation
+from hawsepipe_fhir import guessed
+from hawsepipe_fhir.translator import FhirTranslator
+
+RECEIVED = datetime(2026, 3, 1, 8, 31, tzinfo=UTC)
+JSON = "application/fhir+json"
+
+
+def message(body: Any, media_type: str = JSON) -> RawMessage:
+    return RawMessage("f", RECEIVED, media_type, json.dumps(body).encode())
+
+
+def translated(body: Any, media_type: str = JSON, **settings: str) -> Translation:
+    return FhirTranslator(settings).translate(message(body, media_type))
+
+
+ORDER = {
+    "resourceType": "MedicationOrder",
+    "id": "m1",
+    "status": "active",
+    "patient": {"reference": "Patient/p1"},
+    "medicationCodeableConcept": {"text": "aspirin"},
+    "meta": {"versionId": "7", "lastUpdated": "2020-01-02T03:04:05+01:00"},
+}
+
+
+def test_a_resource_of_another_version_is_a_put_under_its_own_id() -> None:
+    made = translated(ORDER, f"{JSON}; fhirVersion=1.0")
+    (change,) = made.changes
+    assert (change.method, change.type, change.id) == (Method.PUT, "MedicationRequest", "m1")
+    assert change.resource is not None
+    assert change.resource["subject"] == {"reference": "Patient/p1"}
+    assert "meta" not in change.resource
+    assert made.label == "DSTU2 MedicationRequest"
+    assert made.event_time == datetime(2020, 1, 2, 2, 4, 5, tzinfo=UTC)
+    assert ("MedicationRequest/m1", "subject.reference", "patient.reference") in {tuple(it) for it in made.trail}
+
+
+@pytest.mark.parametrize(
+    ("media_type", "version"),
+    [
+        ("application/fhir+json", "R4"),
+        ("application/fhir+json; charset=utf-8; fhirVersion=3.0", "STU3"),
+        ('application/json; fhirVersion="5.0"', "R5"),
+        ("application/fhir+json;fhirversion=4.0.1", "R4"),
+    ],
+)
+def test_the_media_type_says_the_version(media_type: str, version: str) -> None:
+    assert translated({"resourceType": "Patient", "id": "p1"}, media_type).label == f"{version} Patient"
+
+
+def test_without_a_version_the_resource_the_setting_or_its_shape_decides() -> None:
+    assert translated(ORDER, version="DSTU2").changes[0].type == "MedicationRequest"
+    assert translated(ORDER, version="guess").changes[0].type == "MedicationRequest"
+    profiled = {"resourceType": "Patient", "meta": {"profile": ["http://hl7.org/fhir/3.0/StructureDefinition/Patient"]}}
+    assert translated(profiled).label == "STU3 Patient"
+    assert (
+        guessed({"resourceType": "Encounter", "status": "finished", "reason": [{"text": "x"}], "patient": {}})
+        == "dstu2"
+    )
+    assert guessed({"resourceType": "Encounter", "status": "finished", "actualPeriod": {}}) == "r5"
+    assert guessed({"resourceType": "Patient", "active": True}) == "r4"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "cause"),
+    [
+        (b"<Patient/>", "application/fhir+xml", "structure"),
+        (b"{", JSON, "parse"),
+        (b"[]", JSON, "parse"),
+        (b'{"a": 1, "a": 2}', JSON, "parse"),
+        (b"{}", JSON, "structure"),
+        (b'{"resourceType": "Patient"}', f"{JSON}; fhirVersion=9.9", "structure"),
+        (b'{"resourceType": "Nothing"}', f"{JSON}; fhirVersion=3.0", "structure"),
+        (b'{"resourceType": 7}', f"{JSON}; fhirVersion=3.0", "structure"),
+        (b'{"resourceType": "Bundle", "type": "batch", "entry": []}', JSON, "structure"),
+    ],
+)
+def test_what_is_no_message_is_refused_in_words_without_content(body: bytes, media_type: str, cause: str) -> None:
+    with pytest.raises(MessageError) as refused:
+        FhirTranslator({}).translate(RawMessage("f", RECEIVED, media_type, body))
+    assert refused.value.cause == cause
+
+
+def test_elements_of_no_version_refuse_the_message_unless_the_settings_say_otherwise() -> None:
+    body = {"resourceType": "Patient", "id": "p1", "favouriteColour": "red"}
+    with pytest.raises(MessageError, match="favouriteColour"):
+        translated(body, f"{JSON}; fhirVersion=3.0")
+    made = translated(body, f"{JSON}; fhirVersion=3.0", unreadable="report")
+    assert [(it.severity, it.location) for it in made.issues] == [(Severity.WARNING, "favouriteColour")]
+
+
+def bundle(type_: str, *entries: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": type_, "entry": list(entries)}
+
+
+def test_references_inside_a_bundle_lead_to_what_its_entries_become() -> None:
+    made = translated(
+        bundle(
+            "transaction",
+            {
+                "fullUrl": "urn:uuid:6bc55e39-55de-4b9c-9d70-2b6a0e96b4b8",
+                "resource": {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "7"}]},
+                "request": {"method": "POST", "url": "Patient"},
+            },
+            {
+                "fullUrl": "http://old/fhir/MedicationOrder/m1",
+                "resource": {**ORDER, "patient": {"reference": "urn:uuid:6bc55e39-55de-4b9c-9d70-2b6a0e96b4b8"}},
+                "request": {"method": "PUT", "url": "MedicationOrder/m1"},
+            },
+            {
+                "resource": {
+                    "resourceType": "MedicationAdministration",
+                    "id": "a1",
+                    "status": "completed",
+                    "patient": {"reference": "http://old/fhir/Patient/p9"},
+                    "prescription": {"reference": "http://old/fhir/MedicationOrder/m1"},
+                    "medicationReference": {"reference": "http://else/fhir/Medication/1"},
+                    "effectiveTimeDateTime": "2020-01-02",
+                },
+                "request": {"method": "PUT", "url": "MedicationAdministration/a1"},
+            },
+            {"request": {"method": "DELETE", "url": "DiagnosticOrder/d1"}},
+        ),
+        f"{JSON}; fhirVersion=1.0",
+    )
+    patient, order, given, gone = made.changes
+    assert patient.resource is not None
+    assert order.resource is not None
+    assert given.resource is not None
+    assert order.resource["subject"] == {"reference": f"Patient/{patient.id}"}
+    assert given.resource["request"] == {"reference": "MedicationRequest/m1"}
+    assert given.resource["subject"] == {"reference": "Patient/p9"}
+    assert given.resource["medicationReference"] == {"reference": "http://else/fhir/Medication/1"}
+    assert (gone.method, gone.type, gone.id, gone.resource) == (Method.DELETE, "ServiceRequest", "d1", None)
+    assert made.label == "DSTU2 Bundle transaction (4 resources)"
+    sources = {(it.path, it.source) for it in made.trail if it.resource == "MedicationRequest/m1"}
+    assert ("subject.reference", "entry[1].resource.patient.reference") in sources
+
+
+def test_the_same_message_gives_the_same_ids_and_equal_resources_stay_apart() -> None:
+    note = {"resource": {"resourceType": "Basic", "code": {"text": "note"}}}
+    made = translated(bundle("collection", note, note))
+    again = translated(bundle("collection", note, note))
+    assert made == again
+    assert len({change.id for change in made.changes}) == 2
+
+
+def test_a_name_for_the_source_keeps_its_ids_apart_from_those_of_another() -> None:
+    body = bundle(
+        "collection",
+        {"resource": {"resourceType": "Patient", "id": "1"}},
+        {
+            "resource": {
+                "resourceType": "Observation",
+                "id": "1",
+                "status": "final",
+                "subject": {"reference": "Patient/1/_history/3"},
+            }
+        },
+    )
+    one, other = translated(body, source="north"), translated(body, source="south")
+    assert {change.id for change in one.changes}.isdisjoint(change.id for change in other.changes)
+    patient, observation = one.changes
+    assert observation.resource is not None
+    assert observation.resource["subject"] == {"reference": f"Patient/{patient.id}"}
+
+
+def test_a_history_gives_the_newest_version_of_each_resource() -> None:
+    made = translated(
+        bundle(
+            "history",
+            {
+                "resource": {"resourceType": "Patient", "id": "1", "gender": "male"},
+                "request": {"method": "PUT", "url": "Patient/1"},
+            },
+            {"resource": {"resourceType": "Patient", "id": "1"}, "request": {"method": "POST", "url": "Patient"}},
+            {"request": {"method": "DELETE", "url": "Patient/2"}},
+        )
+    )
+    assert [(it.method, it.id) for it in made.changes] == [(Method.PUT, "1"), (Method.DELETE, "2")]
+    assert made.changes[0].resource is not None
+    assert made.changes[0].resource["gender"] == "male"
+
+
+def test_a_transaction_that_names_a_resource_twice_is_refused() -> None:
+    entry = {"resource": {"resourceType": "Patient", "id": "1"}, "request": {"method": "PUT", "url": "Patient/1"}}
+    with pytest.raises(MessageError):
+        translated(bundle("transaction", entry, entry))
+
+
+def test_a_search_gives_its_matches_and_not_its_outcome() -> None:
+    made = translated(
+        bundle(
+            "searchset",
+            {"resource": {"resourceType": "Patient", "id": "1"}, "search": {"mode": "match"}},
+            {"resource": {"resourceType": "OperationOutcome", "issue": []}, "search": {"mode": "outcome"}},
+        )
+    )
+    assert [change.type for change in made.changes] == ["Patient"]
+
+
+def test_threads_share_a_translator() -> None:
+    translator = FhirTranslator({})
+    body = message(
+        bundle("collection", *({"resource": {**ORDER, "id": f"m{n}"}} for n in range(20))), f"{JSON}; fhirVersion=1.0"
+    )
+    expected = translator.translate(body)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(made == expected for made in pool.map(translator.translate, [body] * 40))
+
+
+def test_the_rules_digest_tells_settings_apart() -> None:
+    assert FhirTranslator({}).rules_digest == FhirTranslator({"version": "R4"}).rules_digest
+    assert FhirTranslator({}).rules_digest != FhirTranslator({"source": "north"}).rules_digest
