@@ -55,6 +55,8 @@ def primitive(
 
 
 def same(compiler: Compiler) -> Convert:
+    """Return the conversion of a primitive that stays as it is, with its id and extensions."""
+
     def same_(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
         if value is not None:
             kind = type(value)
