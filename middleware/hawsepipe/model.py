@@ -74,7 +74,8 @@ class Change:
     `if_match` is the version number that must be current (0 = must not exist, None = no condition). For MERGE:
     `remove` names top-level elements to delete, `union` top-level lists to join (identifiers by system and value,
     links by target, extensions by url, anything else by equality) and objects to join key by key, `keep` elements
-    that are only written where the stored resource has none. An element of a choice (`deceasedDateTime`) takes the
+    that are only written where the stored resource has none (one that is in `union` too: what the stored list or object
+    lacks). An element of a choice (`deceasedDateTime`) takes the
     place of its siblings.
     """
 
@@ -118,7 +119,8 @@ class Transaction:
     `provenance` is a draft R4 Provenance without `target`, `recorded` and `meta`; the store completes it with the
     versions that the changes made and stores it as the same transaction's last resource. `source` is the digest of the
     message that caused it, `rules` the digest of the mapping rules in force; both None for a change by an API client.
-    `actor` is a reference (`Practitioner/1`) or `feed:<name>`.
+    `actor` is a reference (`Practitioner/1`) or `feed:<name>`. `event_time` is when what it tells happened, by its
+    sender's word: where a resource shows what a newer event told, this one fills in what is missing at most.
     """
 
     changes: tuple[Change, ...]
@@ -128,6 +130,7 @@ class Transaction:
     source: bytes | None = None
     rules: bytes | None = None
     trail: tuple[Trail, ...] = ()
+    event_time: datetime | None = None
 
 
 class Operation(StrEnum):

@@ -74,6 +74,86 @@ def content(version: Version) -> Resource:
     return codec.decode(version.content)
 
 
+class TestOrder:
+    """An older event never overwrites a newer one, whichever comes first."""
+
+    EARLY, LATE = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
+
+    @staticmethod
+    def visit(status: str, **elements: Any) -> Change:
+        body = {"resourceType": "Encounter", "status": status, "class": {"code": "IMP"}, **elements}
+        return Change(Method.MERGE, "Encounter", "v1", body, union=frozenset({"period", "identifier"}) & body.keys())
+
+    async def test_a_late_event_fills_in_what_is_missing_and_changes_nothing(self, store: Store) -> None:
+        discharge = self.visit("finished", period={"end": "2026-03-03"}, identifier=[{"system": "s", "value": "1"}])
+        admission = self.visit(
+            "in-progress",
+            period={"start": "2026-03-01", "end": "2026-03-09"},
+            identifier=[{"system": "s", "value": "1", "use": "old"}, {"system": "s", "value": "2"}],
+            type=[{"text": "planned"}],
+        )
+        await store.commit(transaction(discharge, draft=draft("p1"), event_time=self.LATE))
+        version, provenance_ = await store.commit(transaction(admission, draft=draft("p2"), event_time=self.EARLY))
+        found = content(version)
+        assert found["status"] == "finished"
+        assert found["period"] == {"start": "2026-03-01", "end": "2026-03-03"}
+        assert found["identifier"] == [{"system": "s", "value": "1"}, {"system": "s", "value": "2"}]
+        assert found["type"] == [{"text": "planned"}]
+        (told,) = content(provenance_)["extension"]
+        assert told == {"url": provenance.SUPERSEDED, "valueReference": {"reference": "Encounter/v1"}}
+
+    async def test_of_two_events_of_one_time_the_later_commit_counts(self, store: Store) -> None:
+        for status in ("planned", "in-progress"):
+            await store.commit(transaction(self.visit(status), draft=draft(status), event_time=self.LATE))
+        version = await store.read("Encounter", "v1")
+        assert version is not None
+        assert content(version)["status"] == "in-progress"
+
+    async def test_an_event_that_had_nothing_new_to_tell_counts_as_well(self, store: Store) -> None:
+        for number, (status, at) in enumerate(
+            [("in-progress", self.EARLY), ("in-progress", self.LATE), ("planned", self.EARLY + timedelta(minutes=1))]
+        ):
+            await store.commit(transaction(self.visit(status), draft=draft(f"p{number}"), event_time=at))
+        version = await store.read("Encounter", "v1")
+        assert version is not None
+        assert (version.version, content(version)["status"]) == (1, "in-progress")
+
+    async def test_nothing_of_an_older_result_is_mixed_into_a_newer_one(self, store: Store) -> None:
+        newer = change("Observation", "o1", status="corrected", code={"text": "K"}, valueString="5.0")
+        older = change(
+            "Observation", "o1", status="final", code={"text": "K"}, valueString="9.0", note=[{"text": "high"}]
+        )
+        await store.commit(transaction(newer, draft=draft("p1"), event_time=self.LATE))
+        (version,) = await store.commit(transaction(older, draft=draft("p2"), event_time=self.EARLY))
+        assert not version.changed
+        assert content(version)["status"] == "corrected"
+
+    async def test_a_mention_is_no_news_and_an_event_without_a_time_is_taken_as_it_comes(self, store: Store) -> None:
+        mention = Change(
+            Method.MERGE,
+            "Encounter",
+            "v1",
+            {"resourceType": "Encounter", "status": "unknown"},
+            keep=frozenset({"status"}),
+        )
+        await store.commit(transaction(self.visit("planned"), draft=draft("p1"), event_time=self.EARLY))
+        await store.commit(transaction(mention, draft=draft("p2"), event_time=NOW))
+        await store.commit(transaction(self.visit("in-progress"), draft=draft("p3"), event_time=self.LATE))
+        await store.commit(transaction(self.visit("finished"), draft=draft("p4")))
+        versions = await store.history("Encounter", "v1", None, 10)
+        assert [content(version)["status"] for version in versions] == ["finished", "in-progress", "planned"]
+
+    async def test_a_transaction_that_fails_leaves_no_time_behind(self, store: Store) -> None:
+        await store.commit(transaction(self.visit("planned"), draft=draft("p1"), event_time=self.EARLY))
+        twice = change("Encounter", "v1", Method.CREATE, status="planned")
+        with pytest.raises(Conflict):
+            await store.commit(transaction(self.visit("planned"), twice, event_time=NOW))
+        await store.commit(transaction(self.visit("in-progress"), draft=draft("p2"), event_time=self.LATE))
+        version = await store.read("Encounter", "v1")
+        assert version is not None
+        assert content(version)["status"] == "in-progress"
+
+
 class TestJournal:
     async def test_a_message_comes_back_byte_for_byte_and_waits_to_be_applied(self, store: Store) -> None:
         accepted = await store.append(entry(b"MSH|\xff\x00"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hawsepipe.errors import InvalidRequest
@@ -30,9 +31,11 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     before = stored or {}
     removed = {_element(names, key) for key in change.remove} - _KEPT
     given = change.resource
+    filled: Resource = {}
     if change.keep:
         present = {_element(names, key) for key in before} - removed
         kept = {_element(names, key) for key in change.keep} & present
+        filled = {key: given[key] for key in change.union & change.keep & given.keys() & before.keys()}
         given = {key: value for key, value in given.items() if _element(names, key) not in kept}
     # One of a choice replaces another (deceasedBoolean, deceasedDateTime), a value replaces the old one's extensions.
     gone = removed | {_element(names, key) for key in given if key not in change.union}
@@ -45,7 +48,26 @@ def merged(stored: Resource | None, change: Change) -> Resource:
             result[key] = held | value
         else:
             result[key] = value
+    for key, value in filled.items():
+        result[key] = _filled(key, result[key], value)
     return named | result | named
+
+
+def speaks(change: Change) -> bool:
+    """Whether a change tells what a resource is to show; one that only fills in or adds to lists does not."""
+    if change.method is not Method.MERGE:
+        return True
+    return bool(change.remove) or bool((change.resource or {}).keys() - change.keep - change.union - _KEPT)
+
+
+def given_way(change: Change) -> Change | None:
+    """Return what is left of a change when something newer is known: a merge fills in what is missing.
+
+    Nothing is left of a whole resource: two states of a result would be mixed.
+    """
+    if change.method is not Method.MERGE:
+        return None
+    return replace(change, remove=frozenset(), keep=frozenset(change.resource or ()) - _KEPT)
 
 
 @functools.cache
@@ -78,6 +100,19 @@ def _joined(key: str, stored: Any, given: list[Any]) -> list[Any]:
             places[identity] = len(items)
             items.append(item)
     return items
+
+
+def _filled(key: str, stored: Any, given: Any) -> Any:
+    """Return what is stored with what it lacks of an object or a list; nothing that is there is altered."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        return given | stored
+    if not isinstance(stored, list) or not isinstance(given, list):
+        return stored
+    if key == "extension":
+        urls = {item.get("url") for item in stored if isinstance(item, dict)}
+        return stored + [item for item in given if not (isinstance(item, dict) and item.get("url") in urls)]
+    known = {_identity(key, item) for item in stored}
+    return stored + [item for item in given if _identity(key, item) not in known]
 
 
 def _identity(key: str, item: Any) -> object:

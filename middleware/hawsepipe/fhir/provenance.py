@@ -9,7 +9,7 @@ of elements.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ MESSAGE = "urn:hawsepipe:message"
 FEED = "urn:hawsepipe:feed"
 CLIENT = "urn:hawsepipe:client"
 RULES = "urn:hawsepipe:rules:"
+
+SUPERSEDED = "urn:hawsepipe:extension:superseded"
+"""The extension of a Provenance that names a resource which its message was too old to change."""
 
 _FEED_PREFIX = "feed:"
 _LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
@@ -112,6 +115,14 @@ def lines(trail: Iterable[Trail]) -> dict[str, str]:
     for resource, path, source in trail:
         found.setdefault(resource, []).append(f"{path}={source}")
     return {resource: "\n".join(steps) for resource, steps in found.items()}
+
+
+def superseded(draft: Resource, resources: Sequence[str]) -> Resource:
+    """Return the draft saying of these resources (`Patient/1`) that they show what a newer event told."""
+    if not resources:
+        return draft
+    names = [{"url": SUPERSEDED, "valueReference": {"reference": name}} for name in dict.fromkeys(resources)]
+    return draft | {"extension": [*draft.get("extension", ()), *names]}
 
 
 def complete(draft: Resource, versions: Iterable[Place], instant: datetime, trail: Mapping[str, str]) -> Resource:

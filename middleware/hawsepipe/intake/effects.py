@@ -142,6 +142,7 @@ def _transaction(task: Task, translation: Translation, rules: bytes) -> Transact
         source=message.digest,
         rules=rules,
         trail=translation.trail,
+        event_time=translation.event_time,
     )
 
 

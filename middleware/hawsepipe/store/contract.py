@@ -6,6 +6,9 @@ Implementations MUST:
   of a commit is at least one microsecond after that of the commit before;
 * write, for each new version, in one transaction: content, search rows, facets, salt and opening, and one outbox row;
 * give a Provenance the facets that `visibility.joined` makes of it and of what it names of its own transaction;
+* let no transaction with an `event_time` change what a newer event told: for each resource the newest time is kept of
+  the changes of which `fhir.merge.speaks`; an older one is applied as `fhir.merge.given_way` makes it (equal times: the
+  later commit counts), and the Provenance names the resource as `fhir.provenance.superseded` does;
 * serve content byte for byte as it was written;
 * compile `Visibility` so that it agrees with `visibility.visible`, before order, count and limit.
 

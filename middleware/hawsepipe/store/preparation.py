@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hawsepipe.fhir import canonical, codec
 from hawsepipe.fhir.index import grouped
-from hawsepipe.fhir.merge import merged
+from hawsepipe.fhir.merge import merged, speaks
 from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Severity, Transaction
@@ -67,6 +67,7 @@ class Preparation:
             instant=transaction.instant,
             source=transaction.source,
             rules=transaction.rules,
+            event_time=transaction.event_time,
         )
 
     def change(self, change: Change) -> PreparedChange:
@@ -78,7 +79,7 @@ class Preparation:
             tuple(sorted(change.union)),
             tuple(sorted(change.keep)),
         )
-        bare = PreparedChange(change.type, change.id, change.if_match, effect, None)
+        bare = PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change))
         known = (change.type, change.id, effect)
         if known in self._worked_out or change.resource is None or change.method is Method.DELETE:
             return bare

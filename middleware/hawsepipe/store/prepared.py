@@ -64,13 +64,16 @@ class First(NamedTuple):
 
 
 class PreparedChange(NamedTuple):
-    """A change by what it does; `first` is None where it has not been worked out, or makes nothing that is valid."""
+    """A change by what it does; `first` is None where it has not been worked out, or makes nothing that is valid.
+    `speaks` is that of `fhir.merge.speaks`.
+    """
 
     type: str
     id: str
     if_match: int | None
     effect: Effect
     first: First | None
+    speaks: bool = True
 
     @property
     def change(self) -> Change:
@@ -160,3 +163,4 @@ class PreparedTransaction(NamedTuple):
     instant: datetime
     source: bytes | None
     rules: bytes | None
+    event_time: datetime | None = None

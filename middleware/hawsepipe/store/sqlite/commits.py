@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import grouped
-from hawsepipe.fhir.provenance import Place, lines
+from hawsepipe.fhir.provenance import Place, lines, superseded
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.contract import Application, Extractor, Labeller, Sealer, Validator
@@ -121,15 +121,25 @@ class Commits:
     def _draft(self, pen: Pen, sheet: Sheet, transaction: Transaction | PreparedTransaction) -> tuple[Version, ...]:
         """Put what a transaction writes onto the sheet; return what it answers."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
-        drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url)
+        told = transaction.event_time
+        event = None if told is None else microseconds(told)
+        drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url, event)
         steps = [drafting.change(change) for change in transaction.changes]
+        for place, (current, newest) in drafting.heard.items():
+            sheet.heard(current.key, newest)
+            pen.currents.put(place, replace(current, event=newest))
         planned = list(drafting.planned)
         if not planned:
             return tuple(step for step in steps if isinstance(step, Version))
         provenance: Planned | None = None
         if transaction.provenance is not None:
             if isinstance(transaction, Transaction):
-                provenance = drafting.provenance(transaction.provenance, lines(transaction.trail), None)
+                provenance = drafting.provenance(
+                    superseded(transaction.provenance, drafting.late), lines(transaction.trail), None
+                )
+            elif drafting.late:
+                trail = transaction.lines if transaction.story is None else transaction.story.lines
+                provenance = drafting.provenance(superseded(transaction.provenance, drafting.late), trail, None)
             else:
                 provenance = drafting.provenance(transaction.provenance, transaction.lines, transaction.story)
         seals, seal = self.sealer.seal(
@@ -181,7 +191,7 @@ class Commits:
             version = made[id(planned)] = planned.sealed(seal)
             if planned.last:
                 tables = self._stand(pen, sheet, key, planned, facets.get(id(planned), _NO_FACETS), micros)
-                pen.currents.put(place, Current(key, tables, version, labelled=True))
+                pen.currents.put(place, Current(key, tables, version, planned.event, labelled=True))
             pen.stored.append(draft.type)
             epoch |= planned.decisive
         pen.count(leaves=leaves, resources=resources, epoch=state.epoch + epoch, instant=micros)
@@ -228,6 +238,7 @@ class Commits:
             facets.clinical_start,
             facets.clinical_end,
             tables,
+            planned.event,
             key,
         )
         named = None

@@ -28,7 +28,8 @@ Place = tuple[str, str]
 
 @dataclass(slots=True)
 class Current:
-    """A resource's key, what it is found by (see `indexing`) and its current version.
+    """A resource's key, what it is found by (see `indexing`), its current version, and when the newest event happened
+    that told what it shows (microseconds), if one did.
 
     `labelled`: the labeller that writes now has seen this content and has nothing to add. `idle` are prepared changes
     that were found to have no effect on this version: what they do depends on nothing else.
@@ -37,6 +38,7 @@ class Current:
     key: int
     indexed: int
     version: Version
+    event: int | None = None
     labelled: bool = False
     idle: set[Effect] = field(default_factory=set)
     _decoded: Resource | None = None

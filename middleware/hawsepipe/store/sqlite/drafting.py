@@ -13,7 +13,7 @@ from typing import Any
 from hawsepipe.errors import Conflict, InvalidRequest, InvalidResource, NotFound, PreconditionFailed
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.fhir.merge import merged
+from hawsepipe.fhir.merge import given_way, merged, speaks
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
@@ -35,7 +35,8 @@ class Planned:
     `key` is the resource's, None for a new one; `indexed` says what it is found by so far (see `indexing`);
     `written` is the content, None for a tombstone or where it is still to be read from `first`; `ended` is the content
     that a tombstone ends; `last`: no later version of it follows in the transaction; `decisive`: it changes what
-    decides about other resources; `first` is what was worked out beforehand.
+    decides about other resources; `first` is what was worked out beforehand; `event` is when the newest event
+    happened that told what it shows.
     """
 
     draft: Draft
@@ -47,6 +48,7 @@ class Planned:
     last: bool = True
     first: First | None = None
     ended: Resource | None = None
+    event: int | None = None
 
     @property
     def present(self) -> bool:
@@ -114,6 +116,13 @@ class Standing:
         return self.current.resource if self.current is not None else None
 
     @property
+    def event(self) -> int | None:
+        """When the newest event happened that told what is current."""
+        if self.planned is not None:
+            return self.planned.event
+        return self.current.event if self.current is not None else None
+
+    @property
     def present(self) -> bool:
         """Whether there is a version that is not a tombstone."""
         if self.planned is not None:
@@ -122,9 +131,20 @@ class Standing:
 
 
 class Drafting:
-    """One transaction being drafted at one instant."""
+    """One transaction being drafted at one instant; `event` is when what it tells happened, in microseconds.
 
-    def __init__(self, pen: Pen, instant: datetime, labeller: Labeller, validator: Validator, base_url: str) -> None:
+    `late` names the resources that show what a newer event told; `heard` those that had nothing to learn from this one.
+    """
+
+    def __init__(
+        self,
+        pen: Pen,
+        instant: datetime,
+        labeller: Labeller,
+        validator: Validator,
+        base_url: str,
+        event: int | None = None,
+    ) -> None:
         self._pen = pen
         self._instant = instant
         self._text = instant_text(instant)
@@ -133,11 +153,30 @@ class Drafting:
         self._validator = validator
         self._base_url = base_url
         self._standings: dict[tuple[str, str], Standing] = {}
+        self._event = event
         self.planned: list[Planned] = []
+        self.late: list[str] = []
+        self.heard: dict[tuple[str, str], tuple[Current, int]] = {}
 
     def change(self, change: Change | PreparedChange) -> Planned | Version:
         """Draft one change; the version that is there when it has no effect. Raises as `Store.commit` says."""
         standing = self._standing(change.type, change.id)
+        event = self._event
+        if event is None or not (change.speaks if isinstance(change, PreparedChange) else speaks(change)):
+            return self._told(change, standing)
+        newest = standing.event
+        if newest is not None and event < newest:
+            self.late.append(f"{change.type}/{change.id}")
+            left = given_way(change.change if isinstance(change, PreparedChange) else change)
+            return self._unchanged(standing) if left is None else self._change(left, standing)
+        result = self._told(change, standing)
+        if isinstance(result, Planned):
+            result.event = event
+        elif standing.current is not None and newest != event:
+            self.heard[change.type, change.id] = (standing.current, event)
+        return result
+
+    def _told(self, change: Change | PreparedChange, standing: Standing) -> Planned | Version:
         if not isinstance(change, PreparedChange):
             return self._change(change, standing)
         known = standing.current if standing.planned is None and change.if_match is None else None
@@ -271,6 +310,7 @@ class Drafting:
         return self._planned(standing, planned)
 
     def _planned(self, standing: Standing, planned: Planned) -> Planned:
+        planned.event = standing.event
         if standing.planned is not None:
             standing.planned.last = False
         standing.planned = planned

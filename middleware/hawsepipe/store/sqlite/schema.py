@@ -52,7 +52,8 @@ CREATE TABLE resource (
   version INTEGER NOT NULL, deleted INTEGER NOT NULL,
   first_recorded INTEGER NOT NULL, last_updated INTEGER NOT NULL,
   rank INTEGER, clinical_start INTEGER, clinical_end INTEGER,
-  indexed INTEGER NOT NULL    -- which side tables have rows of it, a bit each
+  indexed INTEGER NOT NULL,   -- which side tables have rows of it, a bit each
+  event INTEGER               -- when the newest event happened that told what it shows, by its sender's word
 ) STRICT;
 CREATE UNIQUE INDEX resource_identity ON resource (type, id);
 CREATE INDEX resource_updated ON resource (type, last_updated);

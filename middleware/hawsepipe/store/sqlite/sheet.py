@@ -7,10 +7,20 @@ from typing import Any, Final, NamedTuple
 from hawsepipe.store.sqlite import indexing, journal, log
 from hawsepipe.store.sqlite.pen import Pen
 
-_COLUMNS: Final = ("version", "deleted", "last_updated", "rank", "clinical_start", "clinical_end", "indexed", "key")
+_COLUMNS: Final = (
+    "version",
+    "deleted",
+    "last_updated",
+    "rank",
+    "clinical_start",
+    "clinical_end",
+    "indexed",
+    "event",
+    "key",
+)
 _UPDATE: Final = f"UPDATE resource SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE key = ?"  # noqa: S608  our own columns
 _INSERT: Final = (
-    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 11)})"  # noqa: S608  our own columns
+    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 12)})"  # noqa: S608  our own columns
 )
 
 _Tuple = tuple[Any, ...]
@@ -27,7 +37,7 @@ class Stand(NamedTuple):
     found: indexing.Found
 
 
-Mark = tuple[int, int, int, int]
+Mark = tuple[int, int, int, int, int]
 
 
 class Sheet:
@@ -39,6 +49,11 @@ class Sheet:
         self._settled: list[journal.Settled] = []
         self._stands: dict[int, Stand] = {}
         self._replaced: list[tuple[int, Stand | None]] = []
+        self._heard: list[tuple[int, int]] = []
+
+    def heard(self, key: int, event: int) -> None:
+        """Collect that a resource shows already what a newer event tells."""
+        self._heard.append((event, key))
 
     def version(self, row: _Tuple, sequence: int, commitment: bytes) -> None:
         """Collect a version and its place in the outbox."""
@@ -60,11 +75,12 @@ class Sheet:
 
     def mark(self) -> Mark:
         """Return a point to strike out back to."""
-        return len(self._versions), len(self._leaves), len(self._settled), len(self._replaced)
+        return len(self._versions), len(self._leaves), len(self._settled), len(self._replaced), len(self._heard)
 
     def back(self, mark: Mark) -> None:
         """Strike out what was collected since the mark."""
-        versions, leaves, settled, replaced = mark
+        versions, leaves, settled, replaced, heard = mark
+        del self._heard[heard:]
         del self._versions[versions:]
         del self._leaves[leaves:]
         del self._settled[settled:]
@@ -89,5 +105,7 @@ class Sheet:
             execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._versions)
             rows.write()
             log.enqueue(pen, self._leaves)
+        if self._heard:
+            execute("UPDATE resource SET event = max(coalesce(event, ?1), ?1) WHERE key = ?2", self._heard)
         if self._settled:
             journal.settle(pen, self._settled)

@@ -34,7 +34,7 @@ def read(connection: apsw.Connection, type_: str, id_: str) -> Version | None:
 def current(connection: apsw.Connection, type_key: int, type_: str, id_: str) -> Current | None:
     """Return the current version for the writer, by the interned number of its type."""
     row = connection.execute(
-        "SELECT key, version, first_recorded, indexed FROM resource WHERE type = ? AND id = ?", (type_key, id_)
+        "SELECT key, version, first_recorded, indexed, event FROM resource WHERE type = ? AND id = ?", (type_key, id_)
     ).get
     return None if row is None else _current(connection, type_, id_, *row)
 
@@ -42,7 +42,7 @@ def current(connection: apsw.Connection, type_key: int, type_: str, id_: str) ->
 def currents(connection: apsw.Connection, names: Sequence[tuple[int, str, str]]) -> Iterator[Current | None]:
     """Yield what `current` gives of each (number of the type, type, id): which are there takes one statement."""
     rows = connection.execute(
-        "SELECT named.key, r.key, r.version, r.first_recorded, r.indexed FROM json_each(?) AS named"
+        "SELECT named.key, r.key, r.version, r.first_recorded, r.indexed, r.event FROM json_each(?) AS named"
         " CROSS JOIN resource AS r ON r.type = named.value ->> 0 AND r.id = named.value ->> 1",
         (json.dumps([(type_key, id_) for type_key, _, id_ in names]),),
     )
@@ -52,14 +52,21 @@ def currents(connection: apsw.Connection, names: Sequence[tuple[int, str, str]])
 
 
 def _current(
-    connection: apsw.Connection, type_: str, id_: str, key: int, version: int, first: int, indexed: int
+    connection: apsw.Connection,
+    type_: str,
+    id_: str,
+    key: int,
+    version: int,
+    first: int,
+    indexed: int,
+    event: int | None,
 ) -> Current:
     found = connection.execute(
         "SELECT recorded, operation, content, patients, commitment, opening, salt FROM version WHERE key = ?",
         (row_key(key, version),),
     ).get
     recorded, *rest = found
-    return Current(key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest)))
+    return Current(key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest)), event)
 
 
 def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Version | None:
