@@ -161,9 +161,9 @@ class Draft:
         remove = frozenset(self.cleared - present)
         return Change(self.method, self.type, self.id, body, None, remove, union, keep)
 
-    def trails(self) -> list[Trail]:
-        """Return where every value came from, in the order of writing."""
-        url = self.url
+    def trails(self, name: str = "") -> list[Trail]:
+        """Return where every value came from, in the order of writing; `name` stands for the resource's own."""
+        url = name or self.url
         return [Trail(url, path + below, source) for path, leaves in self.trail for below, source in leaves]
 
 

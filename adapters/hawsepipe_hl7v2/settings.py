@@ -253,6 +253,12 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
             "items": {"type": "string", "pattern": _EVENT},
             "default": [],
         },
+        "original": {
+            "description": "Where the message as received is kept: as a DocumentReference that only privacy officers"
+            " see, or nowhere but in the journal.",
+            "enum": ["document", "none"],
+            "default": "document",
+        },
         "patient_identity": {
             "description": "Identifier types (CX.5) in the order in which PID-3 is searched for the identity.",
             "type": "array",

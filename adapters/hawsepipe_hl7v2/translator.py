@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hawsepipe import (
+    Change,
     ConfigError,
     HawsepipeError,
     MessageError,
@@ -22,9 +23,11 @@ from hawsepipe import (
     Trail,
     Translation,
 )
+from hawsepipe_hl7v2 import origin
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
+from hawsepipe_hl7v2.envelope import focus
 from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
@@ -61,6 +64,7 @@ class Hl7v2Translator:
         self._messages = tables.messages
         self._unmapped = patterns(settings["unmapped_events"])
         self._charset: str = settings["charset"]
+        self._original: bool = settings["original"] == "document"
         told = json.dumps(settings, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         self._digest = sha256(sha256(tables.canonical()).digest() + told).digest()
 
@@ -83,8 +87,7 @@ class Hl7v2Translator:
         for issue in translation.issues:
             if issue.severity is Severity.ERROR:
                 raise MessageError(issue.cause, issue.location, issue.text)
-        if all(change.type == "Basic" for change in translation.changes):
-            # Segments kept as they are, for want of anything that takes them.
+        if not any(_tells(change) for change in translation.changes):
             raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
         return translation
 
@@ -94,14 +97,14 @@ class Hl7v2Translator:
         Raises MessageError for what is no message at all.
         """
         try:
-            return self._translate(parse(message.body, self._charset, message.media_type))
+            return self._translate(parse(message.body, self._charset, message.media_type), message)
         except HawsepipeError:
             raise
         except Exception as error:
             # A fault of ours must stay with this message: the host sets it aside and goes on.
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
-    def _translate(self, message: Message) -> Translation:
+    def _translate(self, message: Message, raw: RawMessage) -> Translation:
         event = self._event(message.type, message.event)
         bench = Bench(message, self._site, event)
         if not event.mapped and self._allowed(event):
@@ -119,18 +122,30 @@ class Hl7v2Translator:
         placed, late = structure.place(message, bench.group)
         for segment in late:
             bench.warn("structure", segment.label, "the segment is out of order")
+        sent: tuple[tuple[str, str], ...] = ()
         for one in placed:
             run(self._plans.get(one.segment.name), one, bench)
+            sent = sent or tuple(bench.drafts)
         complete(bench)
+        for key in sent:
+            # Who sent and received the message comes after what it tells.
+            bench.drafts[key] = bench.drafts.pop(key)
+        header, told = origin.detached(bench)
+        focus(bench, header, self._messages.get(message.type, {}).get("focus", _FOCUS))
+        origin.finish(bench, header, told)
+        if self._original:
+            origin.original(bench, raw, told)
         trail: list[Trail] = []
-        for draft in bench.drafts.values():
+        for draft in (*bench.drafts.values(), header):
             trail += draft.trails()
         return Translation(
             changes=tuple(draft.change() for draft in bench.drafts.values()),
             issues=tuple(sorted(bench.issues, key=lambda issue: _RANK[issue.severity])),
-            trail=tuple(trail),
+            trail=(*trail, *told.trails("Provenance")),
             label=_label(message),
             event_time=_event_time(message, bench.zone),
+            provenance={key: value for key, value in told.body.items() if key not in ("resourceType", "id")},
+            header=header.body,
         )
 
     def _event(self, type_: str, trigger: str) -> Event:
@@ -153,7 +168,18 @@ class Hl7v2Translator:
         return "*" in triggers or event.trigger in triggers
 
 
+_FOCUS = ("Patient",)
+_MENTIONED = frozenset({"Device", "Location", "Organization", "Practitioner", "PractitionerRole"})
+"""Types that messages mention by the way."""
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+def _tells(change: Change) -> bool:
+    """Whether a change says something: more than who was mentioned, what nothing takes, and the message itself."""
+    if change.type == "Basic" or (change.resource or {}).get("type") == origin.ORIGINAL:
+        return False
+    told = set(change.resource or ()) - {"resourceType", "id"} - change.union - change.keep
+    return change.type not in _MENTIONED or bool(told)
 
 
 def _label(message: Message) -> str:

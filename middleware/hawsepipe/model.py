@@ -103,6 +103,10 @@ class Translation:
 
     `changes` refer to each other by `Type/id`; `label` names the message for people without patient data
     (`ADT^A01 20260301-17 from ADT1|GOOD`); `event_time` is when the event happened by the sender's word, if told.
+    `provenance` are the sender's words for the message's Provenance: its elements without id and target (when it
+    happened, when the sender recorded it, by whom, why, where, from what), referring to `changes`; the record adds what
+    it knows itself. Its lines in `trail` have the resource `Provenance`. `header` is a MessageHeader, which goes with a
+    Bundle and is no part of a record.
     """
 
     changes: tuple[Change, ...]
@@ -110,6 +114,8 @@ class Translation:
     trail: tuple[Trail, ...]
     label: str
     event_time: datetime | None = None
+    provenance: Resource | None = None
+    header: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,10 @@ NO_AUTHOR: Final = "no-author"
 NO_TARGET: Final = "?"
 """The `target` facet of a Provenance that names what cannot be found; no type is called so."""
 
+SEALED: Final = ("urn:hawsepipe:codes:handling", "sealed")
+"""System and code of the label of what only privacy officers see, whatever consents say: a message as received tells
+everything at once, also what its reader may not have piece by piece."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facets:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe import visibility
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate, View
@@ -108,6 +109,8 @@ class World:
         return {"start": start, "end": end} if self.chance(2) else {"end": end} if self.chance(2) else {"start": start}
 
     def label(self) -> Json:
+        if self.chance(20):
+            return self.coding(*visibility.SEALED)
         if self.chance(3):
             return self.coding(CONF, "N", "R", "V", "L")
         return self.coding(

@@ -280,3 +280,51 @@ async def test_a_clients_own_write_leaves_a_provenance_that_it_sees(told: Told) 
     page = await view.search(Query("Provenance"))
     targets = [codec.decode(one.content or b"")["target"][0]["reference"] for one in page.versions]
     assert targets == [made.versioned_reference]
+
+
+def original(of: str = "p") -> Json:
+    """A message as received, as a translator keeps it."""
+    system, code = visibility.SEALED
+    return {
+        "resourceType": "DocumentReference",
+        "id": "message",
+        "meta": {"security": [{"system": system, "code": code}]},
+        "status": "current",
+        "subject": {"reference": f"Patient/{of}"},
+        "content": [{"attachment": {"contentType": "application/hl7-v2", "data": "TVNI"}}],
+    }
+
+
+async def test_a_message_as_received_is_a_privacy_officers_alone_and_hides_no_provenance(told: Told) -> None:
+    hospital = told.hospital
+    await hospital.put(PATIENT, consent("c", purpose=[{"system": T + "v3-ActReason", "code": "TREAT"}]))
+    resources = [observation("o"), original()]
+    changes = [Change(Method.PUT, one["resourceType"], one["id"], one) for one in resources]
+    words: Json = {"entity": [{"role": "source", "what": {"reference": "DocumentReference/message"}}]}
+    draft = provenance.draft("feed:test", id="v1", source=bytes(32), told=words)
+    told.count = 1
+    await hospital.store.commit(Transaction(tuple(changes), draft, "feed:test", hospital.clock()))
+    own = {"scopes": frozenset({"patient/*.rs"}), "roles": frozenset({"patient"}), "purpose": "PATRQT", "patient": "p"}
+    for who in ({}, {"subject": "Patient/p", **own}, {"roles": OFFICER}, {"roles": frozenset({"physician"})}):
+        view = hospital.view(**who)
+        found = await view.search(Query("DocumentReference", total=Total.ACCURATE, count=10))
+        shown = who.get("roles") == OFFICER
+        assert (found.total, len(found.versions)) == (int(shown), int(shown))
+        if shown:
+            assert (await view.read("DocumentReference", "message")).id == "message"
+        else:
+            with pytest.raises(NotFound):
+                await view.read("DocumentReference", "message")
+    assert await told.seen() == {"v1"}, "the Provenance is of the Observation; the message is its source"
+    # A later version without the label is as sealed as the first: labels only grow.
+    bare = original() | {"meta": {}}
+    await hospital.put(bare)
+    with pytest.raises(NotFound):
+        await hospital.view().read("DocumentReference", "message")
+
+
+async def test_the_provenance_of_a_kept_message_alone_is_as_sealed_as_the_message(told: Told) -> None:
+    await told.hospital.put(PATIENT)
+    await told.commit(original())
+    assert await told.seen() == set()
+    assert await told.seen(roles=OFFICER) == set()

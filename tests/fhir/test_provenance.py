@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hawsepipe.fhir import provenance
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.validate import Validator
-from hawsepipe.model import Trail
+from hawsepipe.model import Resource, Trail
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 PLACE = provenance.Place("Patient", "1", 2)
@@ -74,3 +74,45 @@ def test_what_is_completed_is_valid_r4() -> None:
     for draft in (by_message, by_client):
         made = provenance.complete(draft, (PLACE,), AT, {"Patient/1": "birthDate=PID-7"})
         assert validator.check(made) == ()
+
+
+TOLD: Resource = {
+    "id": "not-hers-to-say",
+    "target": [{"reference": "Patient/9"}],
+    "recorded": "2026-03-01T07:59:00+00:00",
+    "occurredDateTime": "2026-03-01",
+    "reason": [{"text": "census"}],
+    "activity": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0003", "code": "A01"}]},
+    "agent": [{"who": {"reference": "Organization/good"}}],
+    "entity": [{"role": "source", "what": {"reference": "DocumentReference/m"}}],
+}
+
+
+def test_the_senders_words_join_ours_and_her_time_goes_beside_the_records_own() -> None:
+    draft = provenance.draft(
+        "feed:adt", id="p", source=bytes(32), label="ADT^A01", event_time=AT, told=TOLD, trail="a=EVN-6"
+    )
+    document = provenance.Place("DocumentReference", "m", 1)
+    made = provenance.complete(draft, provenance.subjects(draft, (PLACE, document)), AT, {})
+    assert Validator(load()).check(made) == ()
+    assert (made["id"], made["occurredDateTime"]) == ("p", "2026-03-01")
+    assert made["recorded"] == "2026-03-01T08:00:00.000000Z"
+    assert made["_recorded"]["extension"] == [
+        {"url": provenance.SENDER_RECORDED, "valueInstant": "2026-03-01T07:59:00+00:00"}
+    ]
+    assert [target["reference"] for target in made["target"]] == ["Patient/1/_history/2"]
+    assert [coding["code"] for coding in made["activity"]["coding"]] == ["transform", "A01"]
+    assert [agent["who"].get("reference") for agent in made["agent"]] == [None, "Organization/good"]
+    (entity,) = made["entity"]
+    assert entity["what"] == {
+        "reference": "DocumentReference/m",
+        "identifier": {"system": "urn:hawsepipe:message", "value": "00" * 32},
+        "display": "ADT^A01",
+    }
+    assert {"url": provenance.TRAIL, "valueString": "a=EVN-6"} in made["extension"]
+
+
+def test_a_message_that_changed_nothing_else_has_its_original_as_target() -> None:
+    draft = provenance.draft("feed:adt", id="p", source=bytes(32), told=TOLD)
+    document = provenance.Place("DocumentReference", "m", 1)
+    assert provenance.subjects(draft, (document,)) == (document,)

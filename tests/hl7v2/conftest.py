@@ -152,14 +152,31 @@ class Made:
     translation: Translation
 
     def all(self, type_: str) -> list[dict[str, Any]]:
-        return [change.resource or {} for change in self.translation.changes if change.type == type_]
+        """The resources of a type; not who sent and received the message, nor the message itself."""
+        return [change.resource or {} for change in self._changes(type_)]
+
+    def envelope(self, type_: str) -> list[dict[str, Any]]:
+        """The resources of a type that only MSH, SFT and the message itself tell of."""
+        told = [id(change) for change in self._changes(type_)]
+        changes = [change for change in self.translation.changes if change.type == type_ and id(change) not in told]
+        return [change.resource or {} for change in changes]
+
+    def _changes(self, type_: str) -> list[Change]:
+        sources: dict[str, set[str]] = {}
+        for trail in self.translation.trail:
+            sources.setdefault(trail.resource, set()).add(trail.source[:3])
+        return [
+            change
+            for change in self.translation.changes
+            if change.type == type_ and sources.get(f"{type_}/{change.id}", {"-"}) - {"MSH", "SFT"}
+        ]
 
     def one(self, type_: str) -> dict[str, Any]:
         (resource,) = self.all(type_)
         return resource
 
     def change(self, type_: str, index: int = 0) -> Change:
-        return [change for change in self.translation.changes if change.type == type_][index]
+        return self._changes(type_)[index]
 
     def source(self, type_: str, path: str) -> set[str]:
         """Where the value at a path of any resource of the type came from."""

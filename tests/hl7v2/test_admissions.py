@@ -182,7 +182,7 @@ def test_a_merge_into_itself_changes_no_link(translate: Any) -> None:
 
 def test_a_wrong_segment_order_gives_the_same_resources(translate: Any, write: Any) -> None:
     visit = write("PV1", f2="I", f19="V1^^^GOOD")
-    right, wrong = translate(adt("A01", PID, visit)), translate(adt("A01", visit, PID))
+    right, wrong = (translate(adt("A01", *segments), original="none") for segments in ((PID, visit), (visit, PID)))
     assert {change.id: change.resource for change in right.translation.changes} == {
         change.id: change.resource for change in wrong.translation.changes
     }

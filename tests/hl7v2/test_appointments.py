@@ -229,7 +229,7 @@ def test_the_same_appointment_has_the_same_id_whatever_the_event(made: Any) -> N
 def test_an_appointment_of_nobody_has_an_absent_participant() -> None:
     body = "\r".join(message("S12", "SCH|PL1|FL1")).encode()
     read = Hl7v2Translator({}).read(RawMessage("adt", RECEIVED, "application/hl7-v2", body))
-    (appointment,) = [change.resource for change in read.changes if change.resource]
+    (appointment,) = [change.resource for change in read.changes if change.resource and change.type == "Appointment"]
     assert appointment["participant"][0]["actor"]["extension"][0]["valueCode"] == "unknown"
     assert [issue.location for issue in read.issues if issue.severity == "error"] == ["PID"]
 

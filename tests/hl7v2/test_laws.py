@@ -80,6 +80,8 @@ def test_the_same_message_twice_gives_the_same_bytes(samples: Any, name: str) ->
 def test_every_trail_leads_from_a_field_to_a_value(translate: Any, samples: Any, name: str) -> None:
     translation = translate(samples[name]).translation
     resources = {f"{change.type}/{change.id}": change.resource for change in translation.changes}
+    header = translation.header or {}
+    resources |= {f"MessageHeader/{header['id']}": header, "Provenance": translation.provenance}
     for trail in translation.trail:
         node: Any = resources[trail.resource]
         for step in re.findall(r"\w+|\[\d+\]", trail.path):

@@ -16,12 +16,14 @@ from hawsepipe.consent.policy import ALL_NORMAL, BASIC_NORMAL, PolicySettings
 from hawsepipe.consent.request import Request
 from hawsepipe.consent.terms import ACT_CODE, ACT_REASON, NORMAL, VERY_RESTRICTED, coded, terms
 from hawsepipe.model import Decision
-from hawsepipe.visibility import NO_PATIENT, Subject
+from hawsepipe.visibility import NO_PATIENT, SEALED, Subject
 
 GUARDED: Final = frozenset({"AuditEvent", "Consent"})
 """Types that only the patient herself and a privacy officer may see (semantics 4)."""
 
 NOT_FOR_PATIENT: Final = coded(ACT_CODE, "NOPAT")
+
+SEALED_LABEL: Final = coded(*SEALED)
 
 TRANSFORMING: Final = frozenset(coded(ACT_CODE, code) for code in ("REDACT", "MASK", "PSEUD", "ANONY", "DEID"))
 """Duties on the data that change what may leave. They are not carried out here, so such data does not leave."""
@@ -53,9 +55,13 @@ def decide(
     refused = _labels(request, subject)
     if refused is not None:
         return Decision(False, (refused,))
-    # 3. Data about nobody: by role alone. Data that ought to name a patient and does not is nobody's to give.
+    # 3. What is sealed: a privacy officer's alone. Data about nobody: by role alone. Data that ought to name a patient
+    # and does not is nobody's to give.
     officer = settings.officer(request.principal.roles)
-    if officer and _about(subject) <= GUARDED:
+    sealed = SEALED_LABEL in subject.facets.values.get("label", frozenset())
+    if sealed and not (officer and "target" not in subject.facets.values):
+        return Decision(False, ("sealed",))
+    if officer and (sealed or _about(subject) <= GUARDED):
         return Decision(True, ("privacy-officer",))
     if NO_PATIENT in subject.facets.values.get("elsewhere", frozenset()):
         return Decision(False, ("no-patient",))

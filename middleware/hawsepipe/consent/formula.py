@@ -15,6 +15,7 @@ from hawsepipe.consent.criteria import Criteria, Datum, Labels, Span
 from hawsepipe.consent.decide import (
     GUARDED,
     NOT_FOR_PATIENT,
+    SEALED_LABEL,
     TRANSFORMING,
     default_opens,
     kept_for,
@@ -52,6 +53,8 @@ _ALONE: Final = Lacks("target")
 _JOINT: Final = Not(_ALONE)
 _ANY_GUARDED: Final = Any((TypeIn(GUARDED), Has("target", GUARDED)))
 _ALL_GUARDED: Final = Any((TypeIn(GUARDED), All((Has("target", GUARDED), Only("target", GUARDED)))))
+_ANY_SEALED: Final = Has("label", frozenset({SEALED_LABEL}))
+_ONE_SEALED: Final = All((_ANY_SEALED, _ALONE))
 _UNLABELLED: Final = AtLeast(Measure.RANK, 1 << 30, absent=True)
 
 
@@ -92,7 +95,11 @@ def _scope(request: Request, settings: PolicySettings, officer: bool) -> Formula
         parts += [TypeIn(role), Only("target", role)]
     parts += [Only("purpose", kept_for(request.purpose)), Not(Has("label", TRANSFORMING))]
     named = Not(Has("elsewhere", frozenset({NO_PATIENT})))
-    return conjunction([*parts, disjunction([named, _ALL_GUARDED]) if officer else named])
+    if not officer:
+        return conjunction([*parts, Not(_ANY_SEALED), named])
+    return conjunction(
+        [*parts, disjunction([Not(_ANY_SEALED), _ALONE]), disjunction([named, _ALL_GUARDED, _ONE_SEALED])]
+    )
 
 
 def _within(request: Request, persons: frozenset[str]) -> Formula:
@@ -108,7 +115,7 @@ def _person(request: Request, oneself: str | None, within: Formula, layer: Formu
         seen = conjunction([within, Not(Has("label", frozenset({NOT_FOR_PATIENT})))])
     else:
         seen = conjunction([within, Not(_ANY_GUARDED), layer])
-    return disjunction([_ALL_GUARDED, seen]) if officer else seen
+    return disjunction([_ALL_GUARDED, _ONE_SEALED, seen]) if officer else seen
 
 
 def _layer(request: Request, patient: str, consents: Consents, settings: PolicySettings, default: Formula) -> Formula:

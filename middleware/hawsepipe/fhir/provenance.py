@@ -22,6 +22,9 @@ TRAIL = "urn:hawsepipe:extension:trail"
 MESSAGE = "urn:hawsepipe:message"
 """The system of a source message's identifier, which is the SHA-256 of its bytes in hex."""
 
+SENDER_RECORDED = "urn:hawsepipe:extension:sender-recorded"
+"""The extension beside `recorded`: when the sender recorded it, by its own word."""
+
 FEED = "urn:hawsepipe:feed"
 CLIENT = "urn:hawsepipe:client"
 RULES = "urn:hawsepipe:rules:"
@@ -75,13 +78,17 @@ def draft(
     event_time: datetime | None = None,
     client: str | None = None,
     operation: str | None = None,
+    told: Resource | None = None,
+    trail: str | None = None,
 ) -> Resource:
     """Return a Provenance without target and recorded.
 
     `actor` is `feed:<name>` or a reference (`Practitioner/1`). `source` is the digest of the message that caused the
     transaction, `label` its name for people, `rules` the digest of the mapping rules, `event_time` (aware) when the
     sender says that it happened. `client` is the API client that the actor used; `operation` is a v3-DataOperation code
-    (CREATE, UPDATE, DELETE), by default that a message was transformed or that something was updated.
+    (CREATE, UPDATE, DELETE), by default that a message was transformed or that something was updated. `told` are the
+    sender's words (`Translation.provenance`): its agents, activity and sources join ours, its time of recording goes
+    beside the record's own. `trail` are the lines about these words themselves (those of `lines` for `Provenance`).
     """
     result: Resource = {"resourceType": "Provenance", "id": id}
     if event_time is not None:
@@ -106,7 +113,44 @@ def draft(
         if label:
             what["display"] = label
         result["entity"] = [{"role": "source", "what": what}]
+    if told is not None:
+        result = _joined(result, told)
+    if trail is not None:
+        result["extension"] = [*result.get("extension", ()), {"url": TRAIL, "valueString": trail}]
     return result
+
+
+def _joined(ours: Resource, told: Resource) -> Resource:
+    """Return our words with the sender's. What only the record can say (id, target, recorded, meta) is not hers."""
+    result = dict(ours)
+    for name in ("occurredDateTime", "_occurredDateTime", "occurredPeriod"):
+        if name in told:
+            result = {key: value for key, value in result.items() if not key.startswith(("occurred", "_occurred"))}
+            break
+    result |= {name: told[name] for name in _SENDERS if name in told}
+    activity = told.get("activity", {}).get("coding", [])
+    if activity:
+        result["activity"] = {"coding": [*ours["activity"]["coding"], *activity]}
+    result["agent"] = [*ours["agent"], *told.get("agent", ())]
+    sources = list(told.get("entity", ()))
+    if sources and "entity" in ours:
+        # The first source is the message itself, which we know by its digest.
+        first = {**sources[0], "what": {**sources[0].get("what", {}), **ours["entity"][0]["what"]}}
+        result["entity"] = [first, *sources[1:]]
+    elif sources:
+        result["entity"] = sources
+    if "policy" in told:
+        result["policy"] = [*ours.get("policy", ()), *told["policy"]]
+    beside = list(told.get("_recorded", {}).get("extension", ()))
+    if "recorded" in told:
+        beside.insert(0, {"url": SENDER_RECORDED, "valueInstant": told["recorded"]})
+    if beside:
+        result["_recorded"] = {"extension": beside}
+    return result
+
+
+_SENDERS = ("occurredDateTime", "_occurredDateTime", "occurredPeriod", "location", "reason", "signature", "extension")
+"""Elements that are the sender's alone."""
 
 
 def lines(trail: Iterable[Trail]) -> dict[str, str]:
@@ -138,8 +182,17 @@ def complete(draft: Resource, versions: Iterable[Place], instant: datetime, trai
             target["extension"] = [{"url": TRAIL, "valueString": text}]
         targets.append(target)
     head = {"resourceType": "Provenance", "id": draft["id"], "target": targets}
-    occurred = {key: value for key, value in draft.items() if key.startswith("occurred")}
-    return head | occurred | {"recorded": instant_text(instant)} | {k: v for k, v in draft.items() if k not in head}
+    occurred = {key: value for key, value in draft.items() if key.lstrip("_").startswith("occurred")}
+    rest = {key: value for key, value in draft.items() if key not in head}
+    return head | occurred | {"recorded": instant_text(instant)} | rest
+
+
+def subjects(draft: Resource, versions: Sequence[Place]) -> Sequence[Place]:
+    """Return the versions that a Provenance is about: not what it names as an entity, where the others come from,
+    unless there is nothing else.
+    """
+    sources = {entity.get("what", {}).get("reference") for entity in draft.get("entity", ())}
+    return [version for version in versions if version.reference not in sources] or versions
 
 
 def _concept(system: str, code: str) -> dict[str, Any]:

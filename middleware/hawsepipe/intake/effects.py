@@ -22,6 +22,9 @@ from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.prepared import PreparedTransaction
 
 _log = structlog.get_logger("hawsepipe.intake")
+_WORDS = "Provenance"
+"""The resource of a trail's lines about the sender's words."""
+
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hawsepipe:provenance")
 
 
@@ -127,6 +130,8 @@ class Effects:
 def _transaction(task: Task, translation: Translation, rules: bytes) -> Transaction:
     message = task.message
     actor = f"feed:{message.feed}"
+    words = [line for line in translation.trail if line.resource == _WORDS]
+    trail = tuple(line for line in translation.trail if line.resource != _WORDS) if words else translation.trail
     return Transaction(
         changes=translation.changes,
         provenance=provenance.draft(
@@ -136,12 +141,14 @@ def _transaction(task: Task, translation: Translation, rules: bytes) -> Transact
             label=translation.label,
             rules=rules,
             event_time=translation.event_time,
+            told=translation.provenance,
+            trail=provenance.lines(words).get(_WORDS),
         ),
         actor=actor,
         instant=task.instant,
         source=message.digest,
         rules=rules,
-        trail=translation.trail,
+        trail=trail,
         event_time=translation.event_time,
     )
 

@@ -212,7 +212,8 @@ class Drafting:
     def provenance(self, draft: Resource, trail: Mapping[str, str], story: Story | None) -> Planned:
         """Draft the Provenance of everything drafted so far; `trail` is of `provenance.lines`."""
         targets = [planned.draft for planned in self.planned]
-        places = [provenance.Place(target.type, target.id, target.version) for target in targets]
+        drafted = [provenance.Place(target.type, target.id, target.version) for target in targets]
+        places = provenance.subjects(draft, drafted)
         id_ = str(draft["id"])
         standing = self._standing("Provenance", id_)
         patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
