@@ -7,6 +7,7 @@ from typing import Any
 from hawsepipe_hl7v2.amounts import put_moment
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import practitioner
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, date_time_value
@@ -55,4 +56,12 @@ def resource_note(bench: Bench, draft: Draft, segment: Segment) -> None:
     draft.put_converted("note[]", annotation(bench, segment))
 
 
-DECISIONS = {"resource-note": resource_note}
+def extension_note(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """NTE as a note of a resource that has none in R4: in an extension."""
+    made = annotation(bench, segment)
+    if made is not None:
+        value = {"url": f"{PREFIX}note", "valueAnnotation": made[0]}
+        draft.put_converted("extension[]", (value, [(f".valueAnnotation{below}", source) for below, source in made[1]]))
+
+
+DECISIONS = {"extension-note": extension_note, "resource-note": resource_note}

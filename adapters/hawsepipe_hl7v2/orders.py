@@ -89,8 +89,10 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def group_number(bench: Bench, raw: str, where: str) -> Converted | None:
-    """EI to the Identifier of the group of orders that were placed together."""
+    """EI (or the placer's part of an EIP) to the Identifier of the group of orders that were placed together."""
     value: dict[str, Any] = {}
+    if bench.subcomponent in raw:
+        raw, where = bench.sub(raw.split(bench.component)[0]), f"{where}.1"
     leaves = bench.site.converts["EI"](bench, raw, where, value)
     return (value | {"type": _type("PGN")}, leaves) if value else None
 

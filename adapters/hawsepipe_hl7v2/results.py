@@ -179,13 +179,8 @@ def parent_result(bench: Bench, draft: Draft, segment: Segment) -> None:
             draft.put_converted(f"{path}[{name}].valueString", string(bench, parts[at], f"{where}.{at + 1}"))
 
 
-def note(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """NTE as one note: the repetitions of NTE-3 are its lines."""
-    draft.put_converted("note[]", annotation(bench, segment))
-
-
 def report_note(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """The same for a report, which has notes only from R5 on: as the extension that carries them in R4."""
+    """NTE as a note of a report, which has notes only from R5 on: as the extension that carries them in R4."""
     made = annotation(bench, segment)
     if made is not None:
         value = {"url": REPORT_NOTE, "valueAnnotation": made[0]}
@@ -227,7 +222,6 @@ DECISIONS = {
     "observation-effective": effective,
     "observation-reported": reported,
     "report-effective": report_effective,
-    "note": note,
     "report-note": report_note,
     "value-absent": no_value,
 }

@@ -6,34 +6,17 @@ from typing import Any
 
 from hawsepipe import Method
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group, Leaf
-from hawsepipe_hl7v2.datatypes import concept, structured_numeric
-from hawsepipe_hl7v2.extensions import note
+from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.orders import NUMBER_TYPES, place_of, reports
 from hawsepipe_hl7v2.people import practitioner
-from hawsepipe_hl7v2.primitives import date_time_value, number
+from hawsepipe_hl7v2.primitives import date_time_value
 
 _CONCEPT = concept()
 _ADDITIVE = concept("Additive")
 _FASTING = frozenset({"F", "NF", "NG"})
 _RELEVANT = "http://terminology.hl7.org/CodeSystem/v2-0916"
 _LABORATORY_ORDERS = frozenset({"OML", "OUL", "ORL"})
-_CODED: tuple[tuple[int, str], ...] = (
-    (8, "container-status"),
-    (9, "carrier-type"),
-    (12, "tray-type"),
-    (25, "separator-type"),
-    (26, "cap-type"),
-)
-_CODED += ((43, "special-handling"), (44, "other-environmental-factor"))
-_NUMBERED = ((4, "primary-container"), (5, "equipment-container"), (10, "carrier"), (13, "tray"))
-_SIZES: tuple[tuple[int, str, int], ...] = (
-    (16, "container-height", 20),
-    (17, "container-diameter", 20),
-    (18, "barrier-delta", 20),
-)
-_SIZES += ((19, "bottom-delta", 20), (23, "initial-volume", 24))
-_INDICES = ((32, "hemolysis-index", 33), (34, "lipemia-index", 35), (36, "icterus-index", 37))
 
 
 def specimen(bench: Bench, segment: Segment) -> str | None:
@@ -57,14 +40,6 @@ def of_request(bench: Bench, _segment: Segment) -> str | None:
         return known[0].key
     home = bench.group.role("report") or bench.group.role("order")
     return f"{home.id}|" if home is not None else None
-
-
-def contained(bench: Bench, segment: Segment) -> str | None:
-    """The Specimen of a container without SPM: SAC-2, SAC-1 or SAC-3."""
-    for field in (2, 1, 3):
-        if segment.text(field):
-            return f"{bench.facility}|{segment.text(field)}"
-    return None
 
 
 def of_order(bench: Bench, group: Group) -> list[Draft]:
@@ -198,12 +173,13 @@ def source(bench: Bench, draft: Draft, segment: Segment) -> None:
         for at, name in ((4, "site-modifier"), (6, "specimen-role")):
             made = _CONCEPT(bench, bench.sub(parts[at]), f"{where}.{at + 1}") if at < len(parts) else None
             if made is not None:
-                _extend(draft, name, "CodeableConcept", made)
+                extend(draft, name, "CodeableConcept", made)
         if len(parts) > 2 and (text := bench.text(parts[2])):
             draft.put_converted("note[]", ({"text": text}, [(".text", f"{where}.3")]))
 
 
-def _extend(draft: Draft, name: str, suffix: str, made: Converted) -> None:
+def extend(draft: Draft, name: str, suffix: str, made: Converted) -> None:
+    """Append an extension of ours to a resource."""
     value = {"url": f"urn:hawsepipe:extension:{name}", f"value{suffix}": made[0]}
     draft.put_converted("extension[]", (value, [(f".value{suffix}{below}", source) for below, source in made[1]]))
 
@@ -238,13 +214,6 @@ def named(bench: Bench, raw: str, where: str) -> Converted | None:
     if patient is not None:
         draft.put("subject", patient.reference)
     return draft.reference, [(".reference", where)]
-
-
-def shipment(bench: Bench, raw: str, where: str) -> Converted | None:
-    """EI to the Identifier of the shipment that the specimen came with."""
-    value: dict[str, Any] = {}
-    leaves = bench.site.converts["EI"](bench, raw, where, value)
-    return (value | {"type": {"coding": [{"system": NUMBER_TYPES, "code": "SHIP"}]}}, leaves) if value else None
 
 
 def text_note(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -288,85 +257,6 @@ def rejected(_bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put("status", "unsatisfactory", f"{segment.label}-21")
 
 
-def container(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """SAC to Specimen.container: the first one is the one that SPM tells of, each further one another."""
-    kept = bench.cache.setdefault(("containers", draft.url), [])
-    items: list[dict[str, Any]] = draft.body.setdefault("container", [])
-    at = len(kept)
-    kept.append(segment.label)
-    while len(items) <= at:
-        items.append({})
-    target, leaves, label = items[at], list[Leaf](), segment.label
-    for field, code in ((3, ""), (1, "external"), (2, "accession")):
-        value: dict[str, Any] = {}
-        for raw in segment.repetitions(field)[:1]:
-            found = bench.site.converts["EI"](bench, raw, f"{label}-{field}", value)
-            if value:
-                value |= {"type": {"text": f"{code} accession" if code == "external" else code}} if code else {}
-                index = len(target.setdefault("identifier", []))
-                target["identifier"].append(value)
-                leaves += [(f".identifier[{index}]{below}", source) for below, source in found]
-    for field, name, suffix in ((21, "capacity", 24), (22, "specimenQuantity", 24)):
-        _amount(bench, segment, field, suffix, target, name, leaves)
-    for raw in segment.repetitions(27)[:1]:
-        made = _ADDITIVE(bench, raw, f"{label}-27")
-        if made is not None and "additiveCodeableConcept" not in target:
-            target["additiveCodeableConcept"] = made[0]
-            leaves += [(f".additiveCodeableConcept{below}", source) for below, source in made[1]]
-    _container_extensions(bench, segment, target, leaves)
-    if not target:
-        del items[at:]
-        kept.pop()
-        if not items:
-            del draft.body["container"]
-        return
-    draft.trail.append((f"container[{at}]", leaves))
-
-
-def _container_extensions(bench: Bench, segment: Segment, target: dict[str, Any], leaves: list[Leaf]) -> None:
-    label = segment.label
-
-    def add(name: str, suffix: str, made: Converted | None) -> None:
-        if made is not None:
-            at = note(target, name, suffix, made[0])
-            leaves.extend((f".extension[{at}].value{suffix}{below}", source) for below, source in made[1])
-
-    for field, name in _CODED:
-        for raw in segment.repetitions(field):
-            add(name, "CodeableConcept", _CONCEPT(bench, raw, f"{label}-{field}"))
-    for field, name in _NUMBERED:
-        value: dict[str, Any] = {}
-        for raw in segment.repetitions(field)[:1]:
-            found = bench.site.converts["EI"](bench, raw, f"{label}-{field}", value)
-            add(f"{name}-identifier", "Identifier", (value, found) if value else None)
-    for field, name, unit in (*_SIZES, *_INDICES):
-        held: dict[str, Any] = {}
-        found = []
-        _amount(bench, segment, field, unit, held, name, found)
-        if held:
-            add(name, "Quantity", (held[name], [(below.removeprefix(f".{name}"), source) for below, source in found]))
-    if segment.text(7):
-        add("registered", "DateTime", date_time_value(bench, segment.field(7), f"{label}-7"))
-    for field, name in ((29, "dilution-factor"), (31, "temperature")):
-        for raw in segment.repetitions(field)[:1]:
-            made = structured_numeric(bench, raw, {})
-            if made is not None:
-                add(name, made[0], (made[1], [("", f"{label}-{field}")]))
-
-
-def _amount(
-    bench: Bench, segment: Segment, field: int, unit: int, target: dict[str, Any], name: str, leaves: list[Leaf]
-) -> None:
-    figure = number(segment.text(field)) if segment.text(field) else None
-    if figure is None:
-        return
-    quantity: dict[str, Any] = {"value": figure}
-    leaves.append((f".{name}.value", f"{segment.label}-{field}"))
-    told = bench.site.codings.unit(bench.parts((segment.repetitions(unit) or [""])[0]))
-    target[name] = quantity | told[0]
-    leaves += [(f".{name}{below}", f"{segment.label}-{unit}{at}") for below, at in told[1]]
-
-
 def collector(bench: Bench, draft: Draft, segment: Segment) -> None:
     """OBR-10: who collected the specimen; further ones stay beside, R4 has one."""
     for index, raw in enumerate(segment.repetitions(10)):
@@ -374,7 +264,7 @@ def collector(bench: Bench, draft: Draft, segment: Segment) -> None:
         if made is not None and index == 0:
             draft.put_converted("collection.collector", made)
         elif made is not None:
-            _extend(draft, "further-collector", "Reference", made)
+            extend(draft, "further-collector", "Reference", made)
 
 
 def is_specimen_observation(bench: Bench, _segment: Segment) -> bool:
@@ -396,20 +286,9 @@ def told_by_request(bench: Bench, segment: Segment) -> bool:
     return bench.event.type in _LABORATORY_ORDERS and bool(segment.text(7))
 
 
-def without_specimen(bench: Bench, _segment: Segment) -> bool:
-    """The container comes without a specimen."""
-    return bench.group.role("specimen") is None
-
-
-def with_specimen(bench: Bench, _segment: Segment) -> bool:
-    """The container is a specimen's."""
-    return bench.group.role("specimen") is not None
-
-
-IDENTITIES = {"specimen": specimen, "request-specimen": of_request, "container-specimen": contained}
+IDENTITIES = {"specimen": specimen, "request-specimen": of_request}
 DECISIONS = {
     "collector": collector,
-    "container": container,
     "fasting": fasting,
     "numbered-specimens": numbered,
     "observation-specimen": of_observation,
@@ -423,14 +302,11 @@ DECISIONS = {
 PREDICATES = {
     "specimen-observation": is_specimen_observation,
     "told-by-request": told_by_request,
-    "with-specimen": with_specimen,
-    "without-specimen": without_specimen,
 }
 CONVERTERS = {
     "CommentNote": comment,
     "NamedSpecimen": named,
     "RelevantInformation": relevant,
-    "ShipmentNumber": shipment,
     "TextConcept": words,
     "TextNote": text_note,
 }

@@ -91,7 +91,7 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
         pattern(bench, raw, f"{label}-3", timing)
     for index, raw in enumerate(repetitions[1:], 2):
         timing.extend("repeat-pattern", "String", bench.text(raw), f"{label}-3[{index}]")
-    times = [time_of_day(bench.text(raw)) for raw in segment.repetitions(4)]
+    times = [time_of_day(bench.text(raw).replace(":", "")) for raw in segment.repetitions(4)]
     if times and all(times) and "when" not in timing.body.get("repeat", {}):
         timing.repeat("timeOfDay", times, f"{label}-4")
     for raw in segment.repetitions(5):
