@@ -118,11 +118,9 @@ def _detail(bench: Bench, suffix: str, raw: str, where: str) -> Converted | None
 
 def general(bench: Bench, draft: Draft, segment: Segment) -> None:
     """AIG: a thing that is booked, as a Device; as a Location when AIG-4 calls it a room or a place."""
-    kind = " ".join((segment.text(4), segment.text(4, 2), segment.text(4, 9))).upper()
-    place = any(word in kind for word in _PLACES)
     for index, raw in enumerate(segment.repetitions(3) or [""]):
         where = f"{segment.label}-3" + (f"[{index + 1}]" if index else "")
-        actor = _thing(bench, "Location" if place else "Device", raw, where)
+        actor = thing(bench, segment, raw, where)
         _participant(bench, draft, segment, _AIG, actor)
 
 
@@ -140,8 +138,10 @@ def personnel(bench: Bench, draft: Draft, segment: Segment) -> None:
         _participant(bench, draft, segment, _AIP, practitioner(bench, raw, where) if raw else None)
 
 
-def _thing(bench: Bench, type_: str, raw: str, where: str) -> Converted | None:
-    """CWE to a Device or Location known by its code; the further codes are further identifiers."""
+def thing(bench: Bench, segment: Segment, raw: str, where: str) -> Converted | None:
+    """AIG-3 to a Device, to a Location by AIG-4, known by its code; the further codes are further identifiers."""
+    kind = " ".join((segment.text(4), segment.text(4, 2), segment.text(4, 9))).upper()
+    type_ = "Location" if any(word in kind for word in _PLACES) else "Device"
     parts = [*bench.parts(raw), *[""] * 6]
     if not parts[0] and not parts[1]:
         return None

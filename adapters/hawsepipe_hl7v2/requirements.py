@@ -23,9 +23,13 @@ def check(message: Message) -> None:
 
 def missing(message: Message) -> Iterator[Issue]:
     """Yield what the message lacks of whom it is about: PID and an identifier in PID-3 (or the older PID-2), and for
-    a merge MRG and what it merges. Messages about something else (`patient: false` in their table) need none."""
+    a merge MRG and what it merges. Messages and events about something else (`patient: false` in their table) need
+    none."""
     table = shipped().messages.get(message.type)
-    if table is None or not table.get("patient", True):
+    if table is None:
+        return
+    event = table["triggers"].get(message.event, {})
+    if not event.get("patient", table.get("patient", True)):
         return
     yield from _missing(message, "PID", "patient", (3, 2))
     if message.type != "ADT":

@@ -27,6 +27,8 @@ _SETTLED = {"S15": "cancelled", "S16": "cancelled", "S17": "entered-in-error", "
 """SIU events that decide the status, whatever SCH-25 repeats from before."""
 _ANSWERED = {"S01": "booked", "S02": "booked", "S04": "cancelled", "S05": "cancelled", "S06": "entered-in-error"}
 """What an accepted request (SRR) has made of the appointment."""
+_PARTIAL = frozenset({"S18", "S19", "S20", "S21", "S22"})
+"""SIU events that tell of single services and resources; the others stay as they are stored."""
 _CANCELLING = frozenset({"S15", "S16", "S17", "S26"})
 _REQUESTS = {
     "S01": "new appointment",
@@ -104,6 +106,8 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
         decided = "booked" if event.type == "SIU" else "proposed"
         if changes:
             draft.keep.add("status")
+    if event.trigger in _PARTIAL:
+        draft.union |= {"participant", "serviceType"}
     if told and mapped != decided:
         for coding in told[0].get("coding", ()):
             coding.setdefault("system", _STATUSES)

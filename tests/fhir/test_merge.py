@@ -92,6 +92,35 @@ def test_union_joins_links_by_target() -> None:
     assert merged(stored, merge({"link": [given_link]}, union={"link"}))["link"] == [given_link]
 
 
+def test_union_joins_participants_by_actor_and_services_by_code() -> None:
+    stored: Resource = {
+        "resourceType": "Appointment",
+        "id": "1",
+        "participant": [
+            {"actor": {"reference": "Patient/1"}, "status": "accepted"},
+            {
+                "actor": {"reference": "Device/1"},
+                "status": "accepted",
+                "_status": {"id": "s"},
+                "period": {"start": "2026-03-10"},
+            },
+        ],
+        "serviceType": [{"coding": [{"system": "urn:a", "code": "X"}], "text": "X-ray"}],
+    }
+    given_ = {
+        "participant": [{"actor": {"reference": "Device/1"}, "status": "declined"}],
+        "serviceType": [{"coding": [{"system": "urn:a", "code": "X"}]}, {"coding": [{"system": "urn:a", "code": "Y"}]}],
+    }
+    union = frozenset({"participant", "serviceType"})
+    result = merged(stored, Change(Method.MERGE, "Appointment", "1", given_, union=union))
+    assert result["participant"] == [
+        {"actor": {"reference": "Patient/1"}, "status": "accepted"},
+        {"actor": {"reference": "Device/1"}, "status": "declined", "period": {"start": "2026-03-10"}},
+    ]
+    assert [one["coding"][0]["code"] for one in result["serviceType"]] == ["X", "Y"]
+    assert result["serviceType"][0]["text"] == "X-ray"
+
+
 def test_union_joins_anything_else_by_its_exact_json() -> None:
     stored = decode(b'{"resourceType":"Patient","id":"1","photo":[{"size":1.0}]}')
     change = merge(decode(b'{"photo":[{"size":1.0},{"size":1.00}]}'), union={"photo"})

@@ -185,6 +185,12 @@ def test_a_service_that_is_cancelled_is_no_service_of_the_appointment(made: Any)
     assert found.change("Appointment").keep == {"status"}
 
 
+@pytest.mark.parametrize(("trigger", "joined"), [("S14", False), ("S18", True), ("S19", True), ("S22", True)])
+def test_an_event_of_single_resources_leaves_the_others(made: Any, trigger: str, joined: bool) -> None:
+    change = made(trigger, "RGS|1", "AIP|1|U|D9^HOUSE^GREG").change("Appointment")
+    assert ("participant" in change.union) is joined
+
+
 def test_contacts_take_part_with_how_they_are_reached(made: Any) -> None:
     found = made("S12", f12="D1^ASKS^ANN", f13="^WPN^PH^^^555^1234", f20="D2^TYPES^TOM", f22="DESK^1")
     asks, types, _ = found.one("Appointment")["participant"]
@@ -254,3 +260,24 @@ def test_a_request_proposes_and_a_request_to_cancel_cancels_nothing(translate: A
 def test_an_answer_that_accepts_a_cancellation_cancels(translate: Any, answer: str, status: str) -> None:
     found = translate(message("S04", f"MSA|{answer}|X1", "SCH|PL1^CLINIC|FL1^SCHED", PID, type_="SRR"))
     assert found.one("Appointment")["status"] == status
+
+
+@pytest.mark.parametrize(("trigger", "status"), [("S23", "busy-unavailable"), ("S24", "free")])
+def test_a_blocked_time_is_a_slot_of_a_schedule_and_no_appointment(translate: Any, trigger: str, status: str) -> None:
+    schedule = "SCH|PL1^CLINIC|FL1^SCHED|||DRH^Clinic of Dr House^L|LEAVE^On leave^L|||60|min|^^^20260310090000+0100"
+    found = translate(message(trigger, schedule, "RGS|1", "AIP|1||D9^HOUSE^GREG", "AIL|1||W1^101^^GOOD"))
+    slot, kept = found.one("Slot"), found.one("Schedule")
+    assert found.all("Appointment") == []
+    assert (slot["status"], slot["comment"]) == (status, "On leave")
+    assert (slot["start"], slot["end"]) == ("2026-03-10T09:00:00+01:00", "2026-03-10T10:00:00+01:00")
+    assert slot["schedule"] == {"reference": f"Schedule/{kept['id']}"}
+    assert [one["reference"].split("/")[0] for one in kept["actor"]] == ["Practitioner", "Location"]
+    for change in found.translation.changes:
+        assert VALIDATOR.check(decode(encode(change.resource))) == ()
+
+
+def test_a_blocked_time_of_nothing_has_an_absent_actor(translate: Any) -> None:
+    found = translate(message("S23", "SCH|PL1|FL1|||DRH||||||^^^20260310090000+0100^20260310100000+0100"))
+    assert found.one("Schedule")["actor"][0]["extension"][0]["valueCode"] == "unknown"
+    for change in found.translation.changes:
+        assert VALIDATOR.check(decode(encode(change.resource))) == ()

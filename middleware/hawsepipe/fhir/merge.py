@@ -93,9 +93,7 @@ def _joined(key: str, stored: Any, given: list[Any]) -> list[Any]:
     for item in given:
         identity = _identity(key, item)
         if identity in places:
-            before = items[places[identity]]
-            # What the given one does not say (an identifier's type or period) stays.
-            items[places[identity]] = before | item if isinstance(item, dict) else item
+            items[places[identity]] = _laid(items[places[identity]], item) if isinstance(item, dict) else item
         else:
             places[identity] = len(items)
             items.append(item)
@@ -115,6 +113,12 @@ def _filled(key: str, stored: Any, given: Any) -> Any:
     return stored + [item for item in given if _identity(key, item) not in known]
 
 
+def _laid(before: Any, item: dict[str, Any]) -> dict[str, Any]:
+    """Return what the given item says, and of the stored one what it does not say (an identifier's type or period)."""
+    said = {key.removeprefix("_") for key in item}
+    return {key: value for key, value in before.items() if key.removeprefix("_") not in said} | item
+
+
 def _identity(key: str, item: Any) -> object:
     if isinstance(item, dict):
         if key == "identifier" and isinstance(item.get("value"), str):
@@ -123,4 +127,13 @@ def _identity(key: str, item: Any) -> object:
             target = item.get("other", item.get("target"))
             if isinstance(target, dict) and isinstance(target.get("reference"), str):
                 return target["reference"]
+        if key == "participant":
+            actor = item.get("actor")
+            if isinstance(actor, dict) and isinstance(actor.get("reference"), str):
+                return actor["reference"]
+        if key == "serviceType":
+            codings = item.get("coding")
+            first = codings[0] if isinstance(codings, list) and codings else None
+            if isinstance(first, dict) and isinstance(first.get("code"), str):
+                return (str(first.get("system")), first["code"])
     return encode({"": item})  # the JSON as it is, so 1.0 is not 1.00
