@@ -29,7 +29,7 @@ def field(bench: Bench, draft: Draft, segment: Segment, number: int) -> None:
 
 def repetition(bench: Bench, draft: Draft, name: str, raw: str, where: str) -> None:
     """Keep one repetition of a field in an extension of a resource; `name` is the field."""
-    value = _text(bench, raw)
+    value = as_sent(bench, raw)
     if value and draft.type not in _NO_EXTENSION:
         content = {"url": EXTENSION + name, "valueString": value}
         draft.put_converted("extension[]", (content, [(".valueString", where)]))
@@ -37,7 +37,7 @@ def repetition(bench: Bench, draft: Draft, name: str, raw: str, where: str) -> N
 
 def component(bench: Bench, name: str, raw: str, target: dict[str, Any]) -> str | None:
     """Keep a component in an extension of the element that its data type fills; return the path of the value."""
-    value = _text(bench, raw)
+    value = as_sent(bench, raw)
     if not value:
         return None
     items = target.setdefault("extension", [])
@@ -73,7 +73,7 @@ def _home(bench: Bench) -> Draft | None:
     return next(reversed(group.roles.values()), None)
 
 
-def _text(bench: Bench, raw: str) -> str:
+def as_sent(bench: Bench, raw: str) -> str:
     """Return a repetition as text; parts that are deletes count as empty."""
     if raw in ("", DELETE) or len(raw) > _LONGEST:
         return ""
