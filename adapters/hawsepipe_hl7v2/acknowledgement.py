@@ -21,6 +21,8 @@ _CODES = {
     201: "Unsupported event code",
     202: "Unsupported processing id",
     203: "Unsupported version id",
+    204: "Unknown key identifier",
+    205: "Duplicate key identifier",
     207: "Application internal error",
 }
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?)?")
@@ -40,10 +42,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Whether MSH-15/16 ask for enhanced mode and when an accept acknowledgement is wanted (AL, NE, ER, SU)."""
+    """Whether MSH-15/16 ask for enhanced mode, and when which acknowledgement is wanted (AL, NE, ER, SU).
+
+    In original mode the one acknowledgement counts as the accept acknowledgement.
+    """
 
     enhanced: bool
     accept: str
+    application: str = "NE"
 
 
 def modes(header: Header) -> Modes:
@@ -51,24 +57,43 @@ def modes(header: Header) -> Modes:
     accept, application = header.word(15, 1), header.word(16, 1)
     if not accept and not application:
         return Modes(enhanced=False, accept="AL")
-    return Modes(enhanced=True, accept=accept or "NE")
+    return Modes(enhanced=True, accept=accept or "NE", application=application or "NE")
 
 
-def code_of(mode: Modes, finding: Finding | None, *, unavailable: bool = False) -> str:
-    """Return MSA-1. `unavailable`: the message could not be stored; that is AR, or CE in enhanced mode."""
-    if mode.enhanced:
-        return "CE" if unavailable else "CA" if finding is None else f"C{finding.letter}"
-    return "AR" if unavailable else "AA" if finding is None else f"A{finding.letter}"
+def code_of(mode: Modes, finding: Finding | None, *, unavailable: bool = False, whole: bool = True) -> str:
+    """Return MSA-1 of the first acknowledgement.
+
+    `unavailable`: the message could not be taken; that is AR, or CE in enhanced mode. `whole`: all of it came. In
+    enhanced mode a message whose content is wrong is safely stored all the same: CA, and AE in its time.
+    """
+    if not mode.enhanced:
+        return "AR" if unavailable else "AA" if finding is None else f"A{finding.letter}"
+    if unavailable or not whole:
+        return "CE"
+    return "CR" if finding is not None and finding.letter == "R" else "CA"
 
 
-def wanted(mode: Modes, code: str) -> bool:
-    """Say whether this acknowledgement is to be sent."""
+def wanted(condition: str, code: str) -> bool:
+    """Say whether an acknowledgement is to be sent, by the condition of its kind (MSH-15 or MSH-16)."""
     good = code in ("AA", "CA")
-    return {"NE": False, "ER": not good, "SU": good}.get(mode.accept, True)
+    return {"NE": False, "ER": not good, "SU": good}.get(condition, True)
 
 
-def build(header: Header | None, code: str, finding: Finding | None, now: datetime, seed: bytes) -> bytes:
-    """Build an acknowledgement. `seed` (the message's digest) makes its own MSH-10; `now` is aware, in UTC."""
+def build(
+    header: Header | None,
+    code: str,
+    finding: Finding | None,
+    now: datetime,
+    seed: bytes,
+    *,
+    expected: str = "",
+    final: bool = False,
+) -> bytes:
+    """Build an acknowledgement. `seed` (the message's digest) makes its own MSH-10; `now` is aware, in UTC.
+
+    `expected` is MSA-4, the sequence number that is waited for. `final`: an application acknowledgement of enhanced
+    mode, a message of its own that asks for no acknowledgement.
+    """
     sender = header or _NO_HEADER
     bar, marks = sender.separator, sender.encoding
     component, subcomponent = marks[0:1], marks[3:4]
@@ -80,17 +105,22 @@ def build(header: Header | None, code: str, finding: Finding | None, now: dateti
     fields[2:6] = [sender.field(5), sender.field(6), sender.field(3), sender.field(4)]
     fields[6] = f"{now:%Y%m%d%H%M%S}+0000".encode()
     fields[8:12] = [kind, control, sender.field(11) or b"P", sender.field(12) or b"2.5.1"]
+    if final:
+        fields[14:16] = [b"NE", b"NE"]
     fields[17] = sender.field(18)
     while not fields[-1]:
         fields.pop()
     msa = [b"MSA", code.encode(), sender.field(10)]
     segments = [bar.join(fields)]
     old = _old(sender)
+    if finding is not None and old:
+        msa.append(finding.text.encode("ascii", "replace"))
+    if expected:
+        msa += [b""] * (4 - len(msa))
+        msa.append(expected.encode())
     if finding is None:
         segments.append(bar.join(msa))
     else:
-        if old:
-            msa.append(finding.text.encode("ascii", "replace"))
         segments += [bar.join(msa), _error(finding, bar, component, subcomponent, old=old)]
     return b"\r".join(segments) + b"\r"
 

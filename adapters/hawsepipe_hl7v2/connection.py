@@ -9,7 +9,7 @@ Whatever fails on the way, the bytes of a message reach the intake, and the send
 from __future__ import annotations
 
 import asyncio
-import traceback
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,24 @@ from typing import cast
 
 import structlog
 
-from hawsepipe import HawsepipeError, Intake, MessageError, Meters, RawMessage, Refusal
-from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, minimal, wanted
-from hawsepipe_hl7v2.door import Arrival, Door, arrive
+from hawsepipe import MessageError, Meters, RawMessage
 from hawsepipe_hl7v2.framing import Event, Fragment, Frame, Framer, Junk, Oversize, framed
 from hawsepipe_hl7v2.memory import Memory
+from hawsepipe_hl7v2.reception import Answer, Awaited, Reception
 
 MEDIA_TYPE = "application/hl7-v2"
 _TLS_HELLO = b"\x16\x03"
+_OWN = 256
+_HEAD = 1024
+"""Bytes in which an acknowledgement has said what it is about."""
 _STRIDE = 64
 """Events of the framing after which other connections have their turn."""
-_UNAVAILABLE = Finding("R", 207, "", "the message cannot be stored now")
+_COMMIT, _FAILURE = b"\x06", b"\x15"
+"""What MLLP release 2 says of a frame: stored, or not."""
 _TRUNCATED = MessageError("parse", "", "the frame was cut off before its end")
 _DAMAGED = MessageError("parse", "", "there is an end-of-block byte inside the frame")
 _OVERSIZE = MessageError("parse", "", "the frame is larger than this feed takes")
-_UNEXAMINED = Refusal("parse", "", "the message could not be examined")
+_ACKNOWLEDGES = re.compile(rb"^MSH(.)(?:[^\r]*\1ACK[^\r]*)\r(?:[^\r]+\r)*?MSA\1C[AER]\1")
 _log = structlog.get_logger("hawsepipe.feed")
 
 
@@ -56,22 +59,27 @@ class Site:
     """What every connection of one feed shares."""
 
     name: str
-    door: Door
+    reception: Reception
     limits: Limits
     memory: Memory
     clock: Callable[[], datetime]
     meters: Meters
-    intake: Intake
+    release: int = 1
 
 
 class Connection(asyncio.Protocol):
     """A sender's connection. `finished` is done when it is closed and everything that came is stored."""
 
-    def __init__(self, site: Site, others: set[Connection]) -> None:
+    def __init__(self, site: Site, others: set[Connection], bound: frozenset[str] | None = None) -> None:
+        """`bound` are the senders that the peer's certificate stands for, None when nothing is said of it."""
         self._site = site
+        self._bound = bound
         self._others = others
         self._framer = Framer(site.limits.frame_bytes)
-        self._answers: deque[asyncio.Task[bytes | None]] = deque()
+        self._answers: deque[asyncio.Task[Answer]] = deque()
+        self._later: set[asyncio.Task[None]] = set()
+        # Control ids of our own messages that the peer may acknowledge in its turn.
+        self._own: deque[bytes] = deque(maxlen=_OWN)
         self._bytes = self._fragments = 0
         self._transport: asyncio.Transport | None = None
         self._paused = self._full = self._started = self._waking = False
@@ -138,7 +146,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection and what waits for an answer."""
         self._ending = self._drained = True
-        for task in self._answers:
+        for task in (*self._answers, *self._later):
             task.cancel()
         if self._transport is not None:
             self._transport.abort()
@@ -163,7 +171,12 @@ class Connection(asyncio.Protocol):
     def _held_up(self) -> bool:
         """Whether the intake or a sender that does not read its answers is behind."""
         limits = self._site.limits
-        return self._full or len(self._answers) >= limits.window or self._bytes >= limits.window_bytes
+        waiting = len(self._answers) + len(self._later)
+        return self._full or waiting >= limits.window or self._bytes >= limits.window_bytes
+
+    def _idle(self) -> bool:
+        """Whether everything that came is taken and answered."""
+        return self._drained and not self._answers and not self._later
 
     def _pump(self) -> None:
         """Take events from the framer while the window is open, and read on or not."""
@@ -185,7 +198,7 @@ class Connection(asyncio.Protocol):
         elif self._begun is None:
             self._begun = self._loop.time()
         site = self._site
-        site.memory.hold(self, 0 if self._drained and not self._answers else self._framer.pending + self._bytes)
+        site.memory.hold(self, 0 if self._idle() else self._framer.pending + self._bytes)
         transport = self._transport
         if transport is not None and not transport.is_closing():
             wait = self._ending or self._waking or self._held_up() or not site.memory.may_read(self)
@@ -206,6 +219,8 @@ class Connection(asyncio.Protocol):
                 return
             case Frame(body, damaged, lenient):
                 self._fragments = 0
+                if self._about_ours(body):
+                    return
                 if lenient:
                     self._count("missing_return")
                 if damaged:
@@ -225,6 +240,17 @@ class Connection(asyncio.Protocol):
         self._begun = None
         self._useful = self._loop.time()
 
+    def _about_ours(self, body: bytes) -> bool:
+        """Whether a frame only tells that the peer has something of ours: a commit, or an acknowledgement."""
+        if self._site.release == 2 and body in (_COMMIT, _FAILURE):
+            self._count("peer_commit" if body == _COMMIT else "peer_failure")
+            return True
+        head = body[:_HEAD]
+        if self._own and any(control in head for control in self._own) and _ACKNOWLEDGES.match(head):
+            self._count("peer_acknowledgement")
+            return True
+        return False
+
     def _enqueue(self, body: bytes, fault: MessageError | None) -> None:
         site = self._site
         site.meters.received.labels(site.name).inc()
@@ -235,63 +261,27 @@ class Connection(asyncio.Protocol):
         self._answers.append(task)
         task.add_done_callback(lambda _: self._flush(len(body)))
 
-    async def _answer(self, raw: RawMessage, fault: MessageError | None, begun: float) -> bytes | None:
-        """Store one message and return what to send; empty for nothing, None when the connection must be closed."""
+    async def _answer(self, raw: RawMessage, fault: MessageError | None, begun: float) -> Answer:
+        """Store one message and say what to send."""
         site = self._site
-        silent = fault is _TRUNCATED
-        arrival: Arrival | None = None
-        reply: bytes | None
-        try:
-            arrival = arrive(raw, site.door, fault)
-            code = code_of(arrival.mode, arrival.finding)
-            send = arrival.answerable and not silent and wanted(arrival.mode, code)
-            reply = build(arrival.header, code, arrival.finding, raw.received_at, raw.digest) if send else b""
-            key, refusal = arrival.key, arrival.refusal
-        except Exception as error:
-            self._report("a message could not be examined", error)
-            code, reply = self._least(raw, unavailable=False)
-            key, refusal = "unreadable", _UNEXAMINED
-        try:
-            acceptance = await site.intake.accept(raw, key=key, reply=b"" if silent else reply or b"", refusal=refusal)
-        except Exception as error:
-            if not isinstance(error, HawsepipeError):
-                self._report("the intake failed", error)
-            code, reply = self._unavailable(arrival, raw)
-        else:
-            if acceptance.duplicate:
-                site.meters.duplicates.labels(site.name).inc()
-            reply = acceptance.reply or (None if reply is None else b"")
-        if silent:
-            return b""
-        if reply:
-            site.meters.acknowledged.labels(site.name, code).inc()
+        answer = await site.reception.take(raw, fault, silent=fault is _TRUNCATED, bound=self._bound)
+        if answer.reply:
             site.meters.acknowledge_seconds.labels(site.name).observe(perf_counter() - begun)
-        return reply
+        return answer
 
-    def _unavailable(self, arrival: Arrival | None, raw: RawMessage) -> tuple[str, bytes | None]:
-        """Return code and acknowledgement of a message that was not stored."""
-        if arrival is not None:
-            try:
-                code = code_of(arrival.mode, None, unavailable=True)
-                if not arrival.answerable or not wanted(arrival.mode, code):
-                    return code, b""
-                return code, build(arrival.header, code, _UNAVAILABLE, raw.received_at, raw.digest)
-            except Exception as error:
-                self._report("an acknowledgement could not be built", error)
-        return self._least(raw, unavailable=True)
+    async def _finish(self, awaited: Awaited) -> None:
+        """Send the application acknowledgement of a message once its effect is known."""
+        reply = await self._site.reception.final(awaited)
+        if reply and self._transport is not None and not self._transport.is_closing():
+            self._own.append(_own_control(reply))
+            self._transport.write(framed(reply))
 
-    def _least(self, raw: RawMessage, *, unavailable: bool) -> tuple[str, bytes | None]:
-        try:
-            return minimal(raw.body, raw.received_at, raw.digest, unavailable=unavailable)
-        except Exception as error:
-            self._report("no acknowledgement could be built", error)
-            return "", None
-
-    def _report(self, text: str, error: Exception) -> None:
-        """Log a fault of ours by its class and place: its words may hold patient data."""
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else ""
-        _log.error(text, feed=self._site.name, error=type(error).__name__, place=place)
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("an application acknowledgement failed", feed=self._site.name, error=type(error).__name__)
+        self._useful = self._loop.time()
+        self._pump()
 
     def _flush(self, size: int) -> None:
         """Send the answers that are ready, in order."""
@@ -304,11 +294,19 @@ class Connection(asyncio.Protocol):
                 continue
             error = task.exception()
             if isinstance(error, Exception):
-                self._report("a message was not answered", error)
-            answer = None if error is not None else task.result()
-            if answer:
-                out += framed(answer)
-            close = answer is None
+                _log.error("a message was not answered", feed=self._site.name, error=type(error).__name__)
+            answer = Answer(None, stored=None) if error is not None else task.result()
+            if self._site.release == 2 and answer.stored is not None:
+                out += framed(_COMMIT if answer.stored else _FAILURE)
+                if not answer.stored:
+                    continue
+            if answer.reply:
+                out += framed(answer.reply)
+            if answer.awaited is not None:
+                later = self._loop.create_task(self._finish(answer.awaited))
+                self._later.add(later)
+                later.add_done_callback(self._finished)
+            close = answer.reply is None
         if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(bytes(out))
         self._useful = self._loop.time()
@@ -343,7 +341,7 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         if self._transport is None:
             return
-        if self._answers:
+        if self._answers or self._later:
             self._timer = self._loop.call_at(now + self._site.limits.idle_seconds, self._late)
         elif now < self._due():
             self._tend()
@@ -362,7 +360,7 @@ class Connection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """Close when everything is taken and answered."""
-        if not self._drained or self._answers:
+        if not self._idle():
             return
         self._site.memory.hold(self, 0)
         if self._transport is not None:
@@ -374,3 +372,8 @@ class Connection(asyncio.Protocol):
 
     def _count(self, event: str, amount: int = 1) -> None:
         self._site.meters.framing.labels(self._site.name, event).inc(amount)
+
+
+def _own_control(reply: bytes) -> bytes:
+    """Return MSH-10 of an acknowledgement of ours."""
+    return reply.split(b"\r", 1)[0].split(reply[3:4])[9]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hawsepipe import MessageError, RawMessage, Refusal
 from hawsepipe_hl7v2.acknowledgement import Finding, Modes, modes
+from hawsepipe_hl7v2.content import check_values
 from hawsepipe_hl7v2.header import Header, read_header
 from hawsepipe_hl7v2.message import Message, parse
 from hawsepipe_hl7v2.requirements import check
+from hawsepipe_hl7v2.settings import patterns
 from hawsepipe_hl7v2.tables import shipped, unnamed
 
 _TABLE_0357 = {"structure": 100, "required": 101, "parse": 102, "code": 102, "mapping": 207}
@@ -22,17 +25,39 @@ ACKNOWLEDGEMENTS = frozenset({"ACK", "MCF"})
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A feed's conditions. `messages` maps MSH-9.1 to the triggers taken (`*` is any)."""
+    """A feed's conditions. `messages` maps MSH-9.1 to the triggers taken (`*` is any).
+
+    `senders` are MSH-3.1 and MSH-4.1 joined by `|`, either of which may be `*`; None takes every sender.
+    `strict`: values must be of their types.
+    """
 
     messages: Mapping[str, frozenset[str]]
     versions: frozenset[str]
     processing_ids: frozenset[str]
     charset: str
+    senders: frozenset[str] | None = None
+    strict: bool = False
+
+
+def door_of(settings: Mapping[str, Any]) -> Door:
+    """Return the conditions that a feed's settings give (`accept`, `charset`; defaults filled in)."""
+    accept = settings["accept"]
+    senders = accept.get("senders")
+    return Door(
+        messages=patterns(accept["messages"]),
+        versions=frozenset(accept["versions"]),
+        processing_ids=frozenset(accept["processing_ids"]),
+        charset=settings["charset"],
+        senders=None if senders is None else frozenset(senders),
+        strict=accept["values"] == "strict",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message at the door. `finding` is None when it may enter; `answerable` is False for acknowledgements."""
+    """A message at the door. `finding` is None when it may enter; `answerable` is False for acknowledgements; `whole`
+    is False when the framing found a fault; `foreign` when the sender is not one of this feed or connection.
+    """
 
     raw: RawMessage
     header: Header | None
@@ -41,10 +66,16 @@ class Arrival:
     finding: Finding | None
     refusal: Refusal | None
     answerable: bool = field(default=True)
+    whole: bool = field(default=True)
+    foreign: bool = field(default=False)
 
 
-def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Arrival:
-    """Examine a message; never raises. `fault` is one that the framing found."""
+def arrive(
+    raw: RawMessage, door: Door, fault: MessageError | None = None, bound: frozenset[str] | None = None
+) -> Arrival:
+    """Examine a message; never raises. `fault` is one that the framing found; `bound` are the senders that the
+    connection's certificate stands for, None when nothing is said of it.
+    """
     try:
         header = read_header(raw.body)
     except MessageError as error:
@@ -57,6 +88,10 @@ def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Ar
     if kind in ACKNOWLEDGEMENTS:
         stray = Refusal("structure", "MSH-9", "an acknowledgement that nobody waits for")
         return Arrival(raw, header, key, Modes(False, "NE"), None, stray, answerable=False)
+    if not _known(header, door.senders) or not _known(header, bound):
+        stranger = Finding("R", 204, "MSH-3", "this sender is not one of this feed")
+        refusal = Refusal("structure", stranger.location, stranger.text)
+        return Arrival(raw, header, key, modes(header), stranger, refusal, foreign=True)
     rejected = _rejected(header, kind, door)
     if rejected is not None:
         refusal = Refusal("structure", rejected.location, rejected.text)
@@ -71,11 +106,29 @@ def arrive(raw: RawMessage, door: Door, fault: MessageError | None = None) -> Ar
             refusal = Refusal("structure", rejected.location, rejected.text)
             return Arrival(raw, header, key, modes(header), rejected, refusal)
         check(message)
+        if door.strict:
+            check_values(message)
     except MessageError as error:
-        code = _TABLE_0357.get(error.cause, 207)
-        finding = Finding("E", code, error.location, error.reason)
-        return Arrival(raw, header, key, modes(header), finding, _refusal(error))
+        return Arrival(raw, header, key, modes(header), finding_of(error), _refusal(error), whole=fault is None)
     return Arrival(raw, header, key, modes(header), None, None)
+
+
+def finding_of(error: MessageError | Refusal) -> Finding:
+    """Return an error of the content as a finding."""
+    text = error.reason if isinstance(error, MessageError) else error.text
+    return Finding("E", _TABLE_0357.get(error.cause, 207), error.location, text)
+
+
+def sender_of(header: Header) -> str:
+    """Return MSH-3.1 and MSH-4.1, joined by `|`."""
+    return f"{header.word(3, 1)}|{header.word(4, 1)}"
+
+
+def _known(header: Header, senders: frozenset[str] | None) -> bool:
+    if senders is None:
+        return True
+    application, facility = header.word(3, 1), header.word(4, 1)
+    return not senders.isdisjoint((f"{application}|{facility}", f"{application}|*", f"*|{facility}", "*|*"))
 
 
 def _rejected(header: Header, kind: str, door: Door) -> Finding | None:

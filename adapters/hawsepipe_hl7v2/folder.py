@@ -24,8 +24,8 @@ import structlog
 from hawsepipe import ConfigError, Feed, HawsepipeError, Intake, Kind, MessageError, Opening, RawMessage, Refusal
 from hawsepipe_hl7v2.batches import Part, Splitter, Trouble
 from hawsepipe_hl7v2.connection import MEDIA_TYPE
-from hawsepipe_hl7v2.door import Door, arrive
-from hawsepipe_hl7v2.settings import FILES_SCHEMA, filled, patterns
+from hawsepipe_hl7v2.door import arrive, door_of
+from hawsepipe_hl7v2.settings import FILES_SCHEMA, filled
 
 _log = structlog.get_logger("hawsepipe.feed")
 _CHUNK: Final = 1 << 20
@@ -67,12 +67,7 @@ class FilesFeed:
         self._settle: float = settings["settle_seconds"]
         self._window: int = settings["window"]
         self._limit: int = settings["message_bytes"]
-        self._door = Door(
-            messages=patterns(settings["accept"]["messages"]),
-            versions=frozenset(settings["accept"]["versions"]),
-            processing_ids=frozenset(settings["accept"]["processing_ids"]),
-            charset=settings["charset"],
-        )
+        self._door = door_of(settings)
         self._seen: dict[str, tuple[int, float]] = {}
         self._troubled: set[str] = set()
         self._task: asyncio.Task[None] | None = None

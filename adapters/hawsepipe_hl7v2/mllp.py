@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from hawsepipe import Feed, Intake, Kind, Opening
+from hawsepipe import ConfigError, Feed, Intake, Kind, Opening
 from hawsepipe_hl7v2.connection import MEDIA_TYPE, Connection, Limits, Site
-from hawsepipe_hl7v2.door import Door
+from hawsepipe_hl7v2.door import door_of
 from hawsepipe_hl7v2.memory import Memory
-from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled, patterns
+from hawsepipe_hl7v2.reception import Reception, Rules
+from hawsepipe_hl7v2.sequences import Sequences
+from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled
 
 __all__ = ["KIND", "MEDIA_TYPE", "MllpFeed", "open_mllp"]
 
@@ -24,7 +27,8 @@ class MllpFeed:
         self._opening = opening
         self._host: str = settings["host"]
         self._port: int = settings["port"]
-        self._door = _door(settings)
+        self._rules = _rules(settings, opening.directory)
+        self._release: int = settings["release"]
         self._limits = _limits(settings["limits"])
         feed_bytes: int = settings["limits"]["feed_bytes"]
         self._memory = Memory(feed_bytes, feed_bytes // self._limits.connections)
@@ -41,7 +45,8 @@ class MllpFeed:
     async def start(self, intake: Intake) -> None:
         """Bind and listen."""
         opening = self._opening
-        site = Site(opening.name, self._door, self._limits, self._memory, opening.clock, opening.meters, intake)
+        reception = Reception(opening.name, self._rules, opening.clock, opening.meters, intake)
+        site = Site(opening.name, reception, self._limits, self._memory, opening.clock, opening.meters, self._release)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(site, self._connections), self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
@@ -73,14 +78,14 @@ async def open_mllp(opening: Opening) -> AsyncIterator[Feed]:
         await feed.stop()
 
 
-def _door(settings: Mapping[str, Any]) -> Door:
-    accept = settings["accept"]
-    return Door(
-        messages=patterns(accept["messages"]),
-        versions=frozenset(accept["versions"]),
-        processing_ids=frozenset(accept["processing_ids"]),
-        charset=settings["charset"],
-    )
+def _rules(settings: Mapping[str, Any], directory: Path) -> Rules:
+    sequences = None
+    if settings["sequence_numbers"]:
+        try:
+            sequences = Sequences(directory)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ConfigError("sequence_numbers", f"the numbers kept in {directory} cannot be read") from error
+    return Rules(door_of(settings), strict=settings["duplicates"] == "strict", sequences=sequences)
 
 
 def _limits(settings: Mapping[str, Any]) -> Limits:

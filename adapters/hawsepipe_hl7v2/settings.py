@@ -16,13 +16,14 @@ MESSAGES = tuple(
     for trigger in sorted(table["triggers"])
 )
 """The events that have a map: what a feed takes when the settings do not say otherwise."""
+_SENDER = r"^[^|]*\|[^|]*$"
 _EVENT = r"^[A-Z0-9]{3}\^([A-Z0-9]{3}|\*)$"
 _CHARSET = {
     "description": "The character set of messages whose MSH-18 is empty. The standard says ASCII.",
     "enum": sorted(FALLBACKS),
     "default": "ascii",
 }
-_ACCEPT_DEFAULT = {"messages": list(MESSAGES), "versions": list(VERSIONS), "processing_ids": ["P"]}
+_ACCEPT_DEFAULT = {"messages": list(MESSAGES), "versions": list(VERSIONS), "processing_ids": ["P"], "values": "strict"}
 _LIMITS_DEFAULT = {
     "frame_bytes": 16777216,
     "idle_seconds": 30,
@@ -69,6 +70,18 @@ _ACCEPT: dict[str, Any] = {
             "items": {"enum": ["P", "D", "T"]},
             "default": _ACCEPT_DEFAULT["processing_ids"],
         },
+        "senders": {
+            "description": "MSH-3 and MSH-4 (first components) as `ADT1|GOOD`, either of them `*`. Every sender when"
+            " the key is absent.",
+            "type": "array",
+            "items": {"type": "string", "pattern": _SENDER},
+        },
+        "values": {
+            "description": "`strict` answers a message with a value that is not of the type that it is said to be (a"
+            " number in OBX-5) with AE; `lenient` takes it, and the value is kept as text.",
+            "enum": ["strict", "lenient"],
+            "default": "strict",
+        },
     },
 }
 
@@ -88,6 +101,23 @@ FEED_SCHEMA: dict[str, Any] = {
         },
         "charset": _CHARSET,
         "accept": _ACCEPT,
+        "duplicates": {
+            "description": "A control id (with MSH-3 and MSH-4) that comes again with other content: `answer` takes the"
+            " message and counts it, `strict` refuses it with AE and code 205. The same bytes are always answered with"
+            " the stored acknowledgement.",
+            "enum": ["answer", "strict"],
+            "default": "answer",
+        },
+        "sequence_numbers": {
+            "description": "Keep to the sequence number protocol (MSH-13, MSA-4) with senders that number.",
+            "type": "boolean",
+            "default": False,
+        },
+        "release": {
+            "description": "The release of MLLP: 2 sends a commit (06) or failure (15) block before acknowledging.",
+            "enum": [1, 2],
+            "default": 1,
+        },
         "limits": {
             "description": "Bounds that keep one sender from hurting the others.",
             "type": "object",

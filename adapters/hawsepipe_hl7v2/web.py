@@ -28,8 +28,8 @@ from hawsepipe import ConfigError, Feed, Intake, Kind, Opening, RawMessage, Refu
 from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, wanted
 from hawsepipe_hl7v2.charsets import known
 from hawsepipe_hl7v2.connection import MEDIA_TYPE
-from hawsepipe_hl7v2.door import Arrival, Door, arrive
-from hawsepipe_hl7v2.settings import HTTP_SCHEMA, filled, patterns
+from hawsepipe_hl7v2.door import Arrival, arrive, door_of
+from hawsepipe_hl7v2.settings import HTTP_SCHEMA, filled
 
 _log = structlog.get_logger("hawsepipe.feed")
 MEDIA_TYPES: Final = frozenset(
@@ -57,12 +57,7 @@ class HttpFeed:
         self._opening = opening
         self._host: str = settings["host"]
         self._port: int = settings["port"]
-        self._door = Door(
-            messages=patterns(settings["accept"]["messages"]),
-            versions=frozenset(settings["accept"]["versions"]),
-            processing_ids=frozenset(settings["accept"]["processing_ids"]),
-            charset=settings["charset"],
-        )
+        self._door = door_of(settings)
         self._tokens = _tokens(settings, opening.base)
         self._limit = asyncio.Semaphore(settings["limits"]["waiting"])
         self._stop_seconds: float = settings["limits"]["stop_seconds"]
@@ -126,7 +121,9 @@ class HttpFeed:
         raw = RawMessage(name, opening.clock(), media, body)
         meters.received.labels(name).inc()
         arrival = arrive(raw, self._door)
-        code = code_of(arrival.mode, arrival.finding)
+        # There is one answer: in enhanced mode, too, it says what is wrong with the content.
+        broken = arrival.finding is not None and arrival.finding.letter == "E"
+        code = code_of(arrival.mode, arrival.finding, whole=not broken)
         reply = build(arrival.header, code, arrival.finding, raw.received_at, raw.digest)
         reuse = None if key is None else Reuse(b"", Refusal("structure", "Idempotency-Key", _REUSED))
         identity = arrival.key if key is None else f"idempotency|{key}"
@@ -139,7 +136,7 @@ class HttpFeed:
         elif key is not None and found.reused and arrival.refusal is None:
             return _problem(422, _REUSED)
         code = _code(found.reply) if found.duplicate else code
-        if not arrival.answerable or not wanted(arrival.mode, code):
+        if not arrival.answerable or not wanted(arrival.mode.accept, code):
             return web.Response(status=204)
         meters.acknowledged.labels(name, code).inc()
         meters.acknowledge_seconds.labels(name).observe(perf_counter() - begun)

@@ -115,6 +115,10 @@ class Intake(Protocol):
         """
         ...
 
+    async def outcome(self, sequence: int) -> Refusal | None:
+        """Wait until an accepted message is applied, and return None, or set aside, and return why."""
+        ...
+
 
 class Feed(Protocol):
     """An opened feed.

@@ -52,6 +52,18 @@ class Meters:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.feed_backlog = Gauge(
+            "hawsepipe_feed_backlog",
+            "Journalled messages of a feed that are not applied yet.",
+            ["feed"],
+            registry=self.registry,
+        )
+        self.feed_oldest = Gauge(
+            "hawsepipe_feed_oldest_seconds",
+            "Age of the oldest of them; 0 when there is none.",
+            ["feed"],
+            registry=self.registry,
+        )
         self.applied = Counter(
             "hawsepipe_intake_applied", "Messages whose effect is stored.", ["feed"], registry=self.registry
         )

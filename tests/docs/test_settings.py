@@ -51,7 +51,7 @@ def test_every_plain_default_is_told(title: str) -> None:
     for name, part in properties(KINDS[title].config_schema):
         default = part.get("default")
         if isinstance(default, str | int | float):
-            assert rows[name].strip("`") == str(default)
+            assert rows[name].strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
 
 
 def test_the_events_that_have_a_map_are_told() -> None:

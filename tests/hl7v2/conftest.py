@@ -230,6 +230,8 @@ class Journal:
     gate: asyncio.Event | None = None
     fault: Exception | None = None
     waiting: int = 0
+    effect: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: Refusal | None = None
 
     async def accept(
         self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
@@ -241,14 +243,19 @@ class Journal:
             raise self.fault
         known = (key, message.digest)
         if known in self.replies:
-            return Acceptance(0, True, self.replies[known])
-        reused = any(one == key and not refused for _, one, refused in self.messages)
-        if reused and refusal is None and reuse is not None:
-            reply, refusal = reuse.reply, reuse.refusal
+            number = [(key, message.digest) for message, key, _ in self.messages].index(known) + 1
+            return Acceptance(number, True, self.replies[known])
+        reused = refusal is None and any(key == other for other, _ in self.replies)
+        if reused and reuse is not None:
+            refusal, reply = reuse.refusal, reuse.reply
         self.messages.append((message, key, refusal))
         if refusal is None:
             self.replies[known] = reply
         return Acceptance(len(self.messages), False, reply, reused)
+
+    async def outcome(self, sequence: int) -> Refusal | None:
+        await self.effect.wait()
+        return self.messages[sequence - 1][2] or self.failure
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from hawsepipe import StoreFull
-from hawsepipe_hl7v2 import connection
+from hawsepipe_hl7v2 import reception
 from hawsepipe_hl7v2.framing import framed
 
 
@@ -43,7 +43,7 @@ async def test_no_version_is_too_strange_to_be_answered(listen: Any, message: An
 async def test_a_message_that_cannot_be_examined_is_stored_and_answered(
     listen: Any, message: Any, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    monkeypatch.setattr(connection, broken, failing)
+    monkeypatch.setattr(reception, broken, failing)
     async with listen() as bed:
         with structlog.testing.capture_logs() as logs:
             assert "\rMSA|AE|M1\r" in await reply_to(bed, framed(message()))
@@ -56,7 +56,7 @@ async def test_a_message_that_cannot_be_examined_is_stored_and_answered(
 async def test_a_message_that_can_be_neither_examined_nor_stored_is_answered_with_ar(
     listen: Any, message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "arrive", failing)
+    monkeypatch.setattr(reception, "arrive", failing)
     async with listen() as bed:
         bed.journal.fault = StoreFull("no room")
         assert "\rMSA|AR|M1\r" in await reply_to(bed, framed(message()))
@@ -66,8 +66,8 @@ async def test_a_message_that_can_be_neither_examined_nor_stored_is_answered_wit
 async def test_a_sender_that_cannot_be_answered_at_all_is_cut_off_and_its_message_kept(
     listen: Any, message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "arrive", failing)
-    monkeypatch.setattr(connection, "minimal", failing)
+    monkeypatch.setattr(reception, "arrive", failing)
+    monkeypatch.setattr(reception, "minimal", failing)
     async with listen() as bed:
         line = await bed.line()
         line.send(framed(message()))

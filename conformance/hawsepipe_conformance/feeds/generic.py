@@ -11,6 +11,7 @@ from hawsepipe_conformance.feeds.stage import Stage
 
 QUIET = 0.25
 """Seconds without an answer after which no further one is expected."""
+_FLAGS = {"control-id-reuse": "hawsepipe_feed_keys_reused_total"}
 _METRICS = {"framing": ("hawsepipe_feed_framing_events_total", "event")}
 
 
@@ -46,12 +47,7 @@ async def watch(stage: Stage, line: Line) -> None:
         err=[code for ack in acks for code in ack.errors()],
         conn="closed" if closed else "open",
     )
-    flags = [
-        dict(sample.labels)["flag"]
-        for sample in await stage.product.samples()
-        if sample.name == "hawsepipe_feed_flags_total" and sample.labels.get("feed") == stage.feed and sample.value
-    ]
-    stage.measure(flag=flags)
+    stage.measure(flag=[flag for flag, metric in _FLAGS.items() if await stage.grown(metric)])
     metrics: dict[str, float] = {}
     for name in metric_names(expected):
         family, _, rest = name.partition("_")

@@ -30,7 +30,7 @@ _FLOW = (
     "hawsepipe_intake_applied_total",
     "hawsepipe_intake_dead_letters_total",
     "hawsepipe_feed_duplicates_total",
-    "hawsepipe_intake_backlog",
+    "hawsepipe_feed_backlog",
 )
 _SCOPES = "user/*.rs hawsepipe/operate"
 _CONFIG = """

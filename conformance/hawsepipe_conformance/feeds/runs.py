@@ -138,7 +138,7 @@ async def _product(
             await remote.close()
         return
     settings = {_feed_name(number): _settings(ALL.get(case.id)) for number, case in cases}
-    with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-", ignore_cleanup_errors=True) as folder:
         local = Local(Path(folder) / "service", Plan(settings))
         try:
             await local.start()

@@ -154,7 +154,7 @@ class Stage:
     async def alone(self, **settings: Any) -> AsyncIterator[Stage]:
         """The same case on a service of its own, which it may stop, kill and start again; the facts go to this one."""
         self.local()
-        with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-") as folder:
+        with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-", ignore_cleanup_errors=True) as folder:
             product = Local(Path(folder) / "service", Plan({self.feed: settings}))
             try:
                 await product.start()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from hawsepipe.hooks import Acceptance, Refusal, Reuse
+from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage
 from hawsepipe.store.contract import JournalEntry, Store
@@ -17,10 +18,13 @@ _log = structlog.get_logger("hawsepipe.intake")
 class Journal:
     """Implements `hooks.Intake` over a store. `wake` is called when there is something new to apply."""
 
-    def __init__(self, store: Store, meters: Meters, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, meters: Meters, wake: Callable[[], None], outcomes: Outcomes | None = None
+    ) -> None:
         self._store = store
         self._meters = meters
         self._wake = wake
+        self._outcomes = outcomes if outcomes is not None else Outcomes(store)
 
     async def accept(
         self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
@@ -46,3 +50,7 @@ class Journal:
                 location=refusal.location,
             )
         return acceptance
+
+    async def outcome(self, sequence: int) -> Refusal | None:
+        """See `hooks.Intake.outcome`."""
+        return await self._outcomes.of(sequence)

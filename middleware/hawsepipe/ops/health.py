@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -15,11 +16,15 @@ Probe = Callable[[], Awaitable[None]]
 
 
 def routes(
-    meters: Meters, probes: Mapping[str, Probe], states: Mapping[str, Callable[[], str]] | None = None
+    meters: Meters,
+    probes: Mapping[str, Probe],
+    states: Mapping[str, Callable[[], str]] | None = None,
+    refresh: Probe | None = None,
 ) -> list[web.RouteDef]:
     """Return the routes. `probes` are asked for readiness; one that fails makes the answer 503 and is named.
 
-    `states` are told as they are and make nothing unready: care does not wait for a ledger.
+    `states` are told as they are and make nothing unready: care does not wait for a ledger. `refresh` is called before
+    metrics are told, for those that are read and not counted; if it fails they stay as they were.
     """
 
     async def live(_request: web.Request) -> web.Response:
@@ -40,6 +45,9 @@ def routes(
         )
 
     async def metrics(_request: web.Request) -> web.Response:
+        if refresh is not None:
+            with contextlib.suppress(HawsepipeError):
+                await refresh()
         return web.Response(body=generate_latest(meters.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [

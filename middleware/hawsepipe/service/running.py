@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from hawsepipe.hooks import Feed, Translator
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.effects import Desk, Effects
 from hawsepipe.intake.journal import Journal
+from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
@@ -50,7 +52,9 @@ from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
+from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
+from hawsepipe.ops.feeds import Board, Listed
 from hawsepipe.service import credentials, preparing, trust, worker
 from hawsepipe.service.kinds import Opener
 from hawsepipe.store.contract import Store
@@ -135,12 +139,18 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
         await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
         of_feeds = {feed.name: translators[feed.translator] for feed in config.feeds}
+        outcomes = Outcomes(store)
+
+        def committed() -> None:
+            anchorer.notify()
+            outcomes.look()
+
         pipeline = Pipeline(
             store,
             await _desk(stack, config, of_feeds),
             clock,
             meters,
-            anchorer.notify,
+            committed,
         )
         tasks = (_task(stack, anchorer.run(), "anchorer"), _task(stack, pipeline.run(), "pipeline"))
         verifier = TokenVerifier(
@@ -187,9 +197,15 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             if not listening.is_set():
                 raise PluginError("not every feed listens yet")
 
+        listed: dict[str, Listed] = {}
+        board = Board(store, meters, listed, clock)
+        app.add_routes(ops_feeds.routes(board))
         app.add_routes(
             health.routes(
-                meters, {"store": store.check, "feeds": feeds_listen}, {"ledger": lambda: anchorer.state.value}
+                meters,
+                {"store": store.check, "feeds": feeds_listen},
+                {"ledger": lambda: anchorer.state.value},
+                board.refresh,
             )
         )
         runner = web.AppRunner(app, **api_server.LIMITS)
@@ -197,9 +213,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         stack.push_async_callback(runner.cleanup)
         with _bound("api", f"{config.host}:{config.port}"):
             await web.TCPSite(runner, config.host, config.port).start()
-        journal = Journal(store, meters, pipeline.wake)
+        journal = Journal(store, meters, pipeline.wake, outcomes)
         feeds = await opener.all(loaded.feeds, config.feeds, "feeds")
         for instance in config.feeds:
+            listed[instance.name] = Listed(instance.kind, partial(_address, feeds[instance.name]))
             with _bound(instance.key, instance.name):
                 await feeds[instance.name].start(journal)
         listening.set()
@@ -213,6 +230,10 @@ async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str,
         return own
     rules = {name: translator.rules_digest for name, translator in translators.items()}
     return await stack.enter_async_context(open_workers(config.workers, worker.MODULE, config, rules, own))
+
+
+def _address(feed: Feed) -> str:
+    return feed.address
 
 
 @contextlib.contextmanager

@@ -180,6 +180,14 @@ class LetterGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The messages of one feed that are not applied yet: how many, and when the oldest came."""
+
+    count: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
@@ -229,6 +237,10 @@ class Store(Protocol):
 
     async def backlog(self) -> int:
         """Return how many messages are in state RECEIVED."""
+        ...
+
+    async def waiting(self) -> Mapping[str, Waiting]:
+        """Return, by feed, how many messages are in state RECEIVED and when the oldest of them came."""
         ...
 
     async def journal(self, sequence: int) -> JournalRecord | None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hawsepipe_conformance.feeds.checks import acknowledging, bytes_and_text, framing, structure
+from hawsepipe_conformance.feeds.checks import (
+    acknowledging,
+    bytes_and_text,
+    duplicates,
+    durability,
+    framing,
+    ordering,
+    security,
+    structure,
+)
 from hawsepipe_conformance.feeds.checks.registry import Check
 
-ALL: Mapping[str, Check] = {
-    check.id: check for module in (framing, bytes_and_text, structure, acknowledging) for check in module.CHECKS
-}
+_MODULES = (framing, bytes_and_text, structure, acknowledging, duplicates, ordering, durability, security)
+
+ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}
 """Every check by the id of its case."""

@@ -12,7 +12,7 @@ import apsw
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
-from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters
+from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters, Waiting
 from hawsepipe.store.sqlite.instants import instant, optional_instant
 from hawsepipe.store.sqlite.pen import Pen
 
@@ -77,6 +77,14 @@ def waiting(connection: apsw.Connection, sequences: Sequence[int]) -> set[int]:
         (json.dumps(sequences),),
     )
     return {sequence for (sequence,) in rows}
+
+
+def waiting_by_feed(connection: apsw.Connection) -> dict[str, Waiting]:
+    """Return how many messages of each feed wait to be applied, and since when."""
+    rows = connection.execute(
+        "SELECT feed, count(*), min(received_at) FROM journal WHERE state = 'received' GROUP BY feed"
+    )
+    return {feed: Waiting(count, instant(oldest)) for feed, count, oldest in rows}
 
 
 def discard(pen: Pen, sequence: int, micros: int) -> bool:

@@ -35,6 +35,7 @@ from hawsepipe.store.contract import (
     Sequenced,
     Store,
     Validator,
+    Waiting,
 )
 from hawsepipe.store.sqlite import accesses as access_record
 from hawsepipe.store.sqlite import journal, log, schema, search, versions
@@ -108,6 +109,9 @@ class SqliteStore:
 
     async def backlog(self) -> int:
         return self._writer.state.backlog
+
+    async def waiting(self) -> Mapping[str, Waiting]:
+        return await self._read(journal.waiting_by_feed)
 
     async def journal(self, sequence: int) -> JournalRecord | None:
         return await self._read(partial(journal.record, sequence=sequence))

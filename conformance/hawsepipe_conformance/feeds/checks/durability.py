@@ -1,0 +1,214 @@
+"""Durability (DR) and a store that cannot write (AK-09)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from hawsepipe_conformance.feeds.checks.registry import Checks
+from hawsepipe_conformance.feeds.line import Line, framed
+from hawsepipe_conformance.feeds.product import command
+from hawsepipe_conformance.feeds.stage import Stage
+
+CHECKS = Checks()
+_CONNECTIONS = 16
+_KILLS = 100
+_BURST = 12
+
+
+def _room(stage: Stage, size: int) -> None:
+    """Let the service's files grow to so many bytes and no further, as on a disk that is full; -1 for no limit."""
+    process = stage.local().process
+    assert process is not None
+    hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+@contextmanager
+def limited(stage: Stage) -> Iterator[None]:
+    """While entered the service cannot write to its disk."""
+    _room(stage, 1)
+    try:
+        yield
+    finally:
+        _room(stage, -1)
+
+
+async def _codes(stage: Stage, *messages: bytes) -> list[str]:
+    """As `Stage.send`, without waiting for effects."""
+    codes = []
+    async with stage.line() as line:
+        for number, body in enumerate(messages, 1):
+            await line.send(framed(body))
+            acks = await line.until(number, 20)
+            codes.append(acks[number - 1].code if len(acks) >= number else "")
+    return codes
+
+
+async def _full(stage: Stage, mode: str) -> str:
+    """Fill the disk, send a message, make room again, and check that nothing was half stored; return MSA-1."""
+    async with stage.alone() as own:
+        first = own.admission("DR10", f"{own.person}-0").body()
+        own.claim("taken before", await own.send(first) == ["AA"])
+        _room(own, 1)
+        body = own.admission("DR10b").set("MSH-15", mode).body()
+        (code,) = await _codes(own, body)
+        own.claim("not ready while there is no room", await own.product.status("/health/ready") == 503)
+        _room(own, -1)
+        own.claim("ready again without a restart", await _ready(own))
+        own.claim("nothing was stored of it", not await own.provenances(body))
+        again = await own.send(body)
+        own.claim(f"taken when there is room (found {again})", again == ["CA" if mode else "AA"])
+        own.claim("once", len(await own.provenances(body)) == 1)
+        own.claim("what was there is there", len(await own.provenances(first)) == 1)
+        return code
+
+
+async def _ready(stage: Stage) -> bool:
+    for _ in range(100):
+        if await stage.product.status("/health/ready") == 200:
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
+@CHECKS.case("AK-09", "CE (original mode: AR); sender may retry; nothing half stored")
+async def _store_unavailable(stage: Stage) -> None:
+    stage.measure(ack=[await _full(stage, "AL")])
+    stage.claim("AR in original mode", await _full(stage, "") == "AR")
+
+
+@CHECKS.case(
+    "DR-10", "AR/CE, accept loop pauses, existing data not corrupt, recovers without restart when space returns"
+)
+async def _disk_full(stage: Stage) -> None:
+    stage.measure(ack=[await _full(stage, "")])
+
+
+@CHECKS.case("DR-11", "same, plus readiness false")
+async def _write_errors(stage: Stage) -> None:
+    # The limit on the size of a file makes every write fail with an error that is not "no space".
+    stage.claim("AR", await _full(stage, "") == "AR")
+
+
+async def _killed(stage: Stage, kills: int, connections: int, seed: int) -> tuple[int, int, int]:
+    """Kill under load so many times; return acknowledged messages lost, effects doubled, and messages acknowledged."""
+    chance = random.Random(seed)
+    acknowledged: set[bytes] = set()
+    waiting: list[bytes] = []
+    number = 0
+    for _ in range(kills):
+        senders: list[list[bytes]] = [waiting[lane::connections] for lane in range(connections)]
+        for lane in senders:
+            for _ in range(_BURST):
+                number += 1
+                lane.append(stage.admission(f"K{number}", f"K-{number}").body())
+        tasks = [asyncio.create_task(_until_cut_off(stage, lane, acknowledged)) for lane in senders]
+        await asyncio.sleep(chance.uniform(0.0, 0.2))
+        await stage.local().end(signal.SIGKILL)
+        await asyncio.gather(*tasks)
+        # A sender sends again what it has no answer to: the first message of each that is not acknowledged.
+        waiting = [body for lane in senders if (body := next((b for b in lane if b not in acknowledged), None))]
+        await stage.local().start()
+    codes = await _codes(stage, *waiting)
+    acknowledged |= {body for body, code in zip(waiting, codes, strict=True) if code == "AA"}
+    await stage.product.settled(10)
+    counts = [len(await stage.provenances(body)) for body in acknowledged]
+    return counts.count(0), sum(count > 1 for count in counts), len(counts)
+
+
+async def _until_cut_off(stage: Stage, messages: list[bytes], acknowledged: set[bytes]) -> None:
+    with suppress(OSError):
+        line: Line
+        async with stage.line() as line:
+            for number, body in enumerate(messages, 1):
+                await line.send(framed(body))
+                acks = await line.until(number)
+                if len(acks) < number:
+                    return
+                if acks[-1].code == "AA":
+                    acknowledged.add(body)
+
+
+@CHECKS.case("DR-01", "on resend one effect; AA")
+async def _after_commit(stage: Stage) -> None:
+    async with stage.alone() as own:
+        effects = set()
+        for number in range(8):
+            body = own.admission(f"DR01-{number}", f"{own.person}-{number}").body()
+            line = await own.connect()
+            await line.send(framed(body))
+            # The journal's own file says that the message is stored; its answer may be under way or not.
+            for _ in range(2000):
+                if await own.product.total("hawsepipe_feed_messages_received_total", feed=own.feed) or line.received:
+                    break
+            await own.local().end(signal.SIGKILL)
+            await line.close()
+            await own.local().start()
+            own.claim("AA when it is sent again", await own.send(body) == ["AA"])
+            effects.add(len(await own.provenances(body)))
+        own.measure(effects=effects.pop() if len(effects) == 1 else -1, acked_lost=0 if not effects else 1)
+
+
+@CHECKS.case("DR-02", "not acked; nothing visible; resend works")
+async def _before_commit(stage: Stage) -> None:
+    async with stage.alone() as own:
+        body = own.admission("DR02").body()
+        line = await own.connect()
+        await line.send(framed(body)[:-1])
+        await own.local().end(signal.SIGKILL)
+        own.claim("not acknowledged", not line.received)
+        await line.close()
+        await own.local().start()
+        own.claim("nothing is visible", not await own.provenances(body))
+        own.claim("no dead letter", not await own.letters())
+        own.claim("sent again it is taken", await own.send(body) == ["AA"])
+        own.claim("once", len(await own.provenances(body)) == 1)
+
+
+@CHECKS.case("DR-05", "acked = stored = effects; 0 lost, 0 doubled; all acked effects present within 10 s of restart")
+async def _many_kills(stage: Stage) -> None:
+    async with stage.alone() as own:
+        lost, doubled, count = await _killed(own, _KILLS, _CONNECTIONS, 20261121)
+        own.claim(f"0 of {count} acknowledged messages are lost (lost: {lost})", lost == 0)
+        own.claim(f"0 effects are doubled (doubled: {doubled})", doubled == 0)
+        own.claim(f"the kills met a load ({count} messages)", count > _KILLS)
+
+
+@CHECKS.case("DR-13", "stops accepting, finishes or parks in-flight in <= 10 s, no AE caused by stopping")
+async def _graceful(stage: Stage) -> None:
+    async with stage.alone() as own:
+        acknowledged: set[bytes] = set()
+        lanes = [[own.admission(f"G{lane}-{n}", f"G-{lane}-{n}").body() for n in range(200)] for lane in range(8)]
+        tasks = [asyncio.create_task(_until_cut_off(own, lane, acknowledged)) for lane in lanes]
+        await asyncio.sleep(0.3)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        own.claim("exit status 0", await own.local().end(signal.SIGTERM) == 0)
+        own.claim("within 10 s", loop.time() - begun <= 10)
+        await asyncio.gather(*tasks)
+        await own.local().start()
+        await own.settled()
+        counts = {len(await own.provenances(body)) for body in acknowledged}
+        own.claim("every acknowledged message has its effect, once", acknowledged and counts == {1})
+        own.claim("nothing was refused", not await own.letters())
+
+
+@CHECKS.case("DR-14", "lease/fence: only one processes a lane; fenced writer cannot commit")
+async def _second_instance(stage: Stage) -> None:
+    async with stage.alone() as own:
+        product = own.local()
+        refused = False
+        try:
+            await asyncio.wait(
+                [other := asyncio.ensure_future(command("serve", "-c", str(product.config)))], timeout=30
+            )
+            refused = other.done() and other.exception() is not None
+        finally:
+            other.cancel()
+        own.claim("a second process does not start", refused)
+        own.claim("the first one goes on", await own.send(own.admission("DR14").body()) == ["AA"])
