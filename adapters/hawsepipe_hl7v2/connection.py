@@ -133,9 +133,10 @@ class Connection(asyncio.Protocol):
         self._pump()
 
     def eof_received(self) -> bool:
-        # The sender may close its half and still wait for acknowledgements.
+        # The sender may close its half and still wait for acknowledgements; with TLS there are no halves.
+        halves = self._transport is not None and self._transport.get_extra_info("ssl_object") is None
         self._end()
-        return True
+        return halves
 
     # the feed
 

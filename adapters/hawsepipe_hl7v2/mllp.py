@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from hawsepipe import ConfigError, Feed, Intake, Kind, Opening
 from hawsepipe_hl7v2.connection import MEDIA_TYPE, Connection, Limits, Site
 from hawsepipe_hl7v2.door import door_of
@@ -15,6 +17,9 @@ from hawsepipe_hl7v2.memory import Memory
 from hawsepipe_hl7v2.reception import Reception, Rules
 from hawsepipe_hl7v2.sequences import Sequences
 from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled
+from hawsepipe_hl7v2.tls import Greeter, Identity, bound
+
+_log = structlog.get_logger("hawsepipe.feed")
 
 __all__ = ["KIND", "MEDIA_TYPE", "MllpFeed", "open_mllp"]
 
@@ -33,14 +38,18 @@ class MllpFeed:
         feed_bytes: int = settings["limits"]["feed_bytes"]
         self._memory = Memory(feed_bytes, feed_bytes // self._limits.connections)
         self._patience: float = settings["limits"]["stop_seconds"]
+        self._identity = _identity(settings, opening)
+        self._greetings: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._told = float("-inf")
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
 
     @property
     def address(self) -> str:
-        """`mllp://127.0.0.1:2575`; the port is the real one once the feed has started."""
+        """`mllp://127.0.0.1:2575`, with TLS `mllps`; the port is the real one once the feed has started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"mllp://{host}:{self._port}"
+        return f"mllp{'s' if self._identity else ''}://{host}:{self._port}"
 
     async def start(self, intake: Intake) -> None:
         """Bind and listen."""
@@ -48,14 +57,45 @@ class MllpFeed:
         reception = Reception(opening.name, self._rules, opening.clock, opening.meters, intake)
         site = Site(opening.name, reception, self._limits, self._memory, opening.clock, opening.meters, self._release)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(site, self._connections), self._host, self._port)
+        self._server = await loop.create_server(lambda: self._protocol(site), self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
+
+        if self._identity is not None:
+            self._watching = loop.create_task(self._identity.watch(self._reloaded))
+
+    def _protocol(self, site: Site) -> asyncio.Protocol:
+        identity = self._identity
+        if identity is None:
+            return Connection(site, self._connections)
+
+        def greeted(certificate: bytes | None) -> asyncio.Protocol:
+            return Connection(site, self._connections, bound(identity.clients, certificate))
+
+        def room() -> bool:
+            return len(self._greetings) + len(self._connections) < self._limits.connections
+
+        return Greeter(identity, greeted, self._refused, room, self._greetings)
+
+    def _refused(self, reason: str, peer: str) -> None:
+        """Count a handshake that came to nothing; of many in a second one is logged."""
+        self._opening.meters.framing.labels(self._opening.name, reason).inc()
+        now = asyncio.get_running_loop().time()
+        if now >= self._told + 1:
+            self._told = now
+            text = "peer speaks plain" if reason == "plain_on_tls_port" else "a TLS handshake failed"
+            _log.warning(text, feed=self._opening.name, reason=reason, address=peer)
+
+    def _reloaded(self, good: bool) -> None:
+        event = "tls_reload" if good else "tls_reload_failed"
+        self._opening.meters.framing.labels(self._opening.name, event).inc()
 
     async def stop(self) -> None:
         """Stop listening, answer what is on its way (for `limits.stop_seconds` at most), then drop what is left."""
         if self._server is None:
             return
         self._server.close()
+        for task in (*self._greetings, *((self._watching,) if self._watching else ())):
+            task.cancel()
         open_now = list(self._connections)
         for connection in open_now:
             connection.close()
@@ -76,6 +116,15 @@ async def open_mllp(opening: Opening) -> AsyncIterator[Feed]:
         yield feed
     finally:
         await feed.stop()
+
+
+def _identity(settings: Mapping[str, Any], opening: Opening) -> Identity | None:
+    if "tls" not in settings:
+        return None
+    try:
+        return Identity(settings["tls"], opening.base, opening.name)
+    except ConfigError as error:
+        raise ConfigError(f"tls.{error.key}", error.reason) from error
 
 
 def _rules(settings: Mapping[str, Any], directory: Path) -> Rules:

@@ -85,6 +85,59 @@ _ACCEPT: dict[str, Any] = {
     },
 }
 
+
+def _file(description: str) -> dict[str, Any]:
+    return {"description": f"{description} (PEM; relative to the configuration).", "type": "string", "minLength": 1}
+
+
+_TLS_COMMON: dict[str, Any] = {
+    "certificate": _file("The own certificate, and those between it and its authority"),
+    "key": _file("Its key, not encrypted"),
+}
+_TLS_LAST: dict[str, Any] = {
+    "minimum": {"description": "The oldest version of TLS that will do.", "enum": ["1.2", "1.3"], "default": "1.2"},
+    "handshake_seconds": {
+        "description": "Time for a handshake.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 10,
+    },
+    "reload_seconds": {
+        "description": "How often the files are looked at; new ones are used for new connections.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 5,
+    },
+}
+_REVOKED = _file("A list of revoked client certificates of that authority")
+_TLS: dict[str, Any] = {
+    "description": "TLS; without it the feed listens in the clear.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["certificate", "key"],
+    "dependentRequired": {"clients": ["client_ca"], "revoked": ["client_ca"]},
+    "properties": {
+        **_TLS_COMMON,
+        "client_ca": _file("The authority of clients; each must show a certificate of it then"),
+        "revoked": _REVOKED,
+        "clients": {
+            "description": "The certificates that are bound to this feed; by default every one of `client_ca`.",
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "oneOf": [{"required": ["fingerprint"]}, {"required": ["name"]}],
+                "properties": {
+                    "fingerprint": {"type": "string", "pattern": "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$"},
+                    "name": {"type": "string", "minLength": 1},
+                    "senders": {"type": "array", "items": {"type": "string", "pattern": _SENDER}},
+                },
+            },
+        },
+        **_TLS_LAST,
+    },
+}
+
 FEED_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an mllp feed",
@@ -101,6 +154,7 @@ FEED_SCHEMA: dict[str, Any] = {
         },
         "charset": _CHARSET,
         "accept": _ACCEPT,
+        "tls": _TLS,
         "duplicates": {
             "description": "A control id (with MSH-3 and MSH-4) that comes again with other content: `answer` takes the"
             " message and counts it, `strict` refuses it with AE and code 205. The same bytes are always answered with"

@@ -282,6 +282,7 @@ class Bed:
     meters: Meters
     host: str
     port: int
+    secure: bool = False
 
     async def line(self) -> Line:
         return Line(*await asyncio.open_connection(self.host, self.port))
@@ -301,8 +302,9 @@ def listen(tmp_path: Path) -> Listen:
         opening = Opening("adt", {"port": 0} | settings, tmp_path, lambda: NOW, meters)
         async with KIND.open(opening) as feed:
             await feed.start(journal)
-            host, port = feed.address.removeprefix("mllp://").rsplit(":", 1)
-            yield Bed(journal, meters, host, int(port))
+            scheme, _, place = feed.address.partition("://")
+            host, port = place.rsplit(":", 1)
+            yield Bed(journal, meters, host, int(port), scheme == "mllps")
 
     return run
 
