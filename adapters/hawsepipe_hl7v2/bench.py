@@ -60,6 +60,7 @@ class Group:
         self.highest = highest
         self.prior = prior
         self.children: list[Group] = []
+        """The groups directly below, until `dissolve`."""
         if parent is not None:
             parent.children.append(self)
             self.prior = prior or parent.prior
@@ -70,15 +71,14 @@ class Group:
         """Return the resource in a role, of this group or of one around it."""
         group: Group | None = self
         while group is not None:
-            if name in group.roles:
-                return group.roles[name]
-            group = group._outer(name not in _OF_PATIENT)
+            found = group.roles.get(name)
+            if found is not None:
+                return found
+            outer = group.parent
+            if group.prior and outer is not None and not outer.prior and name not in _OF_PATIENT:
+                return None
+            group = outer
         return None
-
-    def _outer(self, of_order: bool) -> Group | None:
-        """Return the group around this one; None where prior results end, for what belongs to an order."""
-        outer = self.parent
-        return None if of_order and outer is not None and self.prior and not outer.prior else outer
 
     def add(self, segment: Segment) -> None:
         """Note that a segment belongs here."""
@@ -88,14 +88,29 @@ class Group:
         """Return the first segment of a name, of this group or of one around it."""
         group: Group | None = self
         while group is not None:
-            if name in group._firsts:
-                return group._firsts[name]
-            group = group._outer(name not in _OF_PATIENT)
+            found = group._firsts.get(name)
+            if found is not None:
+                return found
+            outer = group.parent
+            if group.prior and outer is not None and not outer.prior and name not in _OF_PATIENT:
+                return None
+            group = outer
         return None
 
     def segment_here(self, name: str) -> Segment | None:
         """Return the first segment of a name in this group alone."""
         return self._firsts.get(name)
+
+    def inside(self, name: str) -> list[Group]:
+        """Return the groups of a name directly below this one."""
+        return [child for child in self.children if child.name == name]
+
+    def dissolve(self) -> None:
+        """Forget the groups below: what refers to each other is freed only when the collector comes, which for all of
+        a message's values takes as long as a third of its translation."""
+        for child in self.children:
+            child.dissolve()
+        self.children.clear()
 
     def around(self, name: str) -> Group | None:
         """Return this group or the nearest one around it with a name."""
@@ -103,10 +118,6 @@ class Group:
         while group is not None and group.name != name:
             group = group.parent
         return group
-
-    def inside(self, name: str) -> list[Group]:
-        """Return the groups of a name directly below this one."""
-        return [child for child in self.children if child.name == name]
 
 
 class Draft:
@@ -164,7 +175,9 @@ class Draft:
     def trails(self, name: str = "") -> list[Trail]:
         """Return where every value came from, in the order of writing; `name` stands for the resource's own."""
         url = name or self.url
-        return [Trail(url, path + below, source) for path, leaves in self.trail for below, source in leaves]
+        # What a NamedTuple does when it is called, without the call: a message has hundreds.
+        new = tuple.__new__
+        return [new(Trail, (url, path + below, source)) for path, leaves in self.trail for below, source in leaves]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +208,7 @@ class Bench:
         """What `mention` made, by its url."""
         self.issues: list[Issue] = []
         self._told: set[tuple[Severity, str, str, str]] = set()
-        self.group = Group("message", None)
+        self.root = self.group = Group("message", None)
         self.later: list[Callable[[], None]] = []
         """What waits for all segments."""
         header = message.segments[0]

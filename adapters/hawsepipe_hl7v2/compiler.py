@@ -54,7 +54,7 @@ class Compiler:
             _ignored(target) | {position[0] for row in target["rows"] for position in _positions(row)}
             for target in table["targets"]
         ]
-        rows = [[(_single(row), self._row(row)) for row in target["rows"]] for target in table["targets"]]
+        rows = [[(_needed(row), self._row(row)) for row in target["rows"]] for target in table["targets"]]
         return SegmentPlan(
             tuple(self._target(target) for target in table["targets"]),
             max(ignored.union(*covered)) + 1,
@@ -205,7 +205,7 @@ class Compiler:
         return fill
 
 
-def _selector(rows: Sequence[Sequence[tuple[int, Run]]]) -> Callable[[tuple[bool, ...]], Selected]:
+def _selector(rows: Sequence[Sequence[tuple[tuple[int, ...], Run]]]) -> Callable[[tuple[bool, ...]], Selected]:
     """Return a function from which fields are valued to what is to be done.
 
     A sender's segments are alike in that, so that a message hardly ever looks at a row that has nothing to do.
@@ -214,7 +214,12 @@ def _selector(rows: Sequence[Sequence[tuple[int, Run]]]) -> Callable[[tuple[bool
     def select(valued: tuple[bool, ...]) -> Selected:
         count = len(valued)
         return tuple(
-            tuple(row for number, row in target if not number or (number < count and valued[number])) for target in rows
+            tuple(
+                row
+                for needed, row in target
+                if not needed or any(number < count and valued[number] for number in needed)
+            )
+            for target in rows
         )
 
     return lru_cache(maxsize=256)(select)
@@ -257,9 +262,11 @@ def _positions(row: Mapping[str, Any]) -> list[tuple[int, int | None]]:
     return found
 
 
-def _single(row: Mapping[str, Any]) -> int:
-    """Return the field without which a row does nothing; 0 for a decision or a constant."""
-    return _positions(row)[0][0] if "to" in row and "from" in row else 0
+def _needed(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the fields of which one must be valued for a row to do anything; none for a constant, and for a decision
+    that does not say `valued`."""
+    moves = "to" in row or row.get("valued", False)
+    return tuple(number for number, _ in _positions(row)) if moves else ()
 
 
 def _named(registry: Mapping[str, T], name: str) -> T:

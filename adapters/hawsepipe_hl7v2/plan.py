@@ -88,7 +88,10 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
             bench.inform(segment.label, "nothing in this message takes this segment")
             leftovers.segment(bench, segment)
         return
-    for number in (*plan.remainder(valued, applied), *range(plan.width, len(fields))):
+    left = plan.remainder(valued, applied)
+    if not left and len(fields) <= plan.width:
+        return
+    for number in (*left, *range(plan.width, len(fields))):
         if fields[number] and fields[number] != DELETE:
             bench.inform(f"{segment.label}-{number}", "this field has no map")
             leftovers.field(bench, taken, segment, number)
@@ -140,6 +143,9 @@ def complete(bench: Bench) -> None:
     """Run what waited for all segments; give required elements that got no value their default, and report each."""
     for run_late in bench.later:
         run_late()
+    # They hold the bench that holds them, and groups hold each other.
+    bench.later.clear()
+    bench.root.dissolve()
     for draft in bench.drafts.values():
         for path, (convert, why, label) in draft.defaults.items():
             name = path.partition("[")[0]

@@ -43,6 +43,7 @@ _LABORATORY = frozenset(
     ]
 )
 """Table 0074, the sections of a laboratory."""
+_VALUES = ("value", "component", "_value")
 _ASKED = frozenset({"QST", "SCI"})
 """Table 0936: answers to questions at order entry, and supporting clinical information; no results."""
 
@@ -57,21 +58,24 @@ def observation(bench: Bench, segment: Segment) -> str | None:
     code = segment.text(3) or segment.text(3, 2)
     if not code:
         bench.warn("required", f"{segment.label}-3", "the observation has no code")
+    group = bench.group
     if is_specimen_observation(bench, segment):
-        home = bench.group.role("specimen")
+        home = group.role("specimen")
     else:
-        home = bench.group.role("report") or bench.group.role("immunization") or bench.group.role("order")
+        home = group.role("report") or group.role("immunization") or group.role("order")
     if home is not None:
         owner = home.id
     else:
-        visit = bench.group.role("encounter")
+        visit = group.role("encounter")
         owner = "|".join((bench.subject(), visit.id if visit else ""))
     key = f"{owner}|{code.casefold()}|{segment.text(3, 3)}|{segment.field(4)}"
     if when := segment.text(14):
-        request = bench.group.segment("OBR")
-        moment, of_report = (bench.moment(text).value or text for text in (when, request.text(7) if request else ""))
-        if moment != of_report:
-            key = f"{key}|{moment}"
+        request = group.segment("OBR")
+        of_report = request.text(7) if request is not None else ""
+        if when != of_report:
+            moment = bench.moment(when).value or when
+            if moment != (bench.moment(of_report).value or of_report):
+                key = f"{key}|{moment}"
     told_apart = bench.distinct("Observation", key)
     if told_apart != key:
         bench.warn(
@@ -151,12 +155,23 @@ def reported(bench: Bench, draft: Draft, segment: Segment) -> None:
         return
     place = place_of(order)
     bench.cache.setdefault(("observations", place), []).append(draft)
+    if not _has_parents(bench):
+        return
     code, part = segment.text(3).casefold(), segment.text(4)
     for owner in (request.url if request is not None else "", ""):
         bench.cache.setdefault(("observation", f"{owner}|{code}|{part}"), draft)
     parent = bench.cache.get(("parent result", place))
     if parent is not None and parent is not draft:
         parent.put("hasMember[]", draft.reference)
+
+
+def _has_parents(bench: Bench) -> bool:
+    """Some report of the message names a parent result (OBR-26), so that results must be found by their codes."""
+    told = bench.cache.get(("parents", ""))
+    if told is None:
+        told = any(one.name == "OBR" and one.field(26) for one in bench.message.segments)
+        bench.cache["parents", ""] = told
+    return bool(told)
 
 
 def parent_result(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -190,8 +205,11 @@ def report_note(bench: Bench, draft: Draft, segment: Segment) -> None:
 def no_value(_bench: Bench, draft: Draft, segment: Segment) -> None:
     """Say that the value is absent, and was not asked for (OBX-11 N), unless the status says that there is none."""
     body = draft.body
-    if "derivedFrom" in body or any(key.lstrip("_").startswith(("value", "component")) for key in body):
+    if "derivedFrom" in body:
         return
+    for key in body:
+        if key.startswith(_VALUES):
+            return
     asked = segment.text(11) != "N"
     if asked and body.get("status") in ("registered", "cancelled", "entered-in-error"):
         return
