@@ -94,6 +94,9 @@ def _address(compiler: Compiler) -> Convert:
 
     def address(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
         new: str | None = None
+        if type(value) is not dict:
+            job.lose(source, "is not an object in the source", Severity.ERROR)
+            return None, None
         if type(value.get("reference")) is str:
             new = job.rename(value["reference"])
             job.moved(f"{source}.reference", at, exact=new == value["reference"])
@@ -290,6 +293,21 @@ def _spelt(compiler: Compiler, field: Field, final: Field) -> Convert:
     return spelt
 
 
+def _bare_coding(compiler: Compiler, field: Field, final: Field) -> Convert:
+    """A code whose system is not known, as a Coding."""
+
+    def bare(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
+        made: Json = {}
+        if type(value) is str:
+            made["code"] = value
+            job.moved(source, f"{at}.code")
+        if twin := extensions.element(compiler, twin, f"{at}.code", place, job, source):
+            made["_code"] = twin
+        return made or None, None
+
+    return bare
+
+
 def _narrative(compiler: Compiler, field: Field, final: Field) -> Convert:
     """The XHTML of a narrative; a div without a namespace gets the only one that it can have."""
 
@@ -342,6 +360,7 @@ def _this_version(compiler: Compiler, field: Field, final: Field) -> Convert:
 
 NAMED: Mapping[str, Callable[[Compiler, Field, Field], Convert]] = {
     "annotation": _held("text", "Annotation"),
+    "bare-coding": _bare_coding,
     "bare-oid": _bare_oid,
     "code-of": _code_of,
     "coding": _coding,

@@ -235,7 +235,7 @@ class Compiler:
 
     def _merge(self, scope: Scope, path: str, field: Field, to: str) -> Step:
         """Write an element into the object that is open, instead of below it."""
-        if field.type:
+        if field.type and not self.tables.table(scope.table).below(path):
             plan = self.type(field.type, self._shape(scope.root, to)[0])
             return merged(plan, to, alone=True)
         inside = self._inside(scope, path, field)

@@ -62,8 +62,14 @@ def _writer(compiler: Compiler, field: Field) -> Step:
 
     def primitive(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
         at = place.at(slot)
-        if value is not None:
-            job.moved(source, at, exact=True)
+        if type(value) is dict or type(value) is list:
+            job.lose(source, "is not a single value in the source", Severity.ERROR)
+            value = None
+        elif value == "":
+            job.lose(source, "is empty in the source", Severity.INFORMATION)
+            value = None
+        elif value is not None:
+            job.moved(source, at)
         place.put(slot, value, element(compiler, twin, at, place, job, source))
 
     return primitive

@@ -69,6 +69,11 @@ def root_of(place: Place) -> Place:
     return place
 
 
+def word(value: Any) -> str:
+    """Return a code, empty for what is none."""
+    return value if type(value) is str else ""
+
+
 def codes_of(concept: Any) -> list[str]:
     """Return the codes of a CodeableConcept."""
     codings = concept.get("coding") if type(concept) is dict else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hawsepipe_fhir.bench import Job, Json, Place, Step, items, leaves
-from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, codes_of, path_to, root_of
+from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, codes_of, path_to, root_of, word
 
 EPISODE = "http://hl7.org/fhir/StructureDefinition/workflow-episodeOfCare"
 _EPISODE = re.compile(r"(?:.*/)?EpisodeOfCare/[^/]+(?:/_history/[^/]+)?$")
@@ -65,7 +65,7 @@ def _related(kit: Kit) -> Step:
 
     def related(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         for value, _, path in items(held, twins, source):
-            kind = value.get("type") if type(value) is dict else None
+            kind = word(value.get("type")) if type(value) is dict else ""
             if kind in movers and value.keys() == {"type", "target"}:
                 count = len(job.moves)
                 movers[kind](value["target"], None, place, job, f"{path}.target")
@@ -156,9 +156,73 @@ def _participant_required(kit: Kit) -> Step:
     return required
 
 
+def _attester(kit: Kit) -> Step:
+    """Who attested a document professionally is its authenticator."""
+    move, keep = kit.mover("authenticator", "party"), kit.keeper()
+
+    def attester(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
+        for value, _, path in items(held, None, source):
+            mode = value.get("mode") if type(value) is dict else None
+            if "authenticator" in place.target or "professional" not in codes_of(mode) or value.keys() != _ATTESTED:
+                keep(value, None, place, job, path)
+                continue
+            move(value["party"], None, place, job, f"{path}.party")
+            for leaf in leaves(mode, f"{path}.mode"):
+                job.moved(leaf, path_to(place, "authenticator"), exact=False)
+
+    return attester
+
+
+_ATTESTED = {"mode", "party"}
+_CONTRIBUTORS = frozenset({"author", "editor", "reviewer", "endorser"})
+
+
+def _contributor(kit: Kit) -> Step:
+    """A contributor of a kind is a contact of this kind; one who can be reached is kept whole."""
+    keep = kit.keeper()
+
+    def contributor(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
+        for value, _, path in items(held, None, source):
+            kind = word(value.get("type")) if type(value) is dict else ""
+            if kind not in _CONTRIBUTORS or value.keys() != {"type", "name"} or type(value["name"]) is not str:
+                keep(value, None, place, job, path)
+                continue
+            there = place.target.setdefault(kind, [])
+            at = path_to(place, f"{kind}[{len(there)}]")
+            there.append({"name": value["name"]})
+            job.moved(f"{path}.name", f"{at}.name")
+            job.moved(f"{path}.type", at, exact=False)
+
+    return contributor
+
+
+_PLANS = {"fulfills": "basedOn", "replaces": "replaces"}
+
+
+def _related_plan(kit: Kit) -> Step:
+    """A plan that this one fulfils or replaces has an element of its own."""
+    movers = {code: kit.mover(to, "plan") for code, to in _PLANS.items()}
+    keep = kit.keeper()
+
+    def related(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
+        for value, _, path in items(held, None, source):
+            code = word(value.get("code")) if type(value) is dict else ""
+            if code not in movers or value.keys() != {"code", "plan"}:
+                keep(value, None, place, job, path)
+                continue
+            count = len(job.moves)
+            movers[code](value["plan"], None, place, job, f"{path}.plan")
+            for move in job.moves[count : count + 1]:
+                job.moved(f"{path}.code", move.target, exact=False)
+
+    return related
+
+
 DECISIONS: Mapping[str, Decision] = {
     "admitting-diagnosis": _diagnosis("AD"),
+    "attester": _attester,
     "context": _context,
+    "contributor": _contributor,
     "discharge-diagnosis": _diagnosis("DD"),
     "immunization-performer": _performer("AP"),
     "immunization-requester": _performer("OP"),
@@ -167,4 +231,5 @@ DECISIONS: Mapping[str, Decision] = {
     "payee-organization": _payee_organization,
     "receiver": _receiver,
     "related": _related,
+    "related-plan": _related_plan,
 }

@@ -107,9 +107,10 @@ def _only_system(final: Field) -> str | None:
 
 def _coding_of(compiler: Compiler, codes: Mapping[str, str], system: str, url: str) -> Convert:
     def coding(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        if value is None:
-            result: Json = {}
-        else:
+        result: Json = {}
+        if value is not None and (type(value) is not str or not value):
+            job.lose(source, "is not a code in the source", Severity.ERROR)
+        elif value is not None:
             new = codes.get(value, value)
             result = {"system": system, "code": new}
             job.moved(source, f"{at}.code", exact=new == value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hawsepipe_fhir.bench import Job, Json, Place, Step, items
-from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, path_to, root_of
+from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, path_to, root_of, word
 
 _GROUPS = {
     "group": "group",
@@ -106,7 +106,7 @@ def _definition_context(kit: Kit) -> Step:
     def context_type(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         def settle() -> None:
             contexts = place.target.get("context", ())
-            if held not in known or not contexts:
+            if word(held) not in known or not contexts:
                 keep(held, twins, place, job, source)
                 return
             for context in contexts:
@@ -156,6 +156,23 @@ def _prognosis(kit: Kit) -> Step:
     return prognosis
 
 
+def _event_description(kit: Kit) -> Step:
+    """What happened in words is the text of the event where it is not coded."""
+    keep = kit.keeper()
+
+    def description(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
+        def settle() -> None:
+            if type(held) is not str or twins or "event" in place.target:
+                keep(held, twins, place, job, source)
+                return
+            place.target["event"] = {"text": held}
+            job.moved(source, path_to(place, "event.text"))
+
+        job.later.append(settle)
+
+    return description
+
+
 def _family(kit: Kit) -> Step:
     """Family names: R4 has one string."""
 
@@ -196,7 +213,7 @@ def _membership(kit: Kit) -> Step:
     keep = kit.keeper()
 
     def membership(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        if held in known and not twins:
+        if word(held) in known and not twins:
             place.target["actual"] = known[held]
             job.moved(source, path_to(place, "actual"), exact=False)
         else:
@@ -249,6 +266,7 @@ DECISIONS: Mapping[str, Decision] = {
     "coverage-subplan": _coverage_class("subplan"),
     "definition-context": _definition_context,
     "definition-context-expression": _definition_context_expression,
+    "event-description": _event_description,
     "family": _family,
     "has-answer": _has_answer,
     "idempotent": _idempotent,

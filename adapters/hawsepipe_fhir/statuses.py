@@ -7,7 +7,7 @@ from typing import Any
 
 from hawsepipe_fhir import extensions
 from hawsepipe_fhir.bench import Job, Move, Place, Step
-from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, beside, codes_of, path_to
+from hawsepipe_fhir.kit import TERMINOLOGY, Decision, Kit, beside, codes_of, path_to, word
 
 
 def _negation(status: str) -> Decision:
@@ -35,7 +35,7 @@ def _taken(kit: Kit) -> Step:
 
     def taken(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         keep(held, twins, place, job, source)
-        if held in status:
+        if word(held) in status:
             job.later.append(lambda: _override(place, job, status[held], url, beside(source, "status")))
 
     return taken
@@ -72,7 +72,7 @@ def _goal_status(kit: Kit) -> Step:
     url = extensions.url(kit.compiler.number, kit.scope.table, "status")
 
     def status(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        if held not in _GOALS:
+        if word(held) not in _GOALS:
             plain(held, twins, place, job, source)
             return
         life, achievement = _GOALS[held]
@@ -99,7 +99,7 @@ def _study_availability(kit: Kit) -> Step:
     keep = kit.keeper()
 
     def availability(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        if held in known and not twins and "status" not in place.target:
+        if word(held) in known and not twins and "status" not in place.target:
             place.target["status"] = known[held]
             job.moved(source, path_to(place, "status"), exact=False)
         else:
@@ -124,7 +124,7 @@ def _allergy_status(kit: Kit) -> Step:
     keep = kit.keeper()
 
     def status(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
-        if held not in _ALLERGIES or twins:
+        if word(held) not in _ALLERGIES or twins:
             keep(held, twins, place, job, source)
             return
         for name, system, code in (
@@ -184,7 +184,7 @@ def _consent_decision(kit: Kit) -> Step:
                 _alternate(exception, opposite[type_])
 
         move(held, twins, place, job, source)
-        if held in opposite:
+        if word(held) in opposite:
             job.later.append(settle)
 
     return decision

@@ -144,3 +144,26 @@ def test_more_than_one_of_what_r4_has_once_is_kept(converted: Converting) -> Non
     assert made["extension"] == [
         {"url": f"{KEPT}MedicationRequest.performer", "valueReference": {"reference": "Practitioner/2"}}
     ]
+
+
+def test_opening_hours_and_attesters_find_their_places(converted: Converting) -> None:
+    hours = [{"daysOfWeek": ["mon"], "availableStartTime": "08:00:00"}, {"daysOfWeek": ["tue"], "allDay": True}]
+    place = converted("r5", {"resourceType": "Location", "hoursOfOperation": [{"availableTime": hours}]}).resource
+    assert place["hoursOfOperation"] == [
+        {"daysOfWeek": ["mon"], "openingTime": "08:00:00"},
+        {"daysOfWeek": ["tue"], "allDay": True},
+    ]
+    document = converted(
+        "r5",
+        {
+            "resourceType": "DocumentReference",
+            "status": "current",
+            "attester": [
+                {"mode": {"coding": [{"code": "personal"}]}, "party": {"reference": "Practitioner/1"}},
+                {"mode": {"coding": [{"code": "professional"}]}, "party": {"reference": "Practitioner/2"}},
+            ],
+            "content": [{"attachment": {"title": "x"}}],
+        },
+    ).resource
+    assert document["authenticator"] == {"reference": "Practitioner/2"}
+    assert [it["url"] for it in document["extension"]] == [f"{KEPT}DocumentReference.attester"]
