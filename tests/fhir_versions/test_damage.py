@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.fhir_versions.full import Maker
 
 from hawsepipe_conformance.versions import account
 from hawsepipe_fhir import convert, definitions
-from tests.fhir_versions.full import Maker
 
 ODD: list[Any] = [None, "", 7, True, [], {}, "text", ["x"], [{}], {"a": 1}, [None], {"reference": 7}, {"coding": "x"}]
 
