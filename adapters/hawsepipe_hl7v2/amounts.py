@@ -1,4 +1,4 @@
-"""Amounts of money, spans of time and durations: MO, CP, DR, and numbers with units of time."""
+"""Amounts of money, quantities, spans of time and durations: MO, CP, CQ, DR, and numbers with units of time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.extensions import note
 from hawsepipe_hl7v2.paths import place
-from hawsepipe_hl7v2.primitives import date_time_value, number
+from hawsepipe_hl7v2.primitives import date_time_value, decimal, number
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PRICE = ((1, "price-type"), (2, "price-from"), (3, "price-to"), (4, "price-range-units"), (5, "price-range-type"))
@@ -148,5 +148,23 @@ def quantity_of_time(amount: str, unit: str, told: str) -> dict[str, Any] | None
     return value
 
 
+def counted(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
+    """CQ to Quantity: the unit of CQ.2 as written, with its code when CQ.2 names the system of that."""
+    parts = [*raw.split(bench.component), ""]
+    leaves: list[Leaf] = []
+    amount = decimal(bench, parts[0], f"{where}.1") if parts[0] else None
+    if amount is not None:
+        target["value"] = amount[0]
+        leaves.append((".value", f"{where}.1"))
+    if parts[1]:
+        unit, found = bench.site.codings.unit(bench.parts(bench.sub(parts[1])))
+        target |= unit
+        divided = bench.subcomponent in parts[1]
+        leaves += [(below, f"{where}.2{at}" if divided else f"{where}.2") for below, at in found]
+    return leaves
+
+
+FILLS = {"CQ": counted}
+"""Data types that fill an object in code."""
 AMOUNTS: dict[str, Convert] = {"Money": money, "Period": span}
 """Converters by the name that `via` uses."""

@@ -175,14 +175,6 @@ def account_coverage(bench: Bench, draft: Draft, segment: Segment) -> None:
     draft.put_converted("coverage[]", (value, leaves))
 
 
-def account_guarantor(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """GT1: who answers for the account."""
-    guarantor = bench.group.role("guarantor")
-    if guarantor is not None and guarantor.type in ("Patient", "RelatedPerson", "Organization"):
-        value = {"party": guarantor.reference}
-        draft.put_converted("guarantor[]", (value, [(".party.reference", segment.label)]))
-
-
 def performer(bench: Bench, raw: str, where: str) -> Converted | None:
     """XCN to ChargeItem.performer."""
     made = practitioner(bench, raw, where)
@@ -203,7 +195,6 @@ DECISIONS = {
     "account-status": account_status,
     "account-period": account_period,
     "account-coverage": account_coverage,
-    "account-guarantor": account_guarantor,
 }
 CONVERTERS: dict[str, Convert] = {"ChargePerformer": performer}
 """Converters by the name that `via` uses."""

@@ -43,7 +43,7 @@ class Compiler:
     def __init__(self, types: Mapping[str, Any], codes: Mapping[str, Any]) -> None:
         self._codes = codes
         self._types = types
-        self.fills: dict[str, Fill] = dict(datatypes.FILLS)
+        self.fills: dict[str, Fill] = {**datatypes.FILLS, **amounts.FILLS}
         for name in types:
             self._fill(name)
 

@@ -277,13 +277,6 @@ def numbered(type_: str) -> Convert:
     return convert
 
 
-def unit_text(bench: Bench, raw: str, where: str) -> Converted | None:
-    """CQ.2 to the unit of a Quantity, as written."""
-    parts = [*bench.parts(raw), ""]
-    text = parts[1] or parts[0]
-    return (text, [("", where)]) if text else None
-
-
 def insurance_group(bench: Bench, raw: str, where: str) -> Converted | None:
     """A group number to Coverage.class."""
     text = first(bench, raw)
@@ -310,7 +303,6 @@ DATATYPES: dict[str, Convert] = {
     "AttachmentPointer": pointer,
     "CodedIdentifier": coded_identifier,
     "Degree": degree,
-    "unitText": unit_text,
     "InsuranceGroup": insurance_group,
 }
 """Converters by the name that `via` uses."""

@@ -212,11 +212,13 @@ def _unknown() -> dict[str, Any]:
 
 
 def _orders(bench: Bench) -> list[Draft]:
-    return [one for (type_, _), one in bench.drafts.items() if type_ == "ServiceRequest"]
+    """The orders of the message, and the reports on them."""
+    return [one for (type_, _), one in bench.drafts.items() if type_ in ("ServiceRequest", "DiagnosticReport")]
 
 
 def related(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """The orders that the document is of: those of the message, and those that TXA-14 and TXA-15 name."""
+    """The orders that the document is of, and the reports on them: those of the message, and those that TXA-14 and
+    TXA-15 name."""
     known = set()
     for one in _orders(bench):
         draft.put("context.related[]", one.reference, segment.label)

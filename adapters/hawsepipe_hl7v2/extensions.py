@@ -25,6 +25,7 @@ SUFFIXES = {
     "Period": "Period",
     "LicenseNumber": "Identifier",
     "EI": "Identifier",
+    "CQ": "Quantity",
     "Practitioner": "Reference",
     "Organization": "Reference",
     "CodedOrganization": "Reference",

@@ -251,9 +251,12 @@ def is_service(bench: Bench, _segment: Segment) -> bool:
 
 
 def reports(bench: Bench, _segment: Segment) -> bool:
-    """The order is one that is reported on: in a message of results, or among prior results."""
+    """The order is one that is reported on: in a message of results, among prior results, or in a message of a
+    document, where OBR-25 says that there are results."""
     group = bench.group
-    return (bench.event.type in _REPORTING or group.prior) and group.segment("OBR") is not None
+    request = group.segment("OBR")
+    told = bench.event.type in _REPORTING or group.prior
+    return request is not None and (told or (bench.event.type == "MDM" and bool(request.text(25))))
 
 
 def orders_only(bench: Bench, segment: Segment) -> bool:

@@ -83,7 +83,8 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
 
     1. an event that ends the appointment (S15, S16 cancelled; S17 entered in error; S26 no show); 2. the filler's
     status (SCH-25, else the one AIS-10 of a single service); 3. what an accepted request made of it (SRR); 4. booked,
-    which for an event that only changes something never replaces what is stored. The sender's code stays beside it.
+    which for an event that only changes something never replaces what is stored. A code of the sender that is
+    another word or means something else stays beside it.
     """
     field, source = segment.field(25), f"{segment.label}-25"
     services = [one for one in bench.message.segments if one.name == "AIS"]
@@ -108,7 +109,7 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
             draft.keep.add("status")
     if event.trigger in _PARTIAL:
         draft.union |= {"participant", "serviceType"}
-    if told and mapped != decided:
+    if told and (mapped != decided or _said(told[0]) != decided):
         for coding in told[0].get("coding", ()):
             coding.setdefault("system", _STATUSES)
         if not mapped:
@@ -117,6 +118,10 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put_converted("status", (Twinned(decided, extension), [("", source)]))
     else:
         draft.put("status", decided, origin)
+
+
+def _said(value: dict[str, Any]) -> str:
+    return str(next((one.get("code", "") for one in value.get("coding", ())), value.get("text", ""))).casefold()
 
 
 def reason(bench: Bench, draft: Draft, segment: Segment) -> None:

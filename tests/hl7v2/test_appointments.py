@@ -66,6 +66,13 @@ def test_a_status_that_the_event_overrules_stays_beside_the_element(made: Any) -
     ]
 
 
+def test_a_status_in_other_words_stays_beside_what_it_becomes(made: Any) -> None:
+    assert "_status" not in made("S12", f25="Booked").one("Appointment")
+    complete = made("S14", f25="Complete").one("Appointment")
+    assert complete["status"] == "fulfilled"
+    assert complete["_status"]["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] == "Complete"
+
+
 def test_a_change_without_a_status_leaves_the_stored_one(made: Any) -> None:
     assert made("S14").change("Appointment").keep == {"status"}
     assert made("S13").change("Appointment").keep == set()

@@ -101,6 +101,20 @@ def test_the_procedure_of_a_charge_is_behind_it(made: Any, write: Any) -> None:
     assert found.one("ChargeItem")["service"] == [{"reference": f"Procedure/{procedure['id']}"}]
 
 
+def test_a_procedure_segment_of_the_charge_tells_more_and_is_it_then(made: Any, write: Any) -> None:
+    procedure = write("PR1", f1="1", f3="71045^Chest X-ray^C4", f5="20260302090000+0100")
+    found = made("DFT^P03", charge(write, f25="71045^Chest X-ray^C4"), procedure, "GP2|0320|1")
+    done = found.one("Procedure")
+    assert found.one("ChargeItem")["service"] == [{"reference": f"Procedure/{done['id']}"}]
+    assert done["performedDateTime"] == "2026-03-02T09:00:00+01:00"
+
+
+def test_a_quantity_has_the_code_of_its_unit_where_the_sender_names_its_system(made: Any, write: Any) -> None:
+    item = made("DFT^P03", charge(write, f43="5^385049006&Capsule&SCT")).one("ChargeItem")
+    (amount,) = [one["valueQuantity"] for one in item["extension"] if one["url"].endswith("ndc-quantity")]
+    assert amount == {"value": 5, "unit": "Capsule", "system": "http://snomed.info/sct", "code": "385049006"}
+
+
 def test_an_order_and_a_diagnosis_inside_a_charge_support_it(made: Any, write: Any) -> None:
     found = made(
         "DFT^P11",

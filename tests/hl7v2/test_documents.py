@@ -176,6 +176,15 @@ def test_a_document_is_of_its_orders(made: Any) -> None:
     assert len(related) == 2
 
 
+def test_a_document_about_results_is_of_their_report_too(made: Any) -> None:
+    request = "OBR|1|O1^CLINIC|F1^LAB|24627-2^CT chest^LN|||20260301080000+0100|||||||||||||||20260301090000+0100|||F"
+    found = made("T02", before=("ORC|SC|O1^CLINIC|F1^LAB", request))
+    report = found.one("DiagnosticReport")
+    assert (report["status"], report["issued"]) == ("final", "2026-03-01T09:00:00+01:00")
+    related = [one["reference"].split("/")[0] for one in found.one("DocumentReference")["context"]["related"]]
+    assert related == ["ServiceRequest", "DiagnosticReport"]
+
+
 def test_a_mere_date_of_origin_is_kept_as_a_date(made: Any) -> None:
     document = made("T02", f6="20260228").one("DocumentReference")
     assert "date" not in document
