@@ -42,7 +42,8 @@ def read_header(body: bytes) -> Header:
     start = len(BOM) if body.startswith(BOM) else 0
     while body[start : start + 1] in _SEGMENT_ENDS:
         start += 1
-    if body[start : start + 2] in (b"\xff\xfe", b"\xfe\xff") or body[start : start + 6].replace(b"\0", b"") == b"MSH":
+    head = body[start : start + 6]
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in head and head.replace(b"\0", b"") == b"MSH"):
         raise MessageError("parse", "MSH", "UTF-16 is not allowed in a v2 message")
     if body[start : start + 3] != b"MSH" or len(body) < start + 8:
         raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")

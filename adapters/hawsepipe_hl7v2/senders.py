@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from hawsepipe import ConfigError, Kind, Opening, RawMessage, Translation, Translator
+from hawsepipe import ConfigError, Kind, MessageError, Opening, RawMessage, Translation, Translator
 from hawsepipe_hl7v2.header import read_header
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.overlays import Overlay, read
@@ -59,7 +59,11 @@ class Senders:
     def _for(self, message: RawMessage) -> Hl7v2Translator:
         if not self._overlays:
             return self._plain
-        header = read_header(message.body)
+        try:
+            header = read_header(message.body)
+        except MessageError:
+            # Whoever sent it: what is damaged so far is not read by rules of anybody's own.
+            return self._plain
         return self._of(header.word(3, 1), header.word(4, 1))
 
     def _chosen(self, application: str, facility: str) -> Hl7v2Translator:

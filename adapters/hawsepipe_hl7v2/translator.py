@@ -7,7 +7,7 @@ after opening.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from hashlib import sha256
 from typing import Any
@@ -16,19 +16,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from hawsepipe import (
     Change,
     ConfigError,
-    HawsepipeError,
+    Issue,
     MessageError,
     RawMessage,
     Severity,
     Trail,
     Translation,
 )
-from hawsepipe_hl7v2 import origin
+from hawsepipe_hl7v2 import damage, origin
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
 from hawsepipe_hl7v2.envelope import focus
-from hawsepipe_hl7v2.message import Message, parse
+from hawsepipe_hl7v2.message import Message
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.plan import complete, run
@@ -94,19 +94,20 @@ class Hl7v2Translator:
     def read(self, message: RawMessage) -> Translation:
         """Translate one message as far as it goes; what stands against using it is an issue at error level.
 
-        Raises MessageError for what is no message at all.
+        Raises MessageError only for what does not begin with an MSH segment.
         """
+        parsed, faults = damage.read(message.body, self._charset, message.media_type)
         try:
-            return self._translate(parse(message.body, self._charset, message.media_type), message)
-        except HawsepipeError:
-            raise
+            return self._translate(parsed, message, faults)
         except Exception as error:
             # A fault of ours must stay with this message: the host sets it aside and goes on.
-            raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
+            faults.append(Issue(Severity.ERROR, "mapping", "", f"the translator failed ({type(error).__name__})"))
+            return Translation((), tuple(faults), (), _label(parsed))
 
-    def _translate(self, message: Message, raw: RawMessage) -> Translation:
+    def _translate(self, message: Message, raw: RawMessage, faults: Sequence[Issue]) -> Translation:
         event = self._event(message.type, message.event)
         bench = Bench(message, self._site, event)
+        bench.issues += faults
         if not event.mapped and self._allowed(event):
             bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
         elif not event.mapped:
@@ -124,7 +125,12 @@ class Hl7v2Translator:
             bench.warn("structure", segment.label, "the segment is out of order")
         sent: tuple[tuple[str, str], ...] = ()
         for one in placed:
-            run(self._plans.get(one.segment.name), one, bench)
+            try:
+                run(self._plans.get(one.segment.name), one, bench)
+            except Exception as error:
+                # A fault of ours in one segment: the others are read all the same.
+                fault = f"the translator failed on this segment ({type(error).__name__})"
+                bench.issue(Severity.ERROR, "mapping", one.segment.label, fault)
             sent = sent or tuple(bench.drafts)
         complete(bench)
         for key in sent:

@@ -1,0 +1,57 @@
+"""HL7 v2 to FHIR R4 as a library: `translate` a message, `bundle` what it became, `split` a file into messages.
+
+Pure and thread-safe: the same bytes with the same settings give the same result, from any number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hawsepipe import RawMessage, Translation
+from hawsepipe_hl7v2 import batches
+from hawsepipe_hl7v2.mllp import MEDIA_TYPE
+from hawsepipe_hl7v2.overlays import read as read_overlays
+from hawsepipe_hl7v2.senders import Senders
+from hawsepipe_hl7v2.tables import shipped
+
+_SOME_TIME = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def translator(*, overlays: Path | str | None = None, **settings: Any) -> Senders:
+    """Return a translator with the given settings (those of the kind `hl7v2`, see docs/settings.md), compiled once.
+
+    `overlays` is a directory of overlay files (docs/overlays.md), read now. Raises ConfigError.
+    """
+    found = read_overlays(Path(overlays), shipped()) if overlays is not None else ()
+    return Senders(settings, shipped(), found)
+
+
+@lru_cache(maxsize=16)
+def _known(overlays: str | None, settings: str) -> Senders:
+    return translator(overlays=overlays, **json.loads(settings))
+
+
+def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None, **settings: Any) -> Translation:
+    """Translate one message as far as it goes.
+
+    Whatever is wrong with it is an issue, at error level when it stands against using the result: causes parse,
+    structure, mapping, code and required, each with its v2 location. Raises MessageError only for what does not begin
+    with an MSH segment, and ConfigError for settings that are wrong. The tables are compiled, and the directory of
+    `overlays` read, on the first call with the same settings; see `translator` for doing it oneself.
+    """
+    using = _known(None if overlays is None else str(overlays), json.dumps(settings, sort_keys=True))
+    if isinstance(message, bytes):
+        message = RawMessage("library", _SOME_TIME, MEDIA_TYPE, message)
+    return using.read(message)
+
+
+def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the messages of a file given in chunks: one, several, a batch, or MLLP frames. See `batches` for more."""
+    for part in batches.split(chunks):
+        if isinstance(part, batches.Part):
+            yield part.body
