@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -114,11 +115,26 @@ class FhirTranslator:
         return detection.guessed(body) if self._version == "guess" else detection.named(self._version)
 
     def _findings(self, conversion: Conversion) -> list[Issue]:
-        found = [Issue(self._weighed(it.severity), "mapping", it.source, it.reason) for it in conversion.losses]
+        found = [Issue(self._weighed(it.severity), "mapping", _shown(it.source), it.reason) for it in conversion.losses]
         return found + [Issue(it.severity, "mapping", it.target, it.reason) for it in conversion.notes]
 
     def _weighed(self, severity: Severity) -> Severity:
         return severity if self._strict or severity is not Severity.ERROR else Severity.WARNING
+
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]{0,500}")
+
+
+def _shown(path: str) -> str:
+    """Return a path as it may be shown: an element that the version does not have can be called anything."""
+    if _PLAIN.fullmatch(path):
+        return path
+    names: list[str] = []
+    for name in path.split("."):
+        if not _PLAIN.fullmatch(name):
+            break
+        names.append(name)
+    return ".".join([*names, "?"])
 
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}

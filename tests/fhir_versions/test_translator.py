@@ -101,6 +101,12 @@ def test_elements_of_no_version_refuse_the_message_unless_the_settings_say_other
     assert [(it.severity, it.location) for it in made.issues] == [(Severity.WARNING, "favouriteColour")]
 
 
+def test_a_name_that_no_element_can_have_is_not_repeated() -> None:
+    body = {"resourceType": "Patient", "id": "p1", "name": [{"Jane Doe, 1 Main St": 1}]}
+    made = translated(body, f"{JSON}; fhirVersion=3.0", unreadable="report")
+    assert [it.location for it in made.issues] == ["name[0].?"]
+
+
 def bundle(type_: str, *entries: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": type_, "entry": list(entries)}
 
