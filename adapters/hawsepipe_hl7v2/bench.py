@@ -169,7 +169,7 @@ class Draft:
         present = body.keys()
         union = frozenset(self.union & present)
         keep = frozenset(present - union - _FIXED - self.firm) if "*" in self.keep else frozenset(self.keep & present)
-        remove = frozenset(self.cleared - present)
+        remove = frozenset(self.cleared - present) if self.cleared else frozenset()
         return Change(self.method, self.type, self.id, body, None, remove, union, keep)
 
     def trails(self, name: str = "") -> list[Trail]:

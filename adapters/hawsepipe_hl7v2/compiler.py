@@ -33,6 +33,8 @@ _FUNCTIONS: dict[str, Convert] = {
 }
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
 _FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS | places.PARAMETERS | performers.PARAMETERS
+_PART = re.compile(r"(extension\[\w[^\]]*\])\.\w[\w.\[\]]*|([a-z]\w*)\.([a-z]\w*)(?:\[\])?")
+"""Paths of a part that can go alone: an extension of one url, a part of an object."""
 _WHOLE = frozenset({"string"})
 T = TypeVar("T")
 
@@ -112,6 +114,8 @@ class Compiler:
         ((number, component),) = _positions(row)
         many = path.endswith("[]")
         clears = component is None and not row.get("part", False)
+        parted = _PART.fullmatch(path)
+        gone = parted[1] or f"{parted[2]}.{parted[3]}" if parted else element if clears else ""
         suffix = f"-{number}"
         tail = f".{component}" if component else ""
 
@@ -127,7 +131,7 @@ class Compiler:
         def several(bench: Bench, draft: Draft, segment: Segment, raw: str) -> None:
             base = segment.label + suffix
             if raw == DELETE:
-                _clear(bench, draft, element, base, whole=clears)
+                _clear(bench, draft, element, base, gone)
                 return
             delimiters = segment.delimiters
             repetitions = raw.split(delimiters.repetition) if delimiters.repetition in raw else (raw,)
@@ -241,14 +245,15 @@ def _ignored(table: Mapping[str, Any]) -> set[int]:
     return {entry["field"] for entry in table.get("ignored", ())}
 
 
-def _clear(bench: Bench, draft: Draft, element: str, where: str, *, whole: bool) -> None:
-    """Take a delete: the element goes, unless the field is only a part of it."""
+def _clear(bench: Bench, draft: Draft, element: str, where: str, gone: str) -> None:
+    """Take a delete: what `gone` names goes (an element, a part of an object, an extension of one url); without it the
+    field is one of several sources of a list, and nothing says which items came from it."""
     if draft.method is not Method.MERGE or not bench.event.snapshot:
         bench.inform(where, "a delete in a message that does not speak for this resource; nothing is deleted")
-    elif not whole or element in ("extension", "identifier"):
+    elif not gone or gone in ("extension", "identifier"):
         bench.warn("mapping", where, f"a delete of a part of {element} cannot be applied")
     else:
-        draft.cleared.add(element)
+        draft.cleared.add(gone)
 
 
 def _positions(row: Mapping[str, Any]) -> list[tuple[int, int | None]]:

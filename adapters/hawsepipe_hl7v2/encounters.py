@@ -9,8 +9,8 @@ from typing import Any
 from hawsepipe import Severity
 from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
-from hawsepipe_hl7v2.datatypes import concept
-from hawsepipe_hl7v2.message import Segment
+from hawsepipe_hl7v2.datatypes import coding, concept
+from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.places import place_of
 from hawsepipe_hl7v2.primitives import PRIMITIVES
@@ -22,7 +22,7 @@ _DESCRIPTION = "urn:hawsepipe:extension:visit-description"
 _CERTAINTY = {"F": (3, "confirmed"), "W": (2, "provisional")}
 """Table 0052: how sure a diagnosis is, and what that makes of the condition."""
 _ROLE = concept("DiagnosisType")
-_BED = concept("BedStatus")
+_BED = coding("BedStatus")
 _CONFIDENTIALITY = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 
@@ -69,6 +69,9 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
 def period(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PV1-44 and PV1-45. A cancelled discharge has neither an end nor a disposition, even when the sender repeats
     them."""
+    if bench.event.snapshot:
+        times = ((44, "period.start"), (45, "period.end"))
+        draft.cleared |= {part for number, part in times if segment.field(number) == DELETE}
     start = PRIMITIVES["dateTime"](bench, segment.field(44), f"{segment.label}-44")
     draft.put_converted("period.start", start)
     if bench.event.trigger == "A13":

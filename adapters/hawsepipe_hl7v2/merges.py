@@ -115,7 +115,8 @@ def link(bench: Bench, draft: Draft, segment: Segment) -> None:
             one.union.add("link")
             one.put("link[]", {"other": other.reference, "type": "seealso"}, f"{segment.label}-3")
         return
-    bench.warn("mapping", segment.label, "the link between these patients must be taken away by hand")
+    for one, other in ((first, draft), (draft, first)):
+        one.cleared.add(f"link[{other.url}]")
 
 
 def deletion(bench: Bench, draft: Draft, segment: Segment) -> None:

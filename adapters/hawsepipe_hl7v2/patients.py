@@ -161,6 +161,9 @@ def county(bench: Bench, draft: Draft, segment: Segment) -> None:
     if not text:
         return
     where = f"{segment.label}-12"
+    if "address" not in draft.body:
+        # A county alone must not take the place of an address.
+        draft.keep.add("address")
     addresses: list[dict[str, Any]] = draft.body.setdefault("address", [{}])
     district = addresses[0].get("district")
     if district is None and "_district" not in addresses[0]:
@@ -200,6 +203,13 @@ def living_will(bench: Bench, segment: Segment) -> str | None:
 def no_visit(bench: Bench, _segment: Segment) -> bool:
     """The message tells of no visit."""
     return bench.group.role("encounter") is None
+
+
+def congregation(bench: Bench, raw: str, where: str) -> Converted | None:
+    """XON to the extension for the patient's congregation."""
+    named = organization_name(bench, raw, where)
+    url = "http://hl7.org/fhir/StructureDefinition/patient-congregation"
+    return ({"url": url, "valueString": named[0]}, [(".valueString", where)]) if named is not None else None
 
 
 def mothers_name(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -263,7 +273,13 @@ def visit_told(bench: Bench, segment: Segment) -> bool:
     return any(raw for number, raw in enumerate(segment.fields) if number > 1)
 
 
-IDENTITIES = {"patient": patient, "account": account, "mother": mother, "living-will": living_will}
+IDENTITIES = {
+    "patient": patient,
+    "account": account,
+    "mother": mother,
+    "living-will": living_will,
+    "record-updated": record,
+}
 DECISIONS = {
     "identifiers": identifiers,
     "social-security": social_security,
@@ -274,7 +290,7 @@ DECISIONS = {
 PREDICATES = {"has-account": has_account, "visit-told": visit_told, "no-visit": no_visit}
 CONVERTERS: dict[str, Convert] = {
     "FirstPart": first_part,
-    "OrganizationName": organization_name,
+    "Congregation": congregation,
     "living-will-code": living_will_code,
     "MothersName": mothers_name,
     "Citizenship": _belonging("http://hl7.org/fhir/StructureDefinition/patient-citizenship"),

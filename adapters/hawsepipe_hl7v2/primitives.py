@@ -93,10 +93,10 @@ def positive(bench: Bench, raw: str, where: str) -> Converted | None:
 
 
 def boolean(bench: Bench, raw: str, where: str) -> Converted | None:
-    """Return Y or N (table 0136) as a boolean; anything else is left out and reported."""
+    """Return Y or N (table 0136; some write true or false) as a boolean; anything else is left out and reported."""
     text = first(bench, raw).upper()
-    if text in ("Y", "N", "YES", "NO"):
-        return text[0] == "Y", [("", where)]
+    if text in ("Y", "N", "YES", "NO", "TRUE", "FALSE"):
+        return text[0] in "YT", [("", where)]
     if text:
         bench.warn("code", where, "neither Y nor N; left out")
     return None

@@ -36,10 +36,9 @@ def relative(bench: Bench, segment: Segment) -> str | None:
             return f"{bench.subject()}|{identifier_key(bench, segment.repetitions(number)[0])}"
     name = "|".join(segment.text(2, part).casefold() for part in (1, 2))
     if name == "|":
-        told = segment.text(13) or segment.text(30)
-        if not told or segment.text(3) in _ORGANIZATIONS:
+        if segment.text(3) in _ORGANIZATIONS or not any(segment.fields[2:]):
             return None
-        name = told.casefold()
+        name = (segment.text(30) or segment.label).casefold()
     organized = segment.text(13).casefold()
     return bench.distinct("RelatedPerson", f"{bench.subject()}|{name}|{organized}|{segment.text(3)}")
 
@@ -86,7 +85,7 @@ def contact(bench: Bench, draft: Draft, segment: Segment) -> None:
         _organized(bench, value["organization"]["reference"], segment)
     for number, name in ((8, "start"), (9, "end")):
         if segment.field(number):
-            moment = PRIMITIVES["date"](bench, segment.field(number), f"{segment.label}-{number}")
+            moment = PRIMITIVES["dateTime"](bench, segment.field(number), f"{segment.label}-{number}")
             if moment is not None and isinstance(moment[0], str):
                 value.setdefault("period", {})[name] = moment[0]
                 leaves.append((f".period.{name}", f"{segment.label}-{number}"))
@@ -99,24 +98,31 @@ def _organized(bench: Bench, url: str, segment: Segment) -> None:
     employer = bench.mentioned.get(url)
     if employer is None:
         return
-    value: dict[str, Any] = {}
-    leaves: list[Leaf] = []
-    for number, name in ((30, "name"), (32, "address")):
-        if segment.text(number) or segment.field(number):
-            made: dict[str, Any] = {}
-            type_ = "XPN" if name == "name" else "XAD"
-            below = bench.site.converts[type_](bench, segment.repetitions(number)[0], f"{segment.label}-{number}", made)
-            if made:
-                value[name] = made
-                leaves += [(f".{name}{path}", source) for path, source in below]
+    people, addresses = segment.repetitions(30), segment.repetitions(32)
+    for index in range(max(len(people), len(addresses), 1)):
+        value: dict[str, Any] = {}
+        leaves: list[Leaf] = []
+        for number, name, type_, sent in ((30, "name", "XPN", people), (32, "address", "XAD", addresses)):
+            if index < len(sent) and sent[index]:
+                where = f"{segment.label}-{number}" + (f"[{index + 1}]" if index else "")
+                made: dict[str, Any] = {}
+                below = bench.site.converts[type_](bench, sent[index], where, made)
+                if made:
+                    value[name] = made
+                    leaves += [(f".{name}{path}", source) for path, source in below]
+        if index == 0:
+            _phones(bench, segment, value, leaves)
+        if value:
+            employer.put_converted("contact[]", (value, leaves))
+
+
+def _phones(bench: Bench, segment: Segment, value: dict[str, Any], leaves: list[Leaf]) -> None:
     for index, raw in enumerate(segment.repetitions(31)):
         where = f"{segment.label}-31" + (f"[{index + 1}]" if index else "")
         if raw and (converted := _TELECOM(bench, raw, where)):
             items = value.setdefault("telecom", [])
             leaves += [(f".telecom[{len(items)}]{path}", source) for path, source in converted[1]]
             items.append(converted[0])
-    if value:
-        employer.put_converted("contact[]", (value, leaves))
 
 
 def has_no_organization(_bench: Bench, segment: Segment) -> bool:

@@ -23,6 +23,8 @@ _EXTENSIONS = (
     (15, _OWN + "protection-code"),
     (16, _OWN + "shared-telecommunication-identifier"),
 )
+_NARROWER = frozenset({"ORN", "VHN"})
+"""Other and vacation homes: home in R4, with the narrower code beside it."""
 _USES = "http://terminology.hl7.org/CodeSystem/v2-0201"
 _EQUIPMENT = "http://terminology.hl7.org/CodeSystem/v2-0202"
 
@@ -84,7 +86,7 @@ def _used(
         value["use"] = told or use
     if not role:
         return
-    if known.get(role) is None:
+    if known.get(role) is None or role in _NARROWER:
         value["_use"] = _beside(_USES, role)
         leaves.append(("._use.extension[0].valueCodeableConcept.coding[0].code", f"{where}.2"))
     else:

@@ -72,11 +72,12 @@ class Change:
     """One change of one resource.
 
     `if_match` is the version number that must be current (0 = must not exist, None = no condition). For MERGE:
-    `remove` names top-level elements to delete, `union` top-level lists to join (identifiers by system and value,
-    links by target, participants by actor, service types by code, extensions by url, anything else by equality) and
-    objects to join key by key, `keep` elements that are only written where the stored resource has none (one that is
-    in `union` too: what the stored list or object lacks). An element of a choice (`deceasedDateTime`) takes the place
-    of its siblings.
+    `remove` names what to delete: top-level elements, a part of an object (`period.end`), or the items of a list that
+    have one identity (`extension[url]`, `link[Patient/1]`); `union` top-level lists to join (identifiers by system and
+    value, links by target, participants by actor, service types by code, extensions by url, anything else by equality)
+    and objects to join key by key; `keep` elements that are only written where the stored resource has none (one that
+    is in `union` too: what the stored list or object lacks). An element of a choice (`deceasedDateTime`) takes the
+    place of its siblings.
     """
 
     method: Method

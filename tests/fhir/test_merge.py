@@ -60,6 +60,33 @@ def test_merge_removes_elements_with_their_twins_but_never_the_identity() -> Non
     assert content == {k: v for k, v in STORED.items() if k not in ("birthDate", "_birthDate")}
 
 
+def test_merge_removes_a_part_of_an_object_and_single_items_of_a_list() -> None:
+    stored = {
+        "resourceType": "Patient",
+        "id": "1",
+        "maritalStatus": {"text": "M", "_text": {"id": "t"}, "coding": [{"code": "M"}]},
+        "contact": [{"gender": "male"}],
+        "extension": [{"url": "a", "valueCode": "1"}, {"url": "b", "valueCode": "2"}, {"url": "a", "valueCode": "3"}],
+        "link": [
+            {"other": {"reference": "Patient/2"}, "type": "seealso"},
+            {"other": {"reference": "Patient/3"}, "type": "replaces"},
+        ],
+    }
+    removed = {
+        "maritalStatus.text",
+        "contact.gender",
+        "extension[a]",
+        "link[Patient/2]",
+        "link[Patient/9]",
+        "name.family",
+    }
+    content = merged(stored, merge({}, remove=removed))
+    assert content["maritalStatus"] == {"coding": [{"code": "M"}]}
+    assert (content["contact"], content["extension"]) == (stored["contact"], [{"url": "b", "valueCode": "2"}])
+    assert content["link"] == [{"other": {"reference": "Patient/3"}, "type": "replaces"}]
+    assert merged(content, merge({}, remove={"extension[b]"})).keys() == content.keys() - {"extension"}
+
+
 def test_a_new_value_does_not_keep_the_extensions_of_the_old_one() -> None:
     assert "_birthDate" not in merged(STORED, merge({"birthDate": "1971"}))
     assert "birthDate" not in merged(
@@ -170,9 +197,10 @@ PATIENTS = st.fixed_dictionaries(
     },
 )
 NAMES = st.frozensets(st.sampled_from(["identifier", "name", "birthDate", "_birthDate", "active"]))
+REMOVED = st.frozensets(st.sampled_from(["identifier", "name", "birthDate", "active", "extension[a]", "period.end"]))
 
 
-@given(PATIENTS | st.none(), PATIENTS, NAMES, NAMES, NAMES)
+@given(PATIENTS | st.none(), PATIENTS, REMOVED, NAMES, NAMES)
 def test_merging_twice_is_merging_once(
     stored: Any, resource: Any, remove: frozenset[str], union: frozenset[str], keep: frozenset[str]
 ) -> None:

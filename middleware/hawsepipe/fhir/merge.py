@@ -28,7 +28,7 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     if change.method is not Method.MERGE:
         return named | change.resource | named
     names = _elements(change.type)
-    before = stored or {}
+    before = _without_parts(stored or {}, [key for key in change.remove if key[-1] == "]" or "." in key])
     removed = {_element(names, key) for key in change.remove} - _KEPT
     given = change.resource
     filled: Resource = {}
@@ -68,6 +68,28 @@ def given_way(change: Change) -> Change | None:
     if change.method is not Method.MERGE:
         return None
     return replace(change, remove=frozenset(), keep=frozenset(change.resource or ()) - _KEPT)
+
+
+def _without_parts(stored: Resource, parts: list[str]) -> Resource:
+    """Return a resource without parts of its objects and items of its lists; an object or list of nothing goes too."""
+    for part in parts:
+        name, _, below = part.partition("[") if part[-1] == "]" else part.partition(".")
+        held = stored.get(name)
+        left: Any = held
+        if part[-1] == "]" and isinstance(held, list):
+            left = [item for item in held if _named(name, item) != below[:-1]]
+        elif part[-1] != "]" and isinstance(held, dict):
+            left = {key: value for key, value in held.items() if key.removeprefix("_") != below}
+        if left != held:
+            stored = {key: value for key, value in stored.items() if key != name} | ({name: left} if left else {})
+    return stored
+
+
+def _named(key: str, item: Any) -> object:
+    """Return the identity of an item as `Change.remove` writes it: an extension's url, a link's target."""
+    if key == "extension" and isinstance(item, dict):
+        return item.get("url")
+    return _identity(key, item)
 
 
 @functools.cache
