@@ -14,16 +14,30 @@ from hawsepipe_hl7v2.bench import Bench, Converted, Leaf
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _URIS = "urn:ietf:rfc:3986"
 _PLAIN = frozenset(ascii_letters + digits + "-._~")
+TWO_SPELLINGS = (
+    "this authority is written with and without its universal id, or with two: equal numbers of it are taken for "
+    "different ones until the `systems` setting names its namespace"
+)
 _PREFIXES = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}
 
 
 def authority(bench: Bench, raw: str, where: str) -> Converted | None:
     """HD to the URI of a naming system."""
     if raw.isalnum():
+        _spelled(bench, raw, "", where)
         return bench.naming.authority(raw, "", ""), [("", where)]
     parts = [*bench.parts(raw), "", "", ""]
     uri = bench.naming.authority(parts[0], parts[1], parts[2])
+    if parts[0]:
+        _spelled(bench, parts[0], parts[1], where)
     return (uri, [("", where)]) if uri else None
+
+
+def _spelled(bench: Bench, namespace: str, universal: str, where: str) -> None:
+    """Warn of an authority that a message writes in two ways: what it numbers would be two things."""
+    known = bench.cache.setdefault(("spelled", namespace), universal)
+    if known != universal and not bench.naming.settled(namespace):
+        bench.warn("mapping", where, TWO_SPELLINGS)
 
 
 def assigner(bench: Bench, raw: str, where: str) -> Converted | None:

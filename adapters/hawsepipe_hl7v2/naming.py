@@ -56,6 +56,10 @@ class Naming:
                 return f"urn:hawsepipe:authority:{quote(universal, safe='')}"
         return f"urn:hawsepipe:authority:{quote(namespace, safe='')}" if namespace else ""
 
+    def settled(self, namespace: str) -> bool:
+        """Whether the `systems` setting says what a namespace means."""
+        return namespace in self._systems
+
     def known_id(self, type_: str, key: str) -> str:
         """Return `resource_id(type_, key)`, remembered: for people and places that come in every message."""
         return self._known_id(type_, key) if len(key) <= 256 else resource_id(type_, key)

@@ -51,6 +51,8 @@ def patient(bench: Bench, segment: Segment) -> str | None:
     Who has no identifier is nobody else: the key is the message's, and the record refuses the message.
     """
     found = chosen(bench, segment, 3, 2, 4)
+    if found is not None:
+        _universal(bench, segment, found)
     return (identifier_key(bench, found) if found is not None else None) or f"{bench.control}|{segment.label}"
 
 
@@ -63,6 +65,19 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
     for number in numbers:
         for index, raw in enumerate(segment.repetitions(number)):
             add_identifier(bench, draft, raw, f"{segment.label}-{number}" + (f"[{index + 1}]" if index else ""))
+
+
+def _universal(bench: Bench, segment: Segment, raw: str) -> None:
+    """Tell of an identity whose authority has a namespace and a universal id: by the namespace alone it is another."""
+    parts = raw.split(bench.component)
+    if len(parts) < 4 or bench.subcomponent not in parts[3]:
+        return
+    namespace, universal = [*bench.parts(bench.sub(parts[3])), ""][:2]
+    if namespace and universal and not bench.naming.settled(namespace):
+        text = (
+            "the patient is known by the universal id of this authority; by its namespace alone it would be another, "
+        )
+        bench.inform(f"{segment.label}-3.4", text + "unless the `systems` setting names the namespace")
 
 
 def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "") -> None:
@@ -278,7 +293,6 @@ IDENTITIES = {
     "account": account,
     "mother": mother,
     "living-will": living_will,
-    "record-updated": record,
 }
 DECISIONS = {
     "identifiers": identifiers,

@@ -1,0 +1,121 @@
+"""Merges, moves, renumbering, links and deletions: of patients, accounts and visits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hawsepipe import MessageError
+from hawsepipe.fhir.merge import merged
+
+PID = "PID|1||MRN1^^^GOOD^MR||DOE^JANE" + "|" * 13 + "ACC1^^^GOOD"
+
+
+def adt(event: str, *segments: str) -> tuple[str, ...]:
+    head = "20260301083000+0000"
+    return (f"MSH|^~\\&|ADT1|GOOD|HP|HUB|{head}||ADT^{event}|M1|P|2.5.1", f"EVN|{event}|{head}", *segments)
+
+
+def by_number(made: Any, type_: str) -> dict[str, dict[str, Any]]:
+    """Resources by their first identifier."""
+    return {item["identifier"][0]["value"]: item for item in made.all(type_)}
+
+
+@pytest.mark.parametrize("event", ["A18", "A30", "A34", "A36", "A39", "A40", "A43", "A46", "A47"])
+def test_what_retires_an_identifier_retires_its_patient_and_links_both(translate: Any, event: str) -> None:
+    made = translate(adt(event, "PID|1||MRN1^^^GOOD^MR", "MRG|MRN2^^^GOOD^MR|||||||"))
+    people = by_number(made, "Patient")
+    survivor, retired = people["MRN1"], people["MRN2"]
+    assert (retired["active"], "active" in survivor) == (False, False)
+    assert retired["link"] == [{"other": {"reference": f"Patient/{survivor['id']}"}, "type": "replaced-by"}]
+    assert survivor["link"] == [{"other": {"reference": f"Patient/{retired['id']}"}, "type": "replaces"}]
+    assert [(one["value"], one.get("use")) for one in survivor["identifier"]] == [("MRN1", None), ("MRN2", "old")]
+
+
+def test_a_merge_tells_nothing_of_visits_and_accounts_that_it_does_not_name(translate: Any) -> None:
+    made = translate(adt("A40", "PID|1||MRN1^^^GOOD^MR", "MRG|MRN2^^^GOOD^MR"))
+    assert made.all("Encounter") == made.all("Account") == []
+
+
+@pytest.mark.parametrize("event", ["A35", "A41", "A49"])
+def test_a_merged_or_renumbered_account_is_inactive_and_part_of_its_successor(translate: Any, event: str) -> None:
+    made = translate(adt(event, PID, "MRG|MRN1^^^GOOD^MR||ACC2^^^GOOD"))
+    accounts = by_number(made, "Account")
+    assert accounts["ACC2"]["status"] == "inactive"
+    assert accounts["ACC2"]["partOf"] == {"reference": f"Account/{accounts['ACC1']['id']}"}
+    assert [one.get("use") for one in accounts["ACC1"]["identifier"]] == [None, "old"]
+    assert len(made.all("Patient")) == 1
+    assert "link" not in made.one("Patient")
+
+
+def test_a_moved_account_changes_hands_and_nothing_else(translate: Any) -> None:
+    made = translate(adt("A44", PID, "MRG|MRN9^^^GOOD^MR||ACC1^^^GOOD"))
+    account, patient = made.one("Account"), made.one("Patient")
+    assert (account["subject"], account["status"]) == ([{"reference": f"Patient/{patient['id']}"}], "active")
+    assert "subject" not in made.change("Account").union
+    assert "partOf" not in account
+
+
+@pytest.mark.parametrize("event", ["A42", "A50"])
+def test_two_numbers_of_one_visit_do_not_count_as_two_visits(translate: Any, write: Any, event: str) -> None:
+    mrg = write("MRG", f1="MRN1^^^GOOD^MR", f5="V2^^^GOOD", f6="ALT2^^^GOOD")
+    made = translate(adt(event, PID, mrg, write("PV1", f2="I", f19="V1^^^GOOD", f50="ALT1^^^GOOD")))
+    visits = by_number(made, "Encounter")
+    assert visits["V2"]["status"] == "entered-in-error"
+    assert visits["V2"]["partOf"] == {"reference": f"Encounter/{visits['V1']['id']}"}
+    told = [(one["value"], one.get("use")) for one in visits["V1"]["identifier"]]
+    assert told == [("V1", None), ("ALT1", None), ("ALT2", "old"), ("V2", "old")]
+
+
+def test_a_moved_visit_belongs_to_the_new_patient_and_each_visit_has_its_own_number(translate: Any, write: Any) -> None:
+    groups = [
+        write("MRG", f1="MRN9^^^GOOD^MR", f5="V1^^^GOOD"),
+        write("PV1", f2="I", f19="V1^^^GOOD"),
+        write("MRG", f1="MRN9^^^GOOD^MR", f5="V8^^^GOOD"),
+        write("PV1", f2="I", f19="V2^^^GOOD"),
+    ]
+    made = translate(adt("A45", PID, *groups))
+    visits = by_number(made, "Encounter")
+    patient = {"reference": f"Patient/{made.one('Patient')['id']}"}
+    assert {number: visit["subject"] for number, visit in visits.items()} == dict.fromkeys(("V1", "V2", "V8"), patient)
+    assert visits["V8"]["partOf"] == {"reference": f"Encounter/{visits['V2']['id']}"}
+    assert "partOf" not in visits["V1"]
+
+
+def test_an_outpatient_who_is_admitted_under_a_new_number_has_had_both_visits(translate: Any, write: Any) -> None:
+    mrg = write("MRG", f1="MRN1^^^GOOD^MR", f5="V2^^^GOOD")
+    visits = by_number(translate(adt("A06", PID, mrg, write("PV1", f2="I", f19="V1^^^GOOD"))), "Encounter")
+    assert (visits["V2"]["status"], visits["V1"]["status"]) == ("finished", "in-progress")
+    assert visits["V1"]["class"]["code"] == "IMP"
+
+
+def test_linked_patients_see_each_other_until_the_link_is_taken_away(translate: Any) -> None:
+    pair = ("PID|1||MRN1^^^GOOD^MR", "PID|2||MRN2^^^GOOD^MR")
+    made = translate(adt("A24", *pair))
+    first, second = made.all("Patient")
+    assert first["link"] == [{"other": {"reference": f"Patient/{second['id']}"}, "type": "seealso"}]
+    assert second["link"] == [{"other": {"reference": f"Patient/{first['id']}"}, "type": "seealso"}]
+    stored = merged(None, made.change("Patient"))
+    other = {"other": {"reference": "Patient/9"}, "type": "replaces"}
+    after = merged(stored | {"link": [*stored["link"], other]}, translate(adt("A37", *pair)).change("Patient"))
+    assert after["link"] == [other]
+
+
+def test_a_deleted_person_is_inactive(translate: Any) -> None:
+    assert translate(adt("A29", PID)).one("Patient")["active"] is False
+
+
+@pytest.mark.parametrize(
+    ("event", "mrg", "location"),
+    [
+        ("A47", "MRG|^^^GOOD", "MRG-1"),
+        ("A41", "MRG|MRN1^^^GOOD", "MRG-3"),
+        ("A42", "MRG|MRN1^^^GOOD", "MRG-5"),
+        ("A51", "MRG|MRN1^^^GOOD", "MRG-6"),
+    ],
+)
+def test_a_merge_that_does_not_say_of_what_is_refused(translate: Any, event: str, mrg: str, location: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        translate(adt(event, PID, mrg, "PV1|1|I|||||||||||||||||V1"))
+    assert (caught.value.cause, caught.value.location) == ("required", location)
