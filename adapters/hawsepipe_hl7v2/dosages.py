@@ -87,10 +87,22 @@ def tidy(draft: Draft) -> None:
     """Take out what stayed empty of the dosages."""
     for one in draft.body.get("dosageInstruction", []):
         regimens.tidy(one)
+    _forget(draft)
     if draft.body.get("dosageInstruction") == [{}]:
         draft.body.pop("dosageInstruction")
     if draft.body.get("dosage") == {}:
         draft.body.pop("dosage")
+
+
+def _forget(draft: Draft) -> None:
+    """Drop the trail of a duration that gave way to a period."""
+    for index, one in enumerate(draft.body.get("dosageInstruction", [])):
+        if "boundsPeriod" in one.get("timing", {}).get("repeat", {}):
+            gone, home = ".timing.repeat.boundsDuration.value", f"dosageInstruction[{index}]"
+            draft.trail = [
+                (path, [leaf for leaf in leaves if leaf[0] != gone]) if path == home else (path, leaves)
+                for path, leaves in draft.trail
+            ]
 
 
 def unit(bench: Bench, raw: str, where: str) -> tuple[dict[str, Any], list[Leaf]]:

@@ -16,6 +16,8 @@ NUMBER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 EVENT = "http://hl7.org/fhir/StructureDefinition/businessEvent"
 _CONTROLS = "http://terminology.hl7.org/CodeSystem/v2-0119"
 _REPORTING = frozenset({"ORU", "OUL", "DFT", "REF", "RRI"})
+_MAYBE = frozenset({"MDM", "PPR", "PGL", "PPP", "PPG"})
+"""Messages of documents, problems and goals, whose orders are reports when they have a result status."""
 _OTHER_DETAILS = ("RXO", "RXE", "RXD", "RXG", "RXA", "RQD", "RQ1", "ODS", "ODT")
 _TELECOM = contact_point()
 
@@ -252,11 +254,11 @@ def is_service(bench: Bench, _segment: Segment) -> bool:
 
 def reports(bench: Bench, _segment: Segment) -> bool:
     """The order is one that is reported on: in a message of results, among prior results, or in a message of a
-    document, where OBR-25 says that there are results."""
+    document or problem, where OBR-25 says that there are results."""
     group = bench.group
     request = group.segment("OBR")
     told = bench.event.type in _REPORTING or group.prior
-    return request is not None and (told or (bench.event.type == "MDM" and bool(request.text(25))))
+    return request is not None and (told or (bench.event.type in _MAYBE and bool(request.text(25))))
 
 
 def orders_only(bench: Bench, segment: Segment) -> bool:

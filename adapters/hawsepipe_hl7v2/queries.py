@@ -161,7 +161,13 @@ def counts(_bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put_converted("output[]", (content, [(f".{next(iter(value))}", f"{segment.label}-{field}")]))
 
 
+def untold(bench: Bench, _segment: Segment) -> bool:
+    """The message repeats no QPD, so that QAK-3 alone names the query."""
+    return bench.message.first("QPD") is None
+
+
 IDENTITIES = {"query": query}
+PREDICATES = {"query-untold": untold}
 DECISIONS = {
     "query-status": status,
     "query-tag": tag,
