@@ -40,6 +40,13 @@ _ACKNOWLEDGES = re.compile(rb"^MSH(.)(?:[^\r]*\1ACK[^\r]*)\r(?:[^\r]+\r)*?MSA\1C
 _log = structlog.get_logger("hawsepipe.feed")
 
 
+Bind = Callable[[asyncio.BaseTransport], frozenset[str] | None]
+
+
+def _unbound(_transport: asyncio.BaseTransport) -> frozenset[str] | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of connections; what each is for is said in the schema of the settings."""
@@ -65,15 +72,18 @@ class Site:
     clock: Callable[[], datetime]
     meters: Meters
     release: int = 1
+    told: Callable[[str, asyncio.BaseTransport], None] = lambda _text, _transport: None
+    """Tells the operator of a peer that was sent away; of many in a second, of one."""
 
 
 class Connection(asyncio.Protocol):
     """A sender's connection. `finished` is done when it is closed and everything that came is stored."""
 
-    def __init__(self, site: Site, others: set[Connection], bound: frozenset[str] | None = None) -> None:
-        """`bound` are the senders that the peer's certificate stands for, None when nothing is said of it."""
+    def __init__(self, site: Site, others: set[Connection], bind: Bind = _unbound) -> None:
+        """`bind` says for which senders the peer's certificate stands, None for all."""
         self._site = site
-        self._bound = bound
+        self._bind = bind
+        self._bound: frozenset[str] | None = frozenset()
         self._others = others
         self._framer = Framer(site.limits.frame_bytes)
         self._answers: deque[asyncio.Task[Answer]] = deque()
@@ -98,8 +108,10 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         if len(self._others) >= self._site.limits.connections:
             self._count("refused_connection")
+            self._site.told("too many connections", self._transport)
             self._transport.abort()
             return
+        self._bound = self._bind(transport)
         self._others.add(self)
         self._site.meters.connections.labels(self._site.name).inc()
         self._tend()
@@ -119,6 +131,7 @@ class Connection(asyncio.Protocol):
             self._started = True
             if data.startswith(_TLS_HELLO):
                 self._count("tls_on_plain_port")
+                self._site.told("peer speaks TLS", self._transport)
                 self._transport.abort()
                 return
         self._heard = self._loop.time()

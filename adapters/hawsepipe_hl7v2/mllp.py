@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hawsepipe_hl7v2.memory import Memory
 from hawsepipe_hl7v2.reception import Reception, Rules
 from hawsepipe_hl7v2.sequences import Sequences
 from hawsepipe_hl7v2.settings import FEED_SCHEMA, filled
-from hawsepipe_hl7v2.tls import Greeter, Identity, bound
+from hawsepipe_hl7v2.tls import Identity, Listener, bound, certificate_of, peer_of
 
 _log = structlog.get_logger("hawsepipe.feed")
 
@@ -39,9 +40,9 @@ class MllpFeed:
         self._memory = Memory(feed_bytes, feed_bytes // self._limits.connections)
         self._patience: float = settings["limits"]["stop_seconds"]
         self._identity = _identity(settings, opening)
-        self._greetings: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._told = float("-inf")
+        self._told: dict[str, float] = {}
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
 
@@ -55,34 +56,43 @@ class MllpFeed:
         """Bind and listen."""
         opening = self._opening
         reception = Reception(opening.name, self._rules, opening.clock, opening.meters, intake)
-        site = Site(opening.name, reception, self._limits, self._memory, opening.clock, opening.meters, self._release)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._protocol(site), self._host, self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        site = Site(
+            opening.name,
+            reception,
+            self._limits,
+            self._memory,
+            opening.clock,
+            opening.meters,
+            self._release,
+            self._sent_away,
+        )
+        if self._identity is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: Connection(site, self._connections), self._host, self._port)
+            self._port = self._server.sockets[0].getsockname()[1]
+            return
+        bind = partial(_bound, self._identity)
+        self._listener = Listener(
+            self._identity, lambda: Connection(site, self._connections, bind), self._refused, self._room
+        )
+        self._port = await self._listener.start(self._host, self._port)
+        self._watching = asyncio.get_running_loop().create_task(self._identity.watch(self._reloaded))
 
-        if self._identity is not None:
-            self._watching = loop.create_task(self._identity.watch(self._reloaded))
-
-    def _protocol(self, site: Site) -> asyncio.Protocol:
-        identity = self._identity
-        if identity is None:
-            return Connection(site, self._connections)
-
-        def greeted(certificate: bytes | None) -> asyncio.Protocol:
-            return Connection(site, self._connections, bound(identity.clients, certificate))
-
-        def room() -> bool:
-            return len(self._greetings) + len(self._connections) < self._limits.connections
-
-        return Greeter(identity, greeted, self._refused, room, self._greetings)
+    def _room(self, handshakes: int) -> bool:
+        return handshakes + len(self._connections) < self._limits.connections
 
     def _refused(self, reason: str, peer: str) -> None:
         """Count a handshake that came to nothing; of many in a second one is logged."""
         self._opening.meters.framing.labels(self._opening.name, reason).inc()
+        self._tell("peer speaks plain" if reason == "plain_on_tls_port" else "a TLS handshake failed", reason, peer)
+
+    def _sent_away(self, text: str, transport: asyncio.BaseTransport) -> None:
+        self._tell(text, "", peer_of(transport))
+
+    def _tell(self, text: str, reason: str, peer: str) -> None:
         now = asyncio.get_running_loop().time()
-        if now >= self._told + 1:
-            self._told = now
-            text = "peer speaks plain" if reason == "plain_on_tls_port" else "a TLS handshake failed"
+        if now >= self._told.get(text, now - 1) + 1:
+            self._told[text] = now
             _log.warning(text, feed=self._opening.name, reason=reason, address=peer)
 
     def _reloaded(self, good: bool) -> None:
@@ -91,11 +101,12 @@ class MllpFeed:
 
     async def stop(self) -> None:
         """Stop listening, answer what is on its way (for `limits.stop_seconds` at most), then drop what is left."""
-        if self._server is None:
-            return
-        self._server.close()
-        for task in (*self._greetings, *((self._watching,) if self._watching else ())):
-            task.cancel()
+        if self._server is not None:
+            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
+        if self._watching is not None:
+            self._watching.cancel()
         open_now = list(self._connections)
         for connection in open_now:
             connection.close()
@@ -105,7 +116,8 @@ class MllpFeed:
                 for connection in open_now:
                     connection.abort()
                 await asyncio.wait(late)
-        await self._server.wait_closed()
+        if self._server is not None:
+            await self._server.wait_closed()
 
 
 @asynccontextmanager
@@ -116,6 +128,11 @@ async def open_mllp(opening: Opening) -> AsyncIterator[Feed]:
         yield feed
     finally:
         await feed.stop()
+
+
+def _bound(identity: Identity, transport: asyncio.BaseTransport) -> frozenset[str] | None:
+    """Return the senders that the peer's certificate stands for."""
+    return bound(identity.clients, certificate_of(transport))
 
 
 def _identity(settings: Mapping[str, Any], opening: Opening) -> Identity | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from cryptography import x509
@@ -21,6 +22,8 @@ from hawsepipe import ConfigError
 
 _log = structlog.get_logger("hawsepipe.feed")
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_BACKLOG = 1024
+_BREATH = 0.05
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNKNOWN_PROTOCOL"})
 
 
@@ -158,80 +161,90 @@ def refusal_of(error: BaseException) -> str:
     return "handshake"
 
 
-class Greeter(asyncio.Protocol):
-    """Takes a plain connection through its handshake and hands it on, with what came in the meantime.
+class Listener:
+    """Accepts connections and takes each through its handshake, with the context that is in force when it comes.
 
-    `greeted` gets the client's certificate (DER, None without one) and returns the protocol that goes on; `refused`
-    gets the reason and the peer's address; `room` says whether one more may come in; `tasks` holds the handshakes.
+    `protocol` makes what goes on after the handshake; `refused` gets the reason and the peer's address of one that came
+    to nothing; `room` gets the number of handshakes under way and says whether one more may come in.
     """
 
     def __init__(
         self,
         identity: Identity,
-        greeted: Callable[[bytes | None], asyncio.Protocol],
+        protocol: Callable[[], asyncio.Protocol],
         refused: Callable[[str, str], None],
-        room: Callable[[], bool],
-        tasks: set[asyncio.Task[None]],
+        room: Callable[[int], bool],
     ) -> None:
         self._identity = identity
-        self._greeted = greeted
+        self._protocol = protocol
         self._refused = refused
         self._room = room
-        self._tasks = tasks
-        self._early = bytearray()
-        self._ended = self._lost = False
+        self._sockets: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        plain = cast("asyncio.Transport", transport)
-        if not self._room():
-            self._refused("refused_connection", _peer(plain))
-            plain.abort()
-            return
-        # Whatever comes belongs to the handshake.
-        plain.pause_reading()
-        task = asyncio.get_running_loop().create_task(self._shake_hands(plain))
+    async def start(self, host: str, port: int) -> int:
+        """Listen at every address of the host and return the port. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            one = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+            one.setblocking(False)
+            self._sockets.append(one)
+            self._keep(self._accept(one))
+        return int(self._sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Accept no more and give up the handshakes under way."""
+        for task in self._tasks:
+            task.cancel()
+        for one in self._sockets:
+            one.close()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def data_received(self, data: bytes) -> None:
-        self._early += data
-
-    def eof_received(self) -> None:
-        self._ended = True
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost = True
-
-    async def _shake_hands(self, plain: asyncio.Transport) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listening)
+            except OSError:
+                # No more files, or a peer that was gone before it was met.
+                await asyncio.sleep(_BREATH)
+                continue
+            peer = str(address[0]) if isinstance(address, tuple) else ""
+            if self._room(len(self._tasks) - len(self._sockets)):
+                self._keep(self._shake_hands(connection, peer))
+            else:
+                connection.close()
+                self._refused("refused_connection", peer)
+
+    async def _shake_hands(self, connection: socket.socket, peer: str) -> None:
+        identity = self._identity
         try:
-            secure = await loop.start_tls(
-                plain,
-                self,
-                self._identity.context,
-                server_side=True,
-                ssl_handshake_timeout=self._identity.handshake_seconds,
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol,
+                connection,
+                ssl=identity.context,
+                ssl_handshake_timeout=identity.handshake_seconds,
             )
-        except (OSError, asyncio.CancelledError) as error:
-            plain.abort()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            self._refused(refusal_of(error), _peer(plain))
-            return
-        if secure is None or self._lost:
-            return
-        shown = secure.get_extra_info("ssl_object")
-        protocol = self._greeted(shown.getpeercert(binary_form=True) if shown is not None else None)
-        secure.set_protocol(protocol)
-        protocol.connection_made(secure)
-        if self._early:
-            protocol.data_received(bytes(self._early))
-        if self._ended:
-            protocol.eof_received()
+        except OSError as error:
+            connection.close()
+            self._refused(refusal_of(error), peer)
 
 
-def _peer(transport: asyncio.Transport) -> str:
-    """The peer's address. Known while the connection stands; empty after that."""
+def certificate_of(transport: asyncio.BaseTransport) -> bytes | None:
+    """Return the certificate (DER) that the peer has shown, None for none."""
+    connection = transport.get_extra_info("ssl_object")
+    shown: bytes | None = connection.getpeercert(binary_form=True) if connection is not None else None
+    return shown
+
+
+def peer_of(transport: asyncio.BaseTransport) -> str:
+    """Return the peer's address, empty when it is gone."""
     name = transport.get_extra_info("peername")
     return str(name[0]) if isinstance(name, tuple) else ""
 

@@ -10,13 +10,14 @@ from hawsepipe_conformance.feeds.checks import (
     duplicates,
     durability,
     framing,
+    load,
     ordering,
     security,
     structure,
 )
 from hawsepipe_conformance.feeds.checks.registry import Check
 
-_MODULES = (framing, bytes_and_text, structure, acknowledging, duplicates, ordering, durability, security)
+_MODULES = (framing, bytes_and_text, structure, acknowledging, duplicates, ordering, durability, load, security)
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}
 """Every check by the id of its case."""

@@ -2,10 +2,134 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import os
+import ssl
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hawsepipe_conformance.feeds.certificates import Authority, Pair
 from hawsepipe_conformance.feeds.checks.registry import Checks
+from hawsepipe_conformance.feeds.line import framed
 from hawsepipe_conformance.feeds.stage import Stage
 
 CHECKS = Checks()
+
+
+@asynccontextmanager
+async def guarded(stage: Stage, **more: Any) -> AsyncIterator[tuple[Stage, Authority, Pair]]:
+    """A service of the case's own whose feed wants certificates; `more` are further settings of its TLS."""
+    with tempfile.TemporaryDirectory(prefix="hawsepipe-tls-") as folder:
+        authority = Authority(Path(folder))
+        server = authority.issue("server")
+        settings = {
+            "certificate": str(server.certificate),
+            "key": str(server.key),
+            "client_ca": str(authority.certificate),
+            "revoked": str(authority.revoke()),
+            "reload_seconds": 0.2,
+            **more,
+        }
+        async with stage.alone(tls=settings) as own:
+            yield own, authority, server
+
+
+async def _sent(stage: Stage, context: ssl.SSLContext, body: bytes) -> list[str]:
+    """MSA-1 of the answers over TLS; none when the connection is refused."""
+    try:
+        async with stage.line(context) as line:
+            await line.send(framed(body))
+            return [ack.code for ack in await line.until(1, 5)]
+    except OSError:
+        return []
+
+
+@CHECKS.case("SC-01", "handshake refused; counted with peer address")
+async def _no_certificate(stage: Stage) -> None:
+    async with guarded(stage) as (own, authority, _):
+        own.claim("refused", not await _sent(own, authority.client(), own.admission("SC01").body()))
+        event = await own.grown("hawsepipe_feed_framing_events_total", event="client_certificate")
+        own.claim("counted", event == 1)
+        lines = [line for line in own.local().log().splitlines() if "client_certificate" in line]
+        own.claim("with the peer's address", len(lines) == 1 and '"address": "127.0.0.1"' in lines[0])
+        good = authority.client(authority.issue("adt"))
+        own.claim("with a certificate it is taken", await _sent(own, good, own.admission("SC01b").body()) == ["AA"])
+
+
+@CHECKS.case("SC-02", "AR, audit entry; no data stored as accepted")
+async def _unbound(stage: Stage) -> None:
+    async with guarded(stage, clients=[{"name": "adt", "senders": ["ADT1|GOOD"]}]) as (own, authority, _):
+        adt, guest = (authority.client(authority.issue(name)) for name in ("adt", "guest"))
+        body, other = own.admission("SC02").body(), own.admission("SC02b").set("MSH-4", "OTHER").body()
+        own.claim("AR for a certificate that is not bound", await _sent(own, guest, body) == ["AR"])
+        codes = await _sent(own, adt, other)
+        own.claim(f"AR for another sender's name (found {codes})", codes == ["AR"])
+        await own.settled()
+        own.claim("an entry of each", len(await own.letters()) == 2)
+        own.claim("nothing has an effect", not await own.provenances(body) and not await own.provenances(other))
+        own.claim("the bound one is taken", await _sent(own, adt, own.admission("SC02c").body()) == ["AA"])
+
+
+@CHECKS.case("SC-03", "refused; new certificate picked up without dropping connections")
+async def _expired_and_new(stage: Stage) -> None:
+    async with guarded(stage) as (own, authority, server):
+        bad, good = authority.issue("bad"), authority.issue("good")
+        expired = authority.client(authority.issue("old", expired=True))
+        own.claim("an expired one is refused", not await _sent(own, expired, own.admission("SC03").body()))
+        async with own.line(authority.client(good)) as line:
+            await line.send(framed(own.admission("SC03b").body()))
+            await line.until(1)
+            authority.revoke(bad)
+            fresh = authority.issue("fresh")
+            os.replace(fresh.key, server.key)
+            os.replace(fresh.certificate, server.certificate)
+            for _ in range(100):
+                if await own.grown("hawsepipe_feed_framing_events_total", event="tls_reload"):
+                    break
+                await asyncio.sleep(0.05)
+            shown = hashlib.sha256(await _shown(own, authority.client(good))).hexdigest()
+            own.claim("the new certificate is shown", shown == fresh.fingerprint)
+            revoked = await _sent(own, authority.client(bad), own.admission("SC03c").body())
+            own.claim("a revoked one is refused", not revoked)
+            await line.send(framed(own.admission("SC03d").body()))
+            codes = [ack.code for ack in await line.until(2)]
+            own.claim("the open connection goes on", codes == ["AA", "AA"])
+
+
+async def _shown(stage: Stage, context: ssl.SSLContext) -> bytes:
+    """The certificate that a new connection is shown."""
+    address = await stage.product.feed(stage.feed)
+    _, writer = await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname="localhost")
+    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
+
+
+@CHECKS.case("FR-18", "closed within 5 s with a clear operator message 'peer speaks TLS/plain'; no stack trace flood")
+async def _wrong_language(stage: Stage) -> None:
+    async with stage.alone() as own:
+        try:
+            async with own.line(ssl.create_default_context()) as line:
+                own.claim("nobody speaks TLS here", line.closed.is_set())
+        except (OSError, TimeoutError):
+            pass
+        own.claim("told: peer speaks TLS", "peer speaks TLS" in own.local().log())
+        own.claim("no stack trace", "Traceback" not in own.local().log())
+    async with guarded(stage) as (own, _, _server):
+        async with own.line() as line:
+            await line.send(framed(own.admission("FR18").body()))
+            closed = await line.hung_up(5)
+        own.measure(conn="closed" if closed else "open")
+        for _ in range(100):
+            if "peer speaks plain" in own.local().log():
+                break
+            await asyncio.sleep(0.05)
+        own.claim("told: peer speaks plain", "peer speaks plain" in own.local().log())
+        own.claim("no stack trace", "Traceback" not in own.local().log())
 
 
 @CHECKS.case(
