@@ -8,13 +8,13 @@ from math import ceil
 from typing import Any
 
 from hawsepipe_hl7v2.amounts import duration, quantity_of_time, shifted, unit_of_time, written_duration
-from hawsepipe_hl7v2.bench import Bench, Draft
+from hawsepipe_hl7v2.bench import Bench, Converted, Draft
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.notes import annotation
 from hawsepipe_hl7v2.paths import Twinned
-from hawsepipe_hl7v2.primitives import ABSENT, ALTERNATE_CODES, instant
+from hawsepipe_hl7v2.primitives import ABSENT, ALTERNATE_CODES, absent, instant
 
 APPOINTMENT_NOTE = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Appointment.note"
 DURATION = PREFIX + "duration"
@@ -279,10 +279,16 @@ def orders(bench: Bench, draft: Draft, segment: Segment) -> None:
         order.put("intent", "order")
         made.append(order)
         draft.put("basedOn[]", order.reference, f"{segment.label}-{placer_field if numbers[0] else filler_field}")
-    bench.cache["appointment", "orders"] = made
-    if (patient := bench.group.role("patient")) is not None:
-        for order in made:
+    bench.cache.setdefault(("appointment", "orders"), []).extend(made)
+    patient = bench.group.role("patient")
+    for order in made:
+        if patient is not None:
             order.put("subject", patient.reference)
+        order.defaults.setdefault("subject", (_nobody, "nobody is named whom the order is for; absent", segment.label))
+
+
+def _nobody(_bench: Bench, _raw: str, where: str) -> Converted | None:
+    return {"extension": [absent()]}, [(".extension[0].valueCode", where)]
 
 
 def requested(bench: Bench, draft: Draft, segment: Segment) -> None:

@@ -53,6 +53,8 @@ def date_time(text: str, zone: tzinfo | None) -> Moment:
         return Moment(date, "precision")
     offset = match["offset"]
     fault = ""
+    if offset and not _possible(offset):
+        return Moment(date, "zone")
     if offset:
         suffix = f"{offset[:3]}:{offset[3:]}"
     elif zone is None:
@@ -85,6 +87,13 @@ def time_of_day(text: str) -> str | None:
     return f"{match[1]}:{match[2]}:{match[3] or '00'}{match[4] or ''}"
 
 
+def _possible(offset: str) -> bool:
+    """No place is further from UTC than 14 hours, and no hour has more than 60 minutes; FHIR takes no other offset."""
+    return int(offset[3:5]) < 60 and int(offset[1:5]) <= 1400
+
+
 def _zone(offset: str) -> timezone | None:
+    if not _possible(offset):
+        return None
     minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes)) if minutes < 1440 else None
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))

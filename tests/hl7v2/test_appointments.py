@@ -216,6 +216,15 @@ def test_the_orders_of_an_appointment_are_known_by_the_way(made: Any) -> None:
     assert found.change("ServiceRequest").keep >= {"status", "code", "subject"}
 
 
+def test_an_order_of_nobody_says_so() -> None:
+    schedule = "SCH|PL1|FL1" + "|" * 24 + "O1^CLINIC"
+    body = "\r".join(message("S12", schedule)).encode()
+    read = Hl7v2Translator({}).read(RawMessage("adt", RECEIVED, "application/hl7-v2", body))
+    (order,) = [change.resource for change in read.changes if change.type == "ServiceRequest" and change.resource]
+    assert order["subject"]["extension"][0]["valueCode"] == "unknown"
+    assert VALIDATOR.check(decode(encode(order))) == ()
+
+
 def test_reasons_say_why_it_is_held_and_why_it_is_not(made: Any) -> None:
     appointment = made("S15", f6="SICK^Patient is ill^L", f7="CHECKUP", f8="Normal").one("Appointment")
     assert appointment["cancelationReason"]["coding"][0]["code"] == "SICK"

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hawsepipe_hl7v2.times import Moment, date_time, instant, time_of_day
+from hawsepipe_hl7v2.times import Moment, date_time, instant, offset_zone, time_of_day
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -23,6 +23,12 @@ BERLIN = ZoneInfo("Europe/Berlin")
 )
 def test_the_precision_sent_is_the_precision_kept(text: str, expected: str) -> None:
     assert date_time(text, None) == Moment(expected)
+
+
+@pytest.mark.parametrize("offset", ["+0265", "-0570", "+1430", "-2500"])
+def test_a_time_whose_offset_no_place_has_is_cut_to_its_date(offset: str) -> None:
+    assert date_time(f"20260301083015{offset}", None) == Moment("2026-03-01", "zone")
+    assert offset_zone(f"20260301083015{offset}") is None
 
 
 def test_a_time_without_an_offset_takes_the_zone_or_is_cut_to_its_date() -> None:
