@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from hawsepipe import Severity
 from hawsepipe_hl7v2.naming import Naming
 
 _KEYS = ("code", "display", "system", "version")
@@ -22,14 +23,18 @@ _SYSTEM = "urn:hawsepipe:extension:coding-system-identifier"
 _LONGEST = 256
 
 
+Finding = tuple[Severity, str, str, str]
+"""Severity, cause, component and text of an issue."""
+
+
 class Coded(NamedTuple):
-    """The codings and the text; `leaves` as (path below, component); `findings` as (unmapped code or not, component,
-    text)."""
+    """The codings and the text; `leaves` as (path below, component); `findings` are unmapped codes and what has
+    no place."""
 
     codings: tuple[dict[str, Any], ...]
     text: str
     leaves: tuple[tuple[str, str], ...]
-    findings: tuple[tuple[bool, str, str], ...]
+    findings: tuple[Finding, ...]
 
     def value(self) -> dict[str, Any]:
         """Return a new CodeableConcept; empty when nothing was told."""
@@ -79,7 +84,7 @@ class Codings:
     def _make(self, table: str, parts: tuple[str, ...]) -> Coded:
         codings: list[dict[str, Any]] = []
         leaves: list[tuple[str, str]] = []
-        findings: list[tuple[bool, str, str]] = []
+        findings: list[Finding] = []
         tables = table.split("/") if table else []
         source = self._tables[tables[0]]["source"] if tables else ""
         count = len(parts)
@@ -105,7 +110,8 @@ class Codings:
             leaves.append((".text", f".{text_at + 1}"))
         for beyond, part in enumerate(parts[22:], 23):
             if part:
-                findings.append((False, f".{beyond}", "this component has no place in the target"))
+                text_ = "this component has no place in the target"
+                findings.append((Severity.INFORMATION, "mapping", f".{beyond}", text_))
         return Coded(tuple(codings), text, tuple(leaves), tuple(findings))
 
     def _coding(self, parts: tuple[str, ...], at: tuple[int, int, int, int], source: str) -> dict[str, Any]:
@@ -144,7 +150,7 @@ class Codings:
         coding: dict[str, Any],
         codings: list[dict[str, Any]],
         leaves: list[tuple[str, str]],
-        findings: list[tuple[bool, str, str]],
+        findings: list[Finding],
     ) -> None:
         """Put what the tables make of a code before it; a code of their own source that none maps is a finding."""
         entries = [self._tables[table] for table in tables]
@@ -164,8 +170,13 @@ class Codings:
                 codings.append({"system": system or entry["system"], "code": code})
         if found or not any(entry["codes"] for entry in entries):
             return
-        if coding.get("system") == entries[0]["source"] and coding["code"] not in entries[0].get("untranslated", ()):
-            findings.append((True, ".1", f"a code that table {tables[0]} does not map; kept as it is"))
+        source, system = entries[0]["source"], coding.get("system")
+        if system == source and coding["code"] not in entries[0].get("untranslated", ()):
+            text = f"a code of {source} that table {tables[0]} does not map; kept as it is"
+            findings.append((Severity.WARNING, "code", ".1", text))
+        elif system != source and system not in {entry["system"] for entry in entries}:
+            text = f"a code of another system than table {tables[0]} maps; kept as it is"
+            findings.append((Severity.INFORMATION, "code", ".1", text))
 
 
 def _copied(coding: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from hawsepipe import Severity
 from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.authorities import assigner, authority
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
@@ -30,13 +29,8 @@ def concept(table: str = "") -> Convert:
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
         made = bench.site.codings.of(table, bench.parts(raw))
-        for unmapped, at, text in made.findings:
-            bench.issue(
-                Severity.WARNING if unmapped else Severity.INFORMATION,
-                "code" if unmapped else "mapping",
-                where + at,
-                text,
-            )
+        for severity, cause, at, text in made.findings:
+            bench.issue(severity, cause, where + at, text)
         value = made.value()
         return (value, [(below, where + at) for below, at in made.leaves]) if value else None
 
@@ -54,7 +48,7 @@ def coding(table: str) -> Convert:
         target = entry["codes"].get(text.upper())
         if target is None:
             if text not in entry.get("untranslated", ()):
-                bench.warn("code", where, f"a code that table {table} does not map; kept as it is")
+                bench.warn("code", where, f"a code of {entry['source']} that table {table} does not map; kept as it is")
             return _sent(bench, raw, where, entry["source"])
         system, _, code = target.rpartition("|")
         told = {"system": system or entry["system"], "code": code}

@@ -29,6 +29,7 @@ MAX_PARTS = 1_000_000
 """Fields, repetitions, components and subcomponents of a whole message."""
 _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_LOCATION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
 
 
 class Reader:
@@ -202,6 +203,24 @@ class Message:
                     parts = raw.split(marks.repetition) if mark != marks.repetition else (raw,)
                     if any(part.count(mark) >= most for part in parts):
                         raise MessageError("structure", f"{segment.label}-{number}", f"more than {most} {name}")
+
+    def at(self, location: str) -> str:
+        """Return what stands at a location (`PID-3[2].4`, `OBX[2]-5`, `NTE`), as text; empty when nothing does."""
+        match = _LOCATION.fullmatch(location)
+        if match is None:
+            return ""
+        name, segment, field, repetition, component, sub = match.groups()
+        number = int(segment or 1)
+        found = next((one for one in self.segments if (one.name, one.number) == (name, number)), None)
+        if found is None or field is None:
+            return "" if found is None else found.reader.text(found.raw)
+        repetitions = found.repetitions(int(field))
+        raw = repetitions[int(repetition or 1) - 1] if int(repetition or 1) <= len(repetitions) else ""
+        for part, mark in ((component, self.delimiters.component), (sub, self.delimiters.subcomponent)):
+            if part is not None:
+                parts = raw.split(mark)
+                raw = parts[int(part) - 1] if int(part) <= len(parts) else ""
+        return found.reader.text(raw)
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""

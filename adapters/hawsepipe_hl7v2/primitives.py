@@ -184,7 +184,8 @@ def code(table: str) -> Convert:
             kept = text in entry.get("coarse", ())
             return (Twinned(mapped, _alternate(entry, text)) if kept else mapped), [("", where)]
         if text not in entry.get("untranslated", ()):
-            bench.warn("code", where, f"a code that table {table} does not map; kept beside the element")
+            told = f"a code of {entry['source']} that table {table} does not map; kept beside the element"
+            bench.warn("code", where, told)
         sent = bench.site.codings.of("", bench.parts(raw)).value()
         sent["coding"][0].setdefault("system", entry["source"])
         extension = {"url": ALTERNATE_CODES, "valueCodeableConcept": sent}

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from hawsepipe import ConfigError, Kind, MessageError, Opening, RawMessage, Translation, Translator
+from hawsepipe import (
+    ConfigError,
+    Issue,
+    Kind,
+    MessageError,
+    Opening,
+    Piece,
+    RawMessage,
+    Resource,
+    Severity,
+    Translation,
+    Translator,
+)
+from hawsepipe_hl7v2 import batches, damage
+from hawsepipe_hl7v2.bundles import bundle
 from hawsepipe_hl7v2.header import read_header
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.overlays import Overlay, read
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
+from hawsepipe_hl7v2.strictness import check
 from hawsepipe_hl7v2.tables import Tables, shipped
 from hawsepipe_hl7v2.translator import Hl7v2Translator
 
@@ -28,6 +43,7 @@ class Senders:
     def __init__(self, settings: Mapping[str, Any], tables: Tables, overlays: Sequence[Overlay]) -> None:
         self._settings = filled(TRANSLATOR_SCHEMA, settings)
         self._tables = tables
+        self._charset: str = self._settings["charset"]
         self._overlays = tuple(overlays)
         self._known: dict[tuple[str, ...], Hl7v2Translator] = {}
         self._plain = self._made(())
@@ -55,6 +71,27 @@ class Senders:
     def read(self, message: RawMessage) -> Translation:
         """See `Hl7v2Translator.read`."""
         return self._for(message).read(message)
+
+    def bundle(self, translation: Translation) -> Resource:
+        """See `bundles.bundle`."""
+        return bundle(translation)
+
+    def split(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+        """See `batches.split`."""
+        for part in batches.split(chunks):
+            if isinstance(part, batches.Trouble):
+                yield Piece(part.offset, b"", (Issue(Severity.WARNING, "structure", part.location, part.text),))
+            else:
+                long = Issue(Severity.ERROR, "parse", "", "the message is too long; the rest of it is not read")
+                yield Piece(part.offset, part.body, (long,) if part.truncated else ())
+
+    def check(self, message: RawMessage) -> tuple[Issue, ...]:
+        """Return what breaks the standard of the message's version; see `strictness`."""
+        return tuple(check(damage.read(message.body, self._charset, message.media_type)[0]))
+
+    def value(self, message: RawMessage, location: str) -> str:
+        """Return what stands at a v2 location, as text."""
+        return damage.read(message.body, self._charset, message.media_type)[0].at(location)
 
     def _for(self, message: RawMessage) -> Hl7v2Translator:
         if not self._overlays:

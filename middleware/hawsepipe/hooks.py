@@ -7,19 +7,19 @@ that a kind opens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import pluggy
 
 from hawsepipe.clock import Clock
 from hawsepipe.meters import Meters
-from hawsepipe.model import Checkpoint, Principal, RawMessage, Receipt, Translation
+from hawsepipe.model import Checkpoint, Issue, Piece, Principal, RawMessage, Receipt, Resource, Translation
 from hawsepipe.visibility import Formula
 
 GROUP = "hawsepipe"
@@ -155,6 +155,34 @@ class Translator(Protocol):
 
     def translate(self, message: RawMessage) -> Translation:
         """Translate one message. Raises MessageError, and nothing else, when it cannot."""
+        ...
+
+
+@runtime_checkable
+class Reader(Translator, Protocol):
+    """A translator that can be used without a record too, as `hawsepipe translate` does. All MUST be as pure."""
+
+    def read(self, message: RawMessage) -> Translation:
+        """Translate as far as it goes; what stands against using the result is an issue at error level.
+
+        Raises MessageError, and nothing else, for what is no message at all.
+        """
+        ...
+
+    def bundle(self, translation: Translation) -> Resource:
+        """Return a transaction Bundle for another server; the same translation MUST give the same Bundle."""
+        ...
+
+    def split(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+        """Yield the messages of a file as its chunks come. MUST NOT hold more than one message at a time."""
+        ...
+
+    def check(self, message: RawMessage) -> tuple[Issue, ...]:
+        """Return what in a message breaks its standard, as issues of cause structure. Raises as `read`."""
+        ...
+
+    def value(self, message: RawMessage, location: str) -> str:
+        """Return what stands at a location of an issue, for people; empty when nothing does. Raises as `read`."""
         ...
 
 

@@ -119,6 +119,16 @@ class Translation:
     header: Resource | None = None
 
 
+class Piece(NamedTuple):
+    """A message of a file, from its offset on, and what is wrong with the file there; `body` is empty for a finding
+    about the file alone.
+    """
+
+    offset: int
+    body: bytes
+    issues: tuple[Issue, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """Changes that take effect together, at one instant, or not at all.

@@ -17,7 +17,7 @@ from hawsepipe.demo.tour import MESSAGES
 from hawsepipe.fhir import codec, definitions
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import RawMessage, Resource
-from hawsepipe.service.kinds import translated
+from hawsepipe.service.kinds import translator
 
 NOW = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 SAME = {
@@ -40,7 +40,8 @@ def _accepts(resource: Resource) -> bool:
 @pytest.mark.parametrize("name", sorted(file.name for file in MESSAGES.glob("*.hl7")))
 async def test_both_take_what_a_message_becomes(name: str) -> None:
     body = (MESSAGES / name).read_bytes().replace(b"\n", b"\r")
-    translation = await translated(RawMessage("test", NOW, "application/hl7-v2", body), "hl7v2", None, lambda: NOW)
+    async with translator("hl7v2", None, lambda: NOW) as opened:
+        translation = opened.translate(RawMessage("test", NOW, "application/hl7-v2", body))
     validator = Validator(definitions.load())
     seen = 0
     for change in translation.changes:

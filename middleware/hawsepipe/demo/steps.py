@@ -15,7 +15,7 @@ from hawsepipe.clock import system_clock
 from hawsepipe.demo.guide import STRANGER, Answer, Guide
 from hawsepipe.demo.sender import Sender
 from hawsepipe.model import RawMessage
-from hawsepipe.service.kinds import translated
+from hawsepipe.service.kinds import translator
 
 _PATIENCE = 20.0
 """Seconds that a receipt may take."""
@@ -43,7 +43,8 @@ async def ask_before_consent(guide: Guide) -> None:
     """Nobody has consented yet, so nobody sees anything."""
     first = sorted(guide.messages.glob("*.hl7"))[0]
     message = RawMessage("adt", system_clock(), "application/hl7-v2", _body(first))
-    translation = await translated(message, "hl7v2", guide.running.config, system_clock)
+    async with translator("hl7v2", guide.running.config, system_clock) as opened:
+        translation = opened.translate(message)
     guide.patient = next(change.id for change in translation.changes if change.type == "Patient")
     answer = await guide.get(f"Patient/{guide.patient}")
     guide.tell(f"Dr Okafor reads Patient/{guide.patient}: {answer.status}")

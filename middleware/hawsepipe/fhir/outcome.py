@@ -9,7 +9,7 @@ from typing import Any
 from hawsepipe.errors import HawsepipeError, InvalidResource, RequestError
 from hawsepipe.model import Issue, Resource, Severity
 
-_FHIRPATH = re.compile(r"[A-Z][A-Za-z]*(\.[A-Za-z0-9_]+(\[\d+\])?(\.(ofType|extension)\([^)]*\))?)*")
+_FHIRPATH = re.compile(r"[A-Z][a-z][A-Za-z]*(\.[A-Za-z0-9_]+(\[\d+\])?(\.(ofType|extension)\([^)]*\))?)*")
 
 # The causes of a translation's issues are not IssueType codes; those of requests and resources are.
 _TYPES = {"parse": "structure", "mapping": "informational", "code": "code-invalid"}

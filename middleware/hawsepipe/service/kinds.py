@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ from hawsepipe.config import Config, Instance
 from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.hooks import Kind, Opening, Translator
 from hawsepipe.meters import Meters
-from hawsepipe.model import RawMessage, Translation
 from hawsepipe.plugins import Plugins
 
 T = TypeVar("T")
@@ -121,20 +120,28 @@ class Opener:
         return opened
 
 
-async def translated(message: RawMessage, name: str, config: Config | None, clock: Clock) -> Translation:
-    """Translate one message with a translator of the configuration, without one with the bundled kind of that name."""
+@asynccontextmanager
+async def translator(
+    name: str, config: Config | None, clock: Clock, more: Mapping[str, Any] | None = None
+) -> AsyncIterator[Translator]:
+    """Open a translator of the configuration, without one the kind of the plugin of that name.
+
+    `more` are further settings. Raises ConfigError.
+    """
     if config is None:
-        loaded = loader.load(["hl7v2"])
-        kind = loaded.translators.get(name)
+        kind = loader.load([name]).translators.get(name)
         if kind is None:
             raise ConfigError("translator", f"there is no translator {name} without a configuration")
-        settings = configuration.filled({}, kind.config_schema)
+        settings = configuration.filled(more or {}, kind.config_schema)
         opening = Opening(name, settings, Path(), clock, Meters())
     else:
         loaded = loader.load(config.plugins)
         instance = next((entry for entry in config.translators if entry.name == name), None)
         if instance is None:
             raise ConfigError("translators", f"no translator has the name {name}")
-        kind, opening = selected(config, loaded.translators, instance, "translators", clock, Meters())
-    async with kind.open(opening) as translator:
-        return translator.translate(message)
+        told = replace(instance, settings={**instance.settings, **(more or {})})
+        kind, opening = selected(config, loaded.translators, told, "translators", clock, Meters())
+    for problem in configuration.violations(opening.settings, kind.config_schema, "settings"):
+        raise problem
+    async with kind.open(opening) as opened:
+        yield opened

@@ -1,0 +1,83 @@
+"""What `translate` reads: files, directories and standard input, in pieces, with a progress bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+_CHUNK = 1 << 18
+_SHOWN = 1 << 22
+"""Bytes from which on a progress bar is worth its lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, or standard input when `path` is None."""
+
+    name: str
+    path: Path | None
+    size: int
+
+
+def sources(paths: Iterable[Path]) -> list[Source]:
+    """Return the files that paths mean: a directory all files below it, sorted, hidden ones left out."""
+    found: list[Source] = []
+    for path in paths:
+        if str(path) == "-":
+            found.append(Source("-", None, 0))
+        elif path.is_dir():
+            below = (file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+            found += [Source(str(file), file, file.stat().st_size) for file in sorted(below)]
+        else:
+            found.append(Source(str(path), path, path.stat().st_size))
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+class Bar:
+    """A progress bar by bytes; shows nothing unless standard error is a terminal and standard output is none."""
+
+    def __init__(self, progress: Progress | None, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task("translate", total=total) if progress is not None else None
+
+    def chunks(self, source: Source) -> Iterator[bytes]:
+        """Yield the bytes of a source as they are read, and move on."""
+        with _opened(source) as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+                if self._progress is not None and self._task is not None:
+                    self._progress.advance(self._task, len(chunk))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if source.path is None:
+        yield sys.stdin.buffer
+    else:
+        with source.path.open("rb") as stream:
+            yield stream
+
+
+@contextmanager
+def progress(found: Iterable[Source]) -> Iterator[Bar]:
+    """Show a bar while the sources are read, if there is somebody to see it."""
+    files = list(found)
+    total = None if any(source.path is None for source in files) else sum(source.size for source in files)
+    seen = sys.stderr.isatty() and not sys.stdout.isatty() and (total is None or total >= _SHOWN)
+    if not seen:
+        yield Bar(None, None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Bar(bar, total)
