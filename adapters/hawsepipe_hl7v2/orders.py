@@ -9,7 +9,7 @@ from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import organization, practitioner
-from hawsepipe_hl7v2.primitives import date_time_value, mapped_code
+from hawsepipe_hl7v2.primitives import date_time_value, mapped_code, number
 from hawsepipe_hl7v2.telecom import contact_point
 
 NUMBER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -18,7 +18,8 @@ _CONTROLS = "http://terminology.hl7.org/CodeSystem/v2-0119"
 _REPORTING = frozenset({"ORU", "OUL", "DFT", "REF", "RRI"})
 _MAYBE = frozenset({"MDM", "PPR", "PGL", "PPP", "PPG"})
 """Messages of documents, problems and goals, whose orders are reports when they have a result status."""
-_OTHER_DETAILS = ("RXO", "RXE", "RXD", "RXG", "RXA", "RQD", "RQ1", "ODS", "ODT")
+_MEDICINES = ("RXO", "RXE", "RXD", "RXG", "RXA")
+_DRUGS = ("original", "encoded", "dispense", "give", "administration")
 _TELECOM = contact_point()
 
 
@@ -237,6 +238,23 @@ def parents(bench: Bench, draft: Draft, segment: Segment) -> None:
                 draft.put_converted("basedOn[]", (entry, [(".identifier.value", source)]))
 
 
+def reason(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """DG1 in an order's group: the diagnosis is the reason for the order."""
+    condition = bench.group.roles.get("condition")
+    if condition is not None and bench.group.around("order") is not None:
+        draft.put("reasonReference[]", condition.reference, f"{segment.label}-3")
+
+
+def requisition_quantity(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """RQD-5 and RQD-6: how much of it is wanted."""
+    figure = number(segment.text(5)) if segment.text(5) else None
+    if figure is None:
+        return
+    unit = bench.site.codings.unit(bench.parts((segment.repetitions(6) or [""])[0]))
+    leaves = [(".value", f"{segment.label}-5"), *((below, f"{segment.label}-6{at}") for below, at in unit[1])]
+    draft.put_converted("quantityQuantity", ({"value": figure} | unit[0], leaves))
+
+
 def reported_prior(bench: Bench, draft: Draft, _segment: Segment) -> None:
     """Put a report of prior results, and not those results, behind the order that carries them."""
     group: Group | None = bench.group
@@ -247,9 +265,11 @@ def reported_prior(bench: Bench, draft: Draft, _segment: Segment) -> None:
 
 
 def is_service(bench: Bench, _segment: Segment) -> bool:
-    """The order is one for a service: nothing in its group orders a drug or supplies."""
+    """The order is one for a service or a thing: nothing in its group orders a drug."""
     group = bench.group
-    return group.segment_here("OBR") is not None or not any(group.segment_here(name) for name in _OTHER_DETAILS)
+    if group.segment_here("OBR") is not None:
+        return True
+    return not any(group.inside(name) for name in _DRUGS) and not any(group.segment_here(name) for name in _MEDICINES)
 
 
 def reports(bench: Bench, _segment: Segment) -> bool:
@@ -282,8 +302,10 @@ DECISIONS = {
     "order-status": status,
     "order-event": event,
     "order-parents": parents,
+    "order-reason": reason,
     "prior-report": reported_prior,
     "requester": requester,
+    "requisition-quantity": requisition_quantity,
 }
 PREDICATES = {
     "entered": entered,

@@ -141,6 +141,10 @@ def reported(bench: Bench, draft: Draft, segment: Segment) -> None:
     if request is not None and (home is None or segment.text(29) in _ASKED):
         request.put("supportingInfo[]", draft.reference)
         return
+    if request is None and home is None:
+        prescription = group.role("original-order") or group.role("prescription")
+        if prescription is not None:
+            prescription.put("supportingInformation[]", draft.reference)
     if home is not None:
         # A report may have thousands of results: they are told apart by a set, not by searching the list.
         known: dict[str, int] = bench.cache.setdefault(("results", home.id), {})

@@ -110,3 +110,26 @@ def test_what_a_result_was_made_with_stays_with_it(translate: Any) -> None:
 def test_lines_for_display_are_kept_with_the_report(translate: Any) -> None:
     report = translate(sent("ORU^R01", "OBR|1|P1|F1|1-8^P^LN", "DSP|1||Line one")).one("DiagnosticReport")
     assert report["extension"] == [{"url": "urn:hawsepipe:extension:display", "valueString": "Line one"}]
+
+
+def test_a_diagnosis_in_the_orders_group_is_its_reason(translate: Any) -> None:
+    dg1 = "DG1|1||R05^Cough^I10||20260301|W"
+    made = translate(sent("OML^O21", "ORC|NW|P1", "OBR|1|P1||1-8^P^LN", dg1))
+    reference = {"reference": f"Condition/{made.one('Condition')['id']}"}
+    assert made.one("ServiceRequest")["reasonReference"] == [reference]
+
+
+def test_an_order_of_a_drug_in_an_order_message_is_a_prescription(translate: Any) -> None:
+    rxo = "RXO|00047^Ampicillin 250 mg^NDC|1||CAP"
+    made = translate(sent("ORM^O01", "ORC|NW|P1", rxo, "OBX|1|NM|3141-9^Weight^LN||70|kg|||||F"))
+    assert made.all("ServiceRequest") == []
+    weight = made.one("Observation")
+    assert made.one("MedicationRequest")["supportingInformation"] == [{"reference": f"Observation/{weight['id']}"}]
+
+
+def test_a_requisition_is_a_request_with_a_quantity(translate: Any) -> None:
+    made = translate(sent("ORM^O01", "ORC|NW|P1", "RQD|1|GLOVE^Gloves^L|||10|BX^Box^L||||20260301"))
+    order = made.one("ServiceRequest")
+    assert order["code"]["coding"][0]["code"] == "GLOVE"
+    assert order["quantityQuantity"]["value"] == 10
+    assert order["occurrenceDateTime"] == "2026-03-01"
