@@ -26,10 +26,11 @@ class Final(Protocol):
 
 
 class Twinned(NamedTuple):
-    """A primitive with an extension beside it; `value` None when only the extension is to be written."""
+    """A primitive with an extension (and more) beside it; `value` None when only these are to be written."""
 
     value: Any
     extension: dict[str, Any]
+    more: tuple[dict[str, Any], ...] = ()
 
 
 @cache
@@ -100,7 +101,7 @@ def _one(name: str) -> Final:
                 return prefix + name
             return None
         if type(value) is Twinned:
-            target[twin] = {"extension": [value.extension]}
+            target[twin] = {"extension": [value.extension, *value.more]}
             if value.value is None:
                 return prefix + twin
             value = value.value
@@ -119,7 +120,7 @@ def _append(name: str) -> Final:
             items = target[name] = []
         if type(value) is Twinned:
             items.append(value.value)
-            _beside(target, twin, len(items) - 1).append({"extension": [value.extension]})
+            _beside(target, twin, len(items) - 1).append({"extension": [value.extension, *value.more]})
             return f"{prefix}{name}[{len(items) - 1}]"
         recent = items[-_LOOK_BACK:]
         if value in recent:

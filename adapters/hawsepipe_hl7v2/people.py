@@ -62,7 +62,7 @@ def organization(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
     """CWE to an Organization (manufacturers, producers): code and system as identifier, text as name."""
-    parts = [*bench.parts(raw), "", "", ""]
+    parts = [*bench.parts(raw), "", "", "", "", ""]
     code, name = parts[0], parts[1] or parts[0]
     if not name:
         return None
@@ -71,6 +71,11 @@ def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
     if code:
         draft.put("identifier[]", {"system": system, "value": code}, f"{where}.1")
     draft.put("name", name, f"{where}.{2 if parts[1] else 1}")
+    if parts[3]:
+        other = {"system": bench.naming.coding_system(parts[5]) or bench.facility, "value": parts[3]}
+        draft.put("identifier[]", other, f"{where}.4")
+    if parts[4] and parts[4] != name:
+        draft.put("alias[]", parts[4], f"{where}.5")
     return draft.reference | {"display": name}, [(".reference", where)]
 
 

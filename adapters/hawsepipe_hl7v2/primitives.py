@@ -12,6 +12,8 @@ import msgspec
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted
 from hawsepipe_hl7v2.paths import Twinned
 
+IMPRECISE = "urn:hawsepipe:extension:imprecise-instant"
+"""A date, or a time without an offset cut to it, where FHIR wants a point in time."""
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -140,14 +142,18 @@ def birth_date(bench: Bench, raw: str, where: str) -> Converted | None:
 
 
 def instant(bench: Bench, raw: str, where: str) -> Converted | None:
-    """Return an instant: a full time with an offset, else nothing but a report."""
+    """Return an instant: a full time with an offset; anything else is reported, and kept beside it as far as known."""
     text = first(bench, raw)
     if not text:
         return None
     moment = bench.moment(text)
     if moment.value is None or "T" not in moment.value:
-        bench.warn("parse", where, "no point in time; left out" if moment.value else _FAULTS["impossible"])
-        return Twinned(None, {"url": ORIGINAL_TEXT, "valueString": text}), [("", where)]
+        bench.warn(
+            "parse", where, "no point in time; kept beside the element" if moment.value else _FAULTS["impossible"]
+        )
+        original = {"url": ORIGINAL_TEXT, "valueString": text}
+        known = ({"url": IMPRECISE, "valueDateTime": moment.value},) if moment.value else ()
+        return Twinned(None, original, known), [("", where)]
     return moment.value, [("", where)]
 
 

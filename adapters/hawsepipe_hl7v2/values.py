@@ -24,6 +24,9 @@ _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
 _BOUND = re.compile(r"\s*([<>]=?)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
 _CURRENCIES = "urn:iso:std:iso:4217"
 VALUE = PREFIX + "value"
+VALUE_TYPE = PREFIX + "value-type"
+_SEVERAL = frozenset({"CE", "CWE", "CNE", "CF", "IS", "TX", "FT", "ID", "DT", "TS", "DTM"})
+"""Types that the element of the value does not tell from others: they stay in an extension."""
 
 
 class Found(NamedTuple):
@@ -44,6 +47,8 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
     repetitions = segment.repetitions(5)
     type_ = segment.text(2).upper()
     base = f"{segment.label}-5"
+    if type_ in _SEVERAL:
+        draft.put("extension[]", {"url": VALUE_TYPE, "valueCode": type_}, f"{segment.label}-2")
     if type_ in _TEXTS:
         if not type_:
             bench.inform(f"{segment.label}-2", "the value has no type; taken as text")

@@ -260,3 +260,27 @@ def test_interpreters_and_assistants_of_a_report_have_their_functions(translate:
     assert [one["name"] for one in made.all("Location")] == ["RAD", "R1"]
     functions = [one["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] for one in report["performer"]]
     assert functions == ["SPRF", "TRANS"]
+
+
+@pytest.mark.parametrize(("type_", "kept"), [("CWE", "CWE"), ("FT", "FT"), ("TS", "TS"), ("NM", None), ("ST", None)])
+def test_a_type_that_the_element_does_not_tell_stays(translate: Any, type_: str, kept: str | None) -> None:
+    observation = observed(translate, type_, "20260301")
+    told = [one["valueCode"] for one in observation.get("extension", ()) if one["url"].endswith("value-type")]
+    assert told == ([kept] if kept else [])
+
+
+def test_a_report_that_was_issued_on_a_day_keeps_the_day(translate: Any, write: Any) -> None:
+    made = translate((*HEAD[:2], write("OBR", f2="P1", f4="1-8^P^LN", f22="20260301", f25="F")))
+    report = made.one("DiagnosticReport")
+    assert "issued" not in report
+    assert [one.get("valueString") or one["valueDateTime"] for one in report["_issued"]["extension"]] == [
+        "20260301",
+        "2026-03-01",
+    ]
+
+
+def test_a_producer_has_its_other_code_and_name(translate: Any) -> None:
+    obx = "OBX|1|NM|1-1^A^LN||1||||||F||||11D06^CENTRAL LAB^CLIA^29^TB branch^L"
+    lab = translate((*HEAD, obx)).one("Organization")
+    assert [one["value"] for one in lab["identifier"]] == ["11D06", "29"]
+    assert (lab["name"], lab["alias"]) == ("CENTRAL LAB", ["TB branch"])
