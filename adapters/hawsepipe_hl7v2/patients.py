@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
+from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, first
@@ -91,9 +91,28 @@ def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = 
         value["use"] = use
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
     if (value["system"], value["value"]) in _identified(bench, draft, items):
+        if not use:
+            _again(draft, items, value, leaves)
         return
     draft.trail.append((f"identifier[{len(items)}]", leaves))
     items.append(value)
+
+
+def _again(draft: Draft, items: list[dict[str, Any]], value: dict[str, Any], leaves: list[Leaf]) -> None:
+    """Add what a second writing of a number tells besides: another type, a period."""
+    number = (value["system"], value["value"])
+    index = next(at for at, item in enumerate(items) if (item.get("system"), item.get("value")) == number)
+    known, told = items[index], []
+    for name in value.keys() - {"type"}:
+        if known.setdefault(name, value[name]) is value[name]:
+            told += [(below, source) for below, source in leaves if below.startswith(f".{name}")]
+    for coding in value.get("type", {}).get("coding", ()):
+        codings = known.setdefault("type", {}).setdefault("coding", [])
+        if coding not in codings:
+            source = next(source for below, source in leaves if below.startswith(".type"))
+            told.append((f".type.coding[{len(codings)}].code", source))
+            codings.append(coding)
+    draft.trail.append((f"identifier[{index}]", sorted(told)))
 
 
 def _identified(bench: Bench, draft: Draft, items: list[dict[str, Any]]) -> set[tuple[Any, Any]]:

@@ -40,6 +40,14 @@ def test_the_mother_is_known_by_her_number(translate: Any, write: Any) -> None:
     assert mother["relationship"][0]["coding"][0]["code"] == "MTH"
 
 
+def test_one_number_of_two_kinds_is_one_identifier_with_both(translate: Any, write: Any) -> None:
+    made = translate((*HEAD, write("PID", f3="M1^^^GOOD^MR~M1^^^GOOD^PI^^20200101")))
+    (identifier,) = made.one("Patient")["identifier"]
+    assert [coding["code"] for coding in identifier["type"]["coding"]] == ["MR", "PI"]
+    assert identifier["period"] == {"start": "2020-01-01"}
+    assert made.source("Patient", "identifier[0].type.coding[1].code") == {"PID-3[2].5"}
+
+
 def test_a_county_code_stays_beside_the_district_of_the_first_address(translate: Any, write: Any) -> None:
     (alone,) = translate((*HEAD, write("PID", f3="M1", f11="1 A ST^^TOWN", f12="KG"))).one("Patient")["address"]
     assert alone["district"] == "KG"
