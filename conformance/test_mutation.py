@@ -31,7 +31,7 @@ def test_the_same_seed_gives_the_same_mutants() -> None:
     ("error", "reason"),
     [
         (KeyError("x"), "KeyError escaped"),
-        (MessageError("mapping", "", "the translator failed (KeyError)"), "the translator failed"),
+        (MessageError("mapping", "", "the translator failed (KeyError)"), "the translator failed (KeyError)"),
     ],
 )
 def test_an_exception_that_escapes_is_a_failure(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:

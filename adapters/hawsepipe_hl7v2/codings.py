@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from hawsepipe import Severity
 from hawsepipe_hl7v2.naming import Naming
@@ -140,7 +141,7 @@ class Codings:
                 extensions.append({"url": _SYSTEM, "valueUri": uri})
         if value_set:
             uri = self._naming.coding_system(value_set) or ""
-            extensions.append({"url": _VALUE_SET, "valueUri": f"{uri}|{version}" if version else uri})
+            extensions.append({"url": _VALUE_SET, "valueUri": f"{uri}|{quote(version)}" if version else uri})
         if extensions:
             coding["extension"] = extensions
 

@@ -97,6 +97,14 @@ def detached(bench: Bench) -> tuple[Draft, Draft]:
     return bench.drafts.pop(("MessageHeader", key)), bench.drafts.pop(("Provenance", key))
 
 
+def aim(bench: Bench) -> None:
+    """Let a Provenance that found nothing to speak of (an order event without its order) speak of the patient."""
+    for draft in [draft for draft in bench.drafts.values() if draft.type == "Provenance"]:
+        if "target" not in draft.body:
+            patient = next((other for other in bench.drafts.values() if other.type == "Patient"), None)
+            draft.body["target"] = [patient.reference if patient is not None else {"extension": [absent()]}]
+
+
 def finish(bench: Bench, header: Draft, told: Draft) -> None:
     """Complete the sender's words from what other segments did not say: MSH-7 for the times, the event, the source."""
     segment = bench.message.segments[0]

@@ -137,6 +137,7 @@ class Hl7v2Translator:
             # Who sent and received the message comes after what it tells.
             bench.drafts[key] = bench.drafts.pop(key)
         header, told = origin.detached(bench)
+        origin.aim(bench)
         focus(bench, header, self._messages.get(message.type, {}).get("focus", _FOCUS))
         origin.finish(bench, header, told)
         if self._original:

@@ -203,3 +203,19 @@ def test_an_observation_without_a_code_is_kept_with_its_code_absent() -> None:
     assert observation["valueString"] == "text"
     assert "extension" in observation["code"]
     assert faults(changes) == []
+
+
+def test_an_order_event_without_its_order_speaks_of_the_patient() -> None:
+    body = (
+        b"MSH|^~\\&|A|B|C|D|2026||ORM^O01|1|P|2.5.1\rPID|1||M1^^^G^MR\rORC|NW||||||||20260301100000+0000|77^CLERK^ANN\r"
+    )
+    changes = TRANSLATOR.read(raw(body)).changes
+    assert faults(changes) == []
+    told = [change.resource for change in changes if change.type == "Provenance"]
+    assert all(resource is not None and resource["target"] for resource in told)
+
+
+def test_the_version_of_a_value_set_may_hold_anything() -> None:
+    code = "W^White^L" + "^" * 11 + "^9.9^a value set^2026 b"
+    body = f"MSH|^~\\&|A|B|C|D|2026||ADT^A28|1|P|2.8\rPID|1||M1^^^G^MR|||||||{code}\r".encode()
+    assert faults(TRANSLATOR.read(raw(body)).changes) == []
