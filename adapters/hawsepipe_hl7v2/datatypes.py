@@ -70,7 +70,7 @@ def typed(table: str) -> Convert:
     """A code to a CodeableConcept with one coding in a fixed system, unchanged (identifier types)."""
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
-        text = first(bench, raw)
+        text = " ".join(first(bench, raw).split())  # FHIR allows only single white space in a code
         system = bench.site.codes[table]["system"]
         return ({"coding": [{"system": system, "code": text}]}, [(".coding[0].code", where)]) if text else None
 

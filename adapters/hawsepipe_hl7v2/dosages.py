@@ -88,8 +88,15 @@ def tidy(draft: Draft) -> None:
     for one in draft.body.get("dosageInstruction", []):
         regimens.tidy(one)
     _forget(draft)
-    if draft.body.get("dosageInstruction") == [{}]:
-        draft.body.pop("dosageInstruction")
+    items = draft.body.get("dosageInstruction", [])
+    while items and not items[-1]:
+        items.pop()
+    for index, one in enumerate(items):
+        if not one:
+            # Its place is taken: the dosages behind it are known by theirs.
+            one["sequence"] = index + 1
+    if not items:
+        draft.body.pop("dosageInstruction", None)
     if draft.body.get("dosage") == {}:
         draft.body.pop("dosage")
 

@@ -26,8 +26,10 @@ _FORECAST = frozenset({_STATUS, *_DATES})
 
 def forecast(bench: Bench, segment: Segment) -> bool:
     """No vaccine was given, and an observation tells when one is due."""
-    return not vaccine_given(bench, segment) and any(
-        one.text(3).strip() in _FORECAST for one in observations(bench.group)
+    return (
+        bench.group.segment("RXA") is not None
+        and not vaccine_given(bench, segment)
+        and any(one.text(3).strip() in _FORECAST for one in observations(bench.group))
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Draft, Group, Leaf
+from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.dosages import dosage, quantity
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import PRIMITIVES, absent
 from hawsepipe_hl7v2.products import PRODUCTS, keep, words
+
+_SUBSTITUTION = concept("SubstitutionStatus")
 
 
 def order_number(bench: Bench) -> str:
@@ -115,11 +119,18 @@ def intent(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def substituted(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Say whether another medicine was dispensed than was ordered, where RXD-11 does."""
+    """RXD-11: whether another medicine was dispensed than was ordered, and of which kind.
+
+    Words without a code do not say whether, which R4 wants to know: they stay in an extension.
+    """
     code = segment.text(11)
-    if code:
-        told = {"0": False, "1": False, "7": False, "N": False}.get(code, True)
-        draft.put("substitution.wasSubstituted", told, f"{segment.label}-11")
+    if not code:
+        if segment.field(11):
+            leftovers.field(bench, draft, segment, 11)
+        return
+    told = {"0": False, "1": False, "7": False, "N": False}.get(code, True)
+    draft.put("substitution.wasSubstituted", told, f"{segment.label}-11")
+    draft.put_converted("substitution.type", _SUBSTITUTION(bench, segment.repetitions(11)[0], f"{segment.label}-11"))
 
 
 def dispensed(bench: Bench, draft: Draft, segment: Segment) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from hawsepipe import Method
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.dosages import quantity, unit
@@ -46,8 +47,11 @@ def medicine(bench: Bench, draft: Draft, segment: Segment) -> None:
     label = segment.label
     made = _product(bench, draft)
     for index, raw in enumerate(segment.repetitions(at.code)):
-        converted = _CONCEPT(bench, raw, f"{label}-{at.code}" + (f"[{index + 1}]" if index else ""))
-        made.put_converted("code", converted)
+        where = f"{label}-{at.code}" + (f"[{index + 1}]" if index else "")
+        if "code" in made.body:
+            leftovers.repetition(bench, made, f"{segment.name}-{at.code}", raw, where)
+        else:
+            made.put_converted("code", _CONCEPT(bench, raw, where))
     raw = next(iter(segment.repetitions(at.form)), "") if at.form else ""
     if raw:
         made.put_converted("form", _CONCEPT(bench, raw, f"{label}-{at.form}"))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import NamedTuple
 
 _STAMP = re.compile(
-    r"(?P<date>(\d{4})(?:(\d{2})(?:(\d{2}))?)?)(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?(?P<offset>[+-]\d{4})?"
+    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?)?)?(?P<offset>[+-]\d{4})?"
 )
 _TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?")
 
@@ -36,7 +36,7 @@ def date_time(text: str, zone: tzinfo | None) -> Moment:
     match = _STAMP.fullmatch(text)
     if match is None:
         return Moment(None, "impossible")
-    _, year, month, day, hour, minute, second, fraction = match.groups()[:8]
+    year, month, day, hour, minute, second, fraction = match.groups()[:7]
     try:
         moment = datetime(  # noqa: DTZ001  the zone is decided below
             int(year), int(month or 1), int(day or 1), int(hour or 0), int(minute or 0), int(second or 0)

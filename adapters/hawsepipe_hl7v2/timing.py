@@ -14,6 +14,8 @@ from hawsepipe_hl7v2.times import time_of_day
 
 _CONCEPT = concept("RepeatPattern")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MANY = 100_000
+"""More units of time than that are no offset that R4's integers hold."""
 _MINUTES = {"s": 0, "min": 1, "h": 60, "d": 1440, "wk": 10080}
 _EVENTS = frozenset(["HS", "AC", "PC", "ACM", "ACD", "ACV", "PCM", "PCD", "PCV"])
 """Table 0528 as far as FHIR has it; of meals only."""
@@ -34,6 +36,8 @@ class _Timing:
             self.leaves.append((f".repeat.{name}", source))
 
     def extend(self, name: str, suffix: str, value: Any, source: str) -> None:
+        if value == "":
+            return
         at = note(self.body, name, suffix, value)
         self.leaves.append((f".extension[{at}].value{suffix}", source))
 
@@ -77,7 +81,9 @@ def pattern(bench: Bench, raw: str, where: str, timing: _Timing) -> None:
 
 def _minutes(amount: str, unit: str) -> int | None:
     figure, told = number(amount), unit_of_time(unit)
-    return int(figure) * _MINUTES[told] if type(figure) is int and told in _MINUTES and figure >= 0 else None
+    if type(figure) is not int or told not in _MINUTES or not 0 <= figure < _MANY:
+        return None
+    return figure * _MINUTES[told]
 
 
 def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -109,7 +115,7 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
             timing.repeat("duration", figure, f"{label}-13.1")
             timing.repeat("durationUnit", unit, f"{label}-13.2")
     count = number(segment.text(14)) if segment.text(14) else None
-    if type(count) is int and count > 0:
+    if type(count) is int and 0 < count < 2**31:
         # R4 wants a count beside countMax.
         timing.repeat("count", count, f"{label}-14")
         timing.repeat("countMax", count, f"{label}-14")
@@ -199,7 +205,7 @@ def _one(bench: Bench, draft: Draft, raw: str, where: str) -> None:
             timing.repeat("boundsDuration", _quantity(int(long.total_seconds() // 60), "min"), f"{where}.3")
         timing.extend("duration", "String", part(3), f"{where}.3")
     count = number(part(12)) if part(12) else None
-    if type(count) is int and count > 0:
+    if type(count) is int and 0 < count < 2**31:
         timing.repeat("count", count, f"{where}.12")
     for at, name in ((9, "conjunction"), (10, "order-sequencing"), (11, "occurrence-duration"), (13, "total")):
         if part(at):

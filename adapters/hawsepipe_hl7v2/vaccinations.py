@@ -32,6 +32,8 @@ _SCHEDULE, _SERIES = "59779-9", "59780-7"
 _STATEMENT = _PRESENTED | {_PUBLISHED, _DOCUMENT}
 _PROTOCOL = frozenset({_DOSE, _SERIES_DOSES, _SCHEDULE, _SERIES})
 _ON_IMMUNIZATION = _STATEMENT | _PROTOCOL | {_SOURCE, _ELIGIBILITY, _ANNOTATION, _VACCINE_TYPE}
+_UNTOLD = "unknown"
+"""The number of a dose that nothing tells."""
 _VACCINATIONS = frozenset({"VXU", "VXR", "RSP"})
 
 
@@ -271,11 +273,13 @@ def vaccine_fact(bench: Bench, draft: Draft, segment: Segment) -> None:
             continue
         if code == _ELIGIBILITY:
             draft.put_converted("programEligibility[]", _CONCEPT(bench, raw, at))
-        elif code == _SOURCE:
+        elif code == _SOURCE and "fundingSource" not in draft.body:
             draft.put_converted("fundingSource", _CONCEPT(bench, raw, at))
         elif code == _ANNOTATION:
             text = " ".join(part for part in bench.parts(bench.sub(raw)) if part)
             draft.put_converted("note[]", ({"text": text}, [(".text", at)]) if text else None)
+        elif code == _SOURCE:
+            bench.inform(at, "a vaccination has one funding source; this one is in its observation alone")
         elif code in _PROTOCOL or (code == _VACCINE_TYPE and not _told(bench, segment, _STATEMENT)):
             _protocol(bench, draft, segment, code, raw, at)
         else:
@@ -312,15 +316,15 @@ def _protocol(bench: Bench, draft: Draft, segment: Segment, code: str, raw: str,
     index, applied = _item(bench, draft, "protocolApplied", segment.text(4), dict)
     at = f"protocolApplied[{index}]"
     if "doseNumberString" not in applied and "doseNumberPositiveInt" not in applied:
-        applied["doseNumberString"] = "unknown"
+        applied["doseNumberString"] = _UNTOLD
         if not _told(bench, segment, frozenset({_DOSE})):
             bench.inform(where, "the number of this dose is not told; protocolApplied needs one")
     if code in (_DOSE, _SERIES_DOSES):
         name = "doseNumber" if code == _DOSE else "seriesDoses"
         positive = text.isascii() and text.isdigit() and int(text[:6]) > 0
         key = f"{name}{'PositiveInt' if positive else 'String'}"
-        if code == _DOSE:
-            applied.pop("doseNumberString", None)
+        if code == _DOSE and applied.get("doseNumberString") == _UNTOLD:
+            applied.pop("doseNumberString")
         if f"{name}PositiveInt" in applied or f"{name}String" in applied:
             return
         applied[key] = int(text[:6]) if positive else text

@@ -312,3 +312,25 @@ def test_two_orders_of_one_number_are_two_prescriptions(translate: Any, write: A
     first, second = made.all("MedicationRequest")
     assert first["id"] != second["id"]
     assert [one["code"]["coding"][0]["code"] for one in made.all("Medication")] == ["11", "12"]
+
+
+def test_an_empty_timing_between_others_keeps_their_places(translate: Any, write: Any) -> None:
+    made = translate((head("OMP^O09"), PID, ORC, "TQ1|1||QAM", "TQ1|2", "TQ1|3||QHS", "TQ1|4", order(write)))
+    told = made.one("MedicationRequest")["dosageInstruction"]
+    assert [one["sequence"] for one in told][:3] == [1, 2, 3]
+    assert told[2]["timing"]["repeat"]["when"] == ["HS"]
+    assert faults(made.translation.changes) == []
+
+
+def test_a_second_code_of_one_medicine_is_kept_and_not_mixed_in(translate: Any, write: Any) -> None:
+    made = translate((head("OMP^O09"), PID, ORC, order(write, f1="^Aspirin~12^Ibuprofen^L")))
+    medicine = made.one("Medication")
+    assert medicine["code"]["coding"] == [{"display": "Aspirin"}]
+    assert [one["valueString"] for one in medicine["extension"]] == ["12^Ibuprofen^L"]
+
+
+def test_words_about_a_substitution_do_not_say_that_there_was_one(translate: Any, write: Any) -> None:
+    given = write("RXD", f1="1", f2="22^Amoxicillin^L", f3="20260301", f11="^as agreed")
+    made = translate((head("RDS^O13"), PID, ORC, given))
+    assert "substitution" not in made.one("MedicationDispense")
+    assert faults(made.translation.changes) == []

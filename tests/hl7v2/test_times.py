@@ -42,7 +42,9 @@ def test_local_times_that_daylight_saving_skips_or_repeats_are_flagged() -> None
     assert date_time("20261025023000", BERLIN) == Moment("2026-10-25T02:30:00+02:00", "overlap")
 
 
-@pytest.mark.parametrize("text", ["19800230", "00000000", "99991231", "2026130", "yesterday", "20260301250000+0000"])
+@pytest.mark.parametrize(
+    "text", ["19800230", "00000000", "99991231", "2026130", "yesterday", "20260301250000+0000", "2026030111.5+0000"]
+)
 def test_impossible_dates_give_nothing(text: str) -> None:
     assert date_time(text, None) == Moment(None, "impossible")
 

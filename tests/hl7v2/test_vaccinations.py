@@ -191,3 +191,23 @@ def test_who_entered_verified_and_ordered_is_in_a_provenance(translate: Any, wri
     assert {"reference": f"Immunization/{made.one('Immunization')['id']}"} in told["target"]
     assert made.one("Device")["deviceName"] == [{"name": "Front desk", "type": "user-friendly-name"}]
     assert faults(made.translation.changes) == []
+
+
+def test_a_forecast_needs_an_rxa(translate: Any) -> None:
+    made = translate((ANSWER, PID, ORC, "OBX|1|DT|30980-7^Date due^LN|1|20260601||||||F"))
+    assert made.all("ImmunizationRecommendation") == []
+    assert faults(made.translation.changes) == []
+
+
+def test_the_version_of_a_value_set_may_have_blanks(translate: Any, write: Any) -> None:
+    site = "LD^Left deltoid^HL70163" + "^" * 12 + "2.16.840.1.113883.3.1^as of today"
+    made = translate((HEAD, PID, ORC, rxa(write), f"RXR|IM|{site}"))
+    assert faults(made.translation.changes) == []
+    assert "as%20of%20today" in str(made.one("Immunization")["site"])
+
+
+def test_a_second_funding_source_does_not_mix_with_the_first(translate: Any, write: Any) -> None:
+    sources = ("OBX|1|CE|30963-3^F^LN|1|^Public||||||F", "OBX|2|CE|30963-3^F^LN|2|P^Private^L||||||F")
+    made = translate((HEAD, PID, ORC, rxa(write), *sources))
+    assert made.one("Immunization")["fundingSource"] == {"coding": [{"display": "Public"}], "text": "Public"}
+    assert made.texts("OBX[2]-5") == ["a vaccination has one funding source; this one is in its observation alone"]
