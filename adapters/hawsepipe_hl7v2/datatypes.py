@@ -173,6 +173,8 @@ def attachment(bench: Bench, raw: str, where: str) -> Converted | None:
         if encoding.upper() == "BASE64":
             clean = "".join(bench.text(data).split())
             base64.b64decode(clean, validate=True)
+            if len(clean) % 4:
+                raise ValueError  # padding too many, which Python lets pass
             value["data"] = clean
         elif encoding.upper() == "HEX":
             value["data"] = base64.b64encode(bytes.fromhex(bench.text(data))).decode()

@@ -161,6 +161,8 @@ def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PID-29 is the time of death, PID-30 the indicator; the time wins."""
     if not segment.field(29) and not segment.field(30):
         return
+    if any(name.lstrip("_").startswith("deceased") for name in draft.body):
+        return  # an earlier PID of the same patient told it
     if segment.text(29):
         converted = PRIMITIVES["dateTime"](bench, segment.field(29), f"{segment.label}-29")
         if converted is not None and bench.moment(first(bench, segment.field(29))).value:
@@ -175,6 +177,8 @@ def multiple_birth(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PID-25 is the order of birth, PID-24 the indicator; the order wins. An order of 0 is none: it stays beside."""
     if not segment.field(24) and not segment.field(25):
         return
+    if any(name.lstrip("_").startswith("multipleBirth") for name in draft.body):
+        return  # an earlier PID of the same patient told it
     where = f"{segment.label}-25"
     text = segment.text(25)
     order = None if text.strip("0") == "" else PRIMITIVES["positiveInt"](bench, segment.field(25), where)

@@ -83,7 +83,7 @@ def shared(bench: Bench, draft: Draft, _segment: Segment) -> None:
 
 def _inherited(bench: Bench, draft: Draft, group: Group) -> list[Draft]:
     parent = bench.cache.get(("parent", place_of(group)))
-    numbers = [one["value"] for one in draft.body.get("identifier", ()) if _is_placer(one)]
+    numbers = [one["value"] for one in draft.body.get("identifier", ()) if "value" in one and _is_placer(one)]
     by_parent: list[Draft] = bench.cache.get(("specimens of", parent.url), []) if parent is not None else []
     by_number: list[Draft] = []
     for value in numbers:

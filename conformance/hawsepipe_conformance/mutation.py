@@ -164,7 +164,7 @@ def fault(body: bytes) -> str | None:
         translation = translator.read(RawMessage("fuzz", _RECEIVED, "application/hl7-v2", body))
     except MessageError as error:
         # The one answer for what begins with no MSH; whatever does is read as far as it goes.
-        if error.location == "MSH" and not body.lstrip(b"\r\n\xef\xbb\xbf").startswith(b"MSH"):
+        if error.location == "MSH" and not body.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").startswith(b"MSH"):
             return None
         return f"refused at {error.location}: {error.reason}"
     except _Stuck:

@@ -219,3 +219,19 @@ def test_the_version_of_a_value_set_may_hold_anything() -> None:
     code = "W^White^L" + "^" * 11 + "^9.9^a value set^2026 b"
     body = f"MSH|^~\\&|A|B|C|D|2026||ADT^A28|1|P|2.8\rPID|1||M1^^^G^MR|||||||{code}\r".encode()
     assert faults(TRANSLATOR.read(raw(body)).changes) == []
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "PID|1||M1^^^G^MR" + "|" * 20 + "Y\rPID|2||M1^^^G^MR" + "|" * 21 + "|2",
+        "ORC|NW|^OE\rOBR|1|^OE||C^Culture^L\rSPM|1|S1\rOBR|2|^OE||D^Other^L",
+        "OBR|1|P1|F1|C^Culture^L\rOBX|1|ED|D^Doc^L||^Application^PDF^Base64^QUJDRA===||||||F",
+    ],
+    ids=["one patient in two PID", "numbers without a value", "padding too many"],
+)
+def test_what_damage_has_shown_stays_valid(tail: str) -> None:
+    body = f"MSH|^~\\&|A|B|C|D|2026||OML^O21|1|P|2.5.1\rPID|1||M1^^^G^MR\r{tail}\r".encode()
+    translation = TRANSLATOR.read(raw(body))
+    assert faults(translation.changes) == []
+    assert not [issue for issue in translation.issues if "failed" in issue.text]
