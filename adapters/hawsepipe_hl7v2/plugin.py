@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hawsepipe import Feed, Kind, Translator, hookimpl
-from hawsepipe_hl7v2 import folder, mllp, senders, web
+from hawsepipe import Destination, Feed, Kind, Translator, hookimpl
+from hawsepipe_hl7v2 import folder, mllp, outbound, senders, web
 
 
 @hookimpl
 def register_feeds() -> Sequence[Kind[Feed]]:
     """Return the kinds `mllp`, `hl7v2-http` and `hl7v2-files`."""
     return (mllp.KIND, web.KIND, folder.KIND)
+
+
+@hookimpl
+def register_destinations() -> Sequence[Kind[Destination]]:
+    """Return the kind `mllp-sender`."""
+    return (outbound.KIND,)
 
 
 @hookimpl

@@ -305,6 +305,50 @@ FILES_SCHEMA: dict[str, Any] = {
     },
 }
 
+SENDER_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of an mllp-sender destination",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["host", "port"],
+    "properties": {
+        "host": {"description": "The receiver's address.", "type": "string", "minLength": 1},
+        "port": {"description": "The receiver's port.", "type": "integer", "minimum": 1, "maximum": 65535},
+        "timeout_seconds": {
+            "description": "Time to connect, send and be answered.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 30,
+        },
+        "encoding": {
+            "description": "`raw` sends the bytes as they came; the others write the message anew in that character set"
+            " with the standard delimiters.",
+            "enum": ["raw", "ascii", "utf-8", "latin-1"],
+            "default": "raw",
+        },
+        "charset": _CHARSET,
+        "header": {
+            "description": "Fields of MSH to be written instead, by number (3 to 6).",
+            "type": "object",
+            "propertyNames": {"enum": ["3", "4", "5", "6"]},
+            "additionalProperties": {"type": "string", "pattern": "^[ -~]*$"},
+        },
+        "tls": {
+            "description": "TLS to the receiver; without it messages go in the clear.",
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["ca"],
+            "dependentRequired": {"certificate": ["key"], "key": ["certificate"]},
+            "properties": {
+                "ca": _file("The receiver's authority, or `system` for those of the machine"),
+                "server_name": {"description": "The name in the receiver's certificate.", "type": "string"},
+                **_TLS_COMMON,
+                **_TLS_LAST,
+            },
+        },
+    },
+}
+
 TRANSLATOR_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an hl7v2 translator",

@@ -22,6 +22,8 @@ from hawsepipe import ConfigError
 
 _log = structlog.get_logger("hawsepipe.feed")
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_SYSTEM = "system"
+"""The authorities that the machine trusts."""
 _BACKLOG = 1024
 _BREATH = 0.05
 _PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNKNOWN_PROTOCOL"})
@@ -54,7 +56,8 @@ class Identity:
     def __init__(self, settings: Mapping[str, Any], base: Path, name: str, *, server: bool = True) -> None:
         """Read the files. Raises ConfigError naming the key whose file does not do."""
         keys = ("certificate", "key", "client_ca", "revoked", "ca")
-        self._files = Files({key: base / settings[key] for key in keys if key in settings})
+        named = {key: settings[key] for key in keys if key in settings and settings[key] != _SYSTEM}
+        self._files = Files({key: base / value for key, value in named.items()})
         self._settings = settings
         self._server = server
         self._name = name

@@ -7,6 +7,9 @@ from hawsepipe import visibility
 from hawsepipe.clock import Clock
 from hawsepipe.errors import (
     ConfigError,
+    DeliveryError,
+    DeliveryFailed,
+    DeliveryRefused,
     Fork,
     HawsepipeError,
     LedgerError,
@@ -26,6 +29,7 @@ from hawsepipe.hooks import (
     Acceptance,
     AnchorStatus,
     ConsentRule,
+    Destination,
     Feed,
     Hooks,
     Intake,
@@ -67,6 +71,10 @@ __all__ = [
     "ConsentRule",
     "Cosigner",
     "Decision",
+    "DeliveryError",
+    "DeliveryFailed",
+    "DeliveryRefused",
+    "Destination",
     "Feed",
     "Fork",
     "HawsepipeError",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,15 @@ class Instance:
     kind: str
     settings: Mapping[str, Any]
     translator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet(Instance):
+    """A destination: which feeds' messages go there, what becomes of a refused one, and `retry` in seconds."""
+
+    feeds: tuple[str, ...] = ()
+    hold: bool = True
+    retry: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Config:
     plugins: tuple[str, ...]
     translators: tuple[Instance, ...]
     feeds: tuple[Instance, ...]
+    destinations: tuple[Outlet, ...]
     ledgers: tuple[Instance, ...]
     consent_rules: tuple[Instance, ...]
 
@@ -136,7 +146,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
-    for family in ("translators", "feeds", "ledgers", "consent_rules"):
+    for family in ("translators", "feeds", "destinations", "ledgers", "consent_rules"):
         seen: set[str] = set()
         for number, entry in enumerate(document.get(family, [])):
             if entry["name"] in seen:
@@ -147,6 +157,12 @@ def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
         if entry["translator"] not in translators:
             known = ", ".join(translators) or "none"
             yield ConfigError(f"feeds[{number}].translator", f"no translator has this name (known: {known})")
+    feeds = [entry["name"] for entry in document.get("feeds", [])]
+    for number, entry in enumerate(document.get("destinations", [])):
+        for place, name in enumerate(entry["feeds"]):
+            if name not in feeds:
+                known = ", ".join(feeds) or "none"
+                yield ConfigError(f"destinations[{number}].feeds[{place}]", f"no feed has this name (known: {known})")
 
 
 def _config(path: Path, document: Mapping[str, Any]) -> Config:
@@ -174,6 +190,22 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         plugins=tuple(document["plugins"]["load"]),
         translators=_instances("translators", document.get("translators", [])),
         feeds=_instances("feeds", document.get("feeds", [])),
+        destinations=tuple(
+            Outlet(
+                instance.key,
+                instance.name,
+                instance.kind,
+                instance.settings,
+                feeds=tuple(entry["feeds"]),
+                hold=entry["refused"] == "hold",
+                retry=entry["retry"],
+            )
+            for instance, entry in zip(
+                _instances("destinations", document.get("destinations", [])),
+                document.get("destinations", []),
+                strict=True,
+            )
+        ),
         ledgers=_instances("ledgers", document.get("ledgers", [])),
         consent_rules=_instances("consent_rules", document.get("consent_rules", [])),
     )

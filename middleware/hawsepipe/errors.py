@@ -19,6 +19,9 @@ HawsepipeError
 │   └── UnsupportedMediaType    415
 ├── StoreError                  503  the store cannot do it now
 │   └── StoreFull               503  no room on the disk
+├── DeliveryError               what a destination answers
+│   ├── DeliveryFailed          not now; it is tried again
+│   └── DeliveryRefused         the receiver will not have this message; carries its code
 ├── LedgerError                 what a ledger backend answers
 │   ├── StaleHead               the expected head is not the head; carries the one it has
 │   ├── Fork                    another checkpoint of the same size exists
@@ -196,6 +199,29 @@ class StoreFull(StoreError):
     """There is no room on the disk."""
 
     code = "no-store"
+
+
+class DeliveryError(HawsepipeError):
+    """What a destination answers."""
+
+    code = "transient"
+    status = 502
+
+
+class DeliveryFailed(DeliveryError):
+    """The message could not be handed over now; nothing is known of whether it arrived."""
+
+
+class DeliveryRefused(DeliveryError):
+    """The receiver will not have this message. `cause` is one of a Refusal, `answer` the receiver's own code."""
+
+    code = "processing"
+
+    def __init__(self, cause: str, reason: str, answer: str = "") -> None:
+        super().__init__(reason)
+        self.cause = cause
+        self.reason = reason
+        self.answer = answer
 
 
 class LedgerError(HawsepipeError):

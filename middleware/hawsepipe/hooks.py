@@ -263,12 +263,39 @@ class ConsentRule(Protocol):
         ...
 
 
+# -- destinations ----------------------------------------------------------------------------------------------------
+
+
+class Destination(Protocol):
+    """An opened destination: where messages go on to, one at a time and in order.
+
+    `deliver` MUST return only when the receiver has the message, MUST NOT keep a queue of its own, and MUST expect the
+    same message again: after a crash the last one is repeated.
+    """
+
+    @property
+    def address(self) -> str:
+        """Where it delivers to, for people (`mllp://lab.example:2575`)."""
+        ...
+
+    async def deliver(self, message: RawMessage) -> None:
+        """Hand over one message. Raises DeliveryRefused when the receiver will not have it, and DeliveryFailed for what
+        may pass.
+        """
+        ...
+
+
 class Hooks(Protocol):
     """The hooks of the entry-point group `hawsepipe`."""
 
     @hookspec
     def register_feeds(self) -> Sequence[Kind[Feed]]:
         """Return the kinds of feed that this plugin offers."""
+        ...
+
+    @hookspec
+    def register_destinations(self) -> Sequence[Kind[Destination]]:
+        """Return the kinds of destination that this plugin offers."""
         ...
 
     @hookspec

@@ -64,6 +64,55 @@ class Meters:
             ["feed"],
             registry=self.registry,
         )
+        self.delivered = Counter(
+            "hawsepipe_delivery_delivered", "Messages that a destination has.", ["destination"], registry=self.registry
+        )
+        self.delivery_failures = Counter(
+            "hawsepipe_delivery_failures",
+            "Deliveries that failed, by error class.",
+            ["destination", "error"],
+            registry=self.registry,
+        )
+        self.deliveries_refused = Counter(
+            "hawsepipe_delivery_refused",
+            "Messages that a receiver would not have.",
+            ["destination"],
+            registry=self.registry,
+        )
+        self.delivery_strays = Counter(
+            "hawsepipe_delivery_stray_answers",
+            "Answers of a receiver to something else than what was asked.",
+            ["destination"],
+            registry=self.registry,
+        )
+        self.delivery_seconds = Histogram(
+            "hawsepipe_delivery_seconds",
+            "Time to deliver a message.",
+            ["destination"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.delivery_state = Gauge(
+            "hawsepipe_delivery_state",
+            "1 for the state in which a destination is now, 0 for the others.",
+            ["destination", "state"],
+            registry=self.registry,
+        )
+        self.delivery_queue = Gauge(
+            "hawsepipe_delivery_queue", "Messages that wait for a destination.", ["destination"], registry=self.registry
+        )
+        self.delivery_set_aside = Gauge(
+            "hawsepipe_delivery_set_aside",
+            "Messages that were set aside since the receiver refused them.",
+            ["destination"],
+            registry=self.registry,
+        )
+        self.delivery_oldest = Gauge(
+            "hawsepipe_delivery_oldest_seconds",
+            "Age of the oldest message that waits for a destination.",
+            ["destination"],
+            registry=self.registry,
+        )
         self.applied = Counter(
             "hawsepipe_intake_applied", "Messages whose effect is stored.", ["feed"], registry=self.registry
         )

@@ -15,7 +15,7 @@ import jsonschema
 import pluggy
 
 from hawsepipe.errors import PluginError
-from hawsepipe.hooks import GROUP, ConsentRule, Feed, Hooks, Kind, LedgerBackend, Translator
+from hawsepipe.hooks import GROUP, ConsentRule, Destination, Feed, Hooks, Kind, LedgerBackend, Translator
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ class Plugins:
 
     names: tuple[str, ...]
     feeds: Mapping[str, Kind[Feed]]
+    destinations: Mapping[str, Kind[Destination]]
     translators: Mapping[str, Kind[Translator]]
     ledgers: Mapping[str, Kind[LedgerBackend]]
     consent_rules: Mapping[str, Kind[ConsentRule]]
@@ -73,6 +74,7 @@ def load(names: Sequence[str]) -> Plugins:
 
     return Plugins(
         names=tuple(names),
+        destinations=kinds("destination", manager.hook.register_destinations, is_kind),
         feeds=kinds("feed", manager.hook.register_feeds, is_kind),
         translators=kinds("translator", manager.hook.register_translators, is_kind),
         ledgers=kinds("ledger", manager.hook.register_ledgers, is_kind),

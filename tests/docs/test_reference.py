@@ -41,7 +41,16 @@ def test_every_hook_is_documented_with_its_signature(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "contract", [hooks.Feed, hooks.Intake, hooks.Translator, hooks.Reader, hooks.LedgerBackend, hooks.ConsentRule]
+    "contract",
+    [
+        hooks.Feed,
+        hooks.Intake,
+        hooks.Destination,
+        hooks.Translator,
+        hooks.Reader,
+        hooks.LedgerBackend,
+        hooks.ConsentRule,
+    ],
 )
 def test_every_method_of_a_contract_is_documented_with_its_signature(contract: type) -> None:
     for name, value in vars(contract).items():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hawsepipe_fhir import translator as fhir_translator
-from hawsepipe_hl7v2 import folder, message, mllp, senders, web
+from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -19,6 +19,7 @@ KINDS = {
     "Feed kind `mllp`": mllp.KIND,
     "Feed kind `hl7v2-http`": web.KIND,
     "Feed kind `hl7v2-files`": folder.KIND,
+    "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,
 }

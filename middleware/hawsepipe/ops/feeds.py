@@ -1,4 +1,4 @@
-"""`/feeds`: how each feed stands, as JSON. It names no patient."""
+"""`/feeds`: how each feed and each destination stands, as JSON. It names no patient."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
+from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.clock import Clock
-from hawsepipe.errors import HawsepipeError
+from hawsepipe.errors import HawsepipeError, NotFound
+from hawsepipe.intake.courier import Courier
 from hawsepipe.meters import Meters
-from hawsepipe.store.contract import Store, Waiting
+from hawsepipe.model import Principal
+from hawsepipe.ops.authorisation import guarded
+from hawsepipe.store.contract import Queue, Store, Waiting
 
 _COUNTS = {
     "hawsepipe_feed_messages_received_total": "received",
@@ -45,11 +49,37 @@ class Board:
     store: Store
     meters: Meters
     feeds: Mapping[str, Listed]
+    couriers: Mapping[str, Courier]
     clock: Clock
 
     async def refresh(self) -> None:
         """Read into the gauges what nobody counts. Raises StoreError."""
         await self._waiting()
+        await self._queues()
+
+    async def sent(self) -> list[dict[str, Any]]:
+        """Return how each destination stands. Raises StoreError."""
+        queues, now = await self._queues(), self.clock()
+        return [
+            {
+                "name": name,
+                "address": courier.address,
+                "state": courier.state.value,
+                "waiting": queues[name].waiting if name in queues else 0,
+                "set_aside": queues[name].set_aside if name in queues else 0,
+                "oldest_seconds": _queued(queues.get(name), now),
+            }
+            for name, courier in self.couriers.items()
+        ]
+
+    async def _queues(self) -> Mapping[str, Queue]:
+        queues, now = await self.store.queues(), self.clock()
+        for name in self.couriers:
+            queue = queues.get(name)
+            self.meters.delivery_queue.labels(name).set(queue.waiting if queue else 0)
+            self.meters.delivery_set_aside.labels(name).set(queue.set_aside if queue else 0)
+            self.meters.delivery_oldest.labels(name).set(_queued(queue, now))
+        return queues
 
     async def told(self) -> list[dict[str, Any]]:
         """Return how each feed stands, in the order of the configuration. Raises StoreError."""
@@ -82,16 +112,29 @@ class Board:
         return waiting
 
 
-def routes(board: Board) -> list[web.RouteDef]:
-    """Return the route `/feeds`."""
+def routes(board: Board, verifier: TokenVerifier) -> list[web.RouteDef]:
+    """Return the routes `/feeds` and, for operators, `/ops/destinations/{name}/again`."""
+
+    async def again(request: web.Request, _operator: Principal) -> object:
+        name = request.match_info["name"]
+        courier = board.couriers.get(name)
+        if courier is None:
+            raise NotFound(f"there is no destination {name}")
+        count = await board.store.deliver_again(name)
+        courier.wake()
+        return {"again": count}
 
     async def feeds(_request: web.Request) -> web.Response:
         try:
-            return web.json_response({"feeds": await board.told()}, headers={"Cache-Control": "no-store"})
+            told = {"feeds": await board.told(), "destinations": await board.sent()}
+            return web.json_response(told, headers={"Cache-Control": "no-store"})
         except HawsepipeError as error:
             return web.json_response({"error": type(error).__name__}, status=503)
 
-    return [web.get("/feeds", feeds, allow_head=False)]
+    return [
+        web.get("/feeds", feeds, allow_head=False),
+        web.post("/ops/destinations/{name}/again", guarded(verifier, again)),
+    ]
 
 
 def _entry(name: str, listed: Listed, waiting: Waiting | None, now: datetime) -> dict[str, Any]:
@@ -107,6 +150,10 @@ def _entry(name: str, listed: Listed, waiting: Waiting | None, now: datetime) ->
         "framing": {},
         "acknowledge_seconds": {},
     }
+
+
+def _queued(queue: Queue | None, now: datetime) -> float:
+    return max((now - queue.oldest).total_seconds(), 0.0) if queue and queue.oldest else 0.0
 
 
 def _age(waiting: Waiting | None, now: datetime) -> float:

@@ -67,6 +67,7 @@ def _setting_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
         (config.feeds, loaded.feeds),
         (config.ledgers, loaded.ledgers),
         (config.consent_rules, loaded.consent_rules),
+        (config.destinations, loaded.destinations),
     )
     for instances, kinds in families:
         for instance in instances:

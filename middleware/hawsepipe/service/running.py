@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -38,6 +39,7 @@ from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.hooks import Feed, Translator
+from hawsepipe.intake.courier import Courier, Patience
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.effects import Desk, Effects
 from hawsepipe.intake.journal import Journal
@@ -55,6 +57,7 @@ from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
 from hawsepipe.ops.feeds import Board, Listed
+from hawsepipe.plugins import Plugins
 from hawsepipe.service import credentials, preparing, trust, worker
 from hawsepipe.service.kinds import Opener
 from hawsepipe.store.contract import Store
@@ -141,9 +144,13 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         of_feeds = {feed.name: translators[feed.translator] for feed in config.feeds}
         outcomes = Outcomes(store)
 
+        couriers = await _couriers(stack, opener, loaded, config, store, clock, meters)
+
         def committed() -> None:
             anchorer.notify()
             outcomes.look()
+            for courier in couriers.values():
+                courier.wake()
 
         pipeline = Pipeline(
             store,
@@ -152,7 +159,11 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             meters,
             committed,
         )
-        tasks = (_task(stack, anchorer.run(), "anchorer"), _task(stack, pipeline.run(), "pipeline"))
+        tasks = (
+            _task(stack, anchorer.run(), "anchorer"),
+            _task(stack, pipeline.run(), "pipeline"),
+            *(_task(stack, courier.run(), name) for name, courier in couriers.items()),
+        )
         verifier = TokenVerifier(
             {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
         )
@@ -198,8 +209,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 raise PluginError("not every feed listens yet")
 
         listed: dict[str, Listed] = {}
-        board = Board(store, meters, listed, clock)
-        app.add_routes(ops_feeds.routes(board))
+        board = Board(store, meters, listed, couriers, clock)
+        app.add_routes(ops_feeds.routes(board, verifier))
         app.add_routes(
             health.routes(
                 meters,
@@ -230,6 +241,38 @@ async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str,
         return own
     rules = {name: translator.rules_digest for name, translator in translators.items()}
     return await stack.enter_async_context(open_workers(config.workers, worker.MODULE, config, rules, own))
+
+
+async def _couriers(
+    stack: AsyncExitStack,
+    opener: Opener,
+    loaded: Plugins,
+    config: Config,
+    store: Store,
+    clock: Clock,
+    meters: Meters,
+) -> Mapping[str, Courier]:
+    """Open the destinations and say what goes to them."""
+    opened = await opener.all(loaded.destinations, config.destinations, "destinations")
+    await store.route({outlet.name: outlet.feeds for outlet in config.destinations})
+    return {
+        outlet.name: Courier(
+            outlet.name,
+            opened[outlet.name],
+            Patience(
+                first=outlet.retry["first_seconds"],
+                most=outlet.retry["most_seconds"],
+                failures=outlet.retry["failures"],
+                pause=outlet.retry["pause_seconds"],
+                hold=outlet.hold,
+            ),
+            store,
+            clock,
+            meters,
+            random.Random(),  # noqa: S311  spreads retries, guards nothing
+        )
+        for outlet in config.destinations
+    }
 
 
 def _address(feed: Feed) -> str:

@@ -188,6 +188,24 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry of a destination's queue: its place, the message's number in the journal, the message."""
+
+    number: int
+    sequence: int
+    message: RawMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How long a destination's queue is: entries that wait, those set aside, when the oldest that waits got there."""
+
+    waiting: int
+    set_aside: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
@@ -266,6 +284,34 @@ class Store(Protocol):
         None when it is not a dead letter, so that two retries of one letter have one effect. When its sender has had
         the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
         """
+        ...
+
+    # deliveries
+
+    async def route(self, routes: Mapping[str, Sequence[str]]) -> None:
+        """Say which feeds' messages go to which destination from now on: destination to names of feeds. Each message
+        enters the queues of its feed in the transaction that applies it. What waits goes on waiting.
+        """
+        ...
+
+    async def next_delivery(self, destination: str) -> Delivery | None:
+        """Return the oldest entry of a destination's queue that waits."""
+        ...
+
+    async def delivered(self, number: int) -> None:
+        """Take an entry off its queue."""
+        ...
+
+    async def set_aside(self, number: int, refusal: Refusal, instant: datetime) -> None:
+        """Note why an entry is not delivered; it waits no more."""
+        ...
+
+    async def deliver_again(self, destination: str) -> int:
+        """Let what was set aside wait again, in its old place; return how many entries."""
+        ...
+
+    async def queues(self) -> Mapping[str, Queue]:
+        """Return how long the queues are; an empty one may be left out."""
         ...
 
     # resources

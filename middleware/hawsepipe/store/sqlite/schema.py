@@ -16,11 +16,30 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
 """Bits of a version's row key that hold the version number."""
+
+DELIVERIES: Final = """
+CREATE TABLE route (feed TEXT, destination TEXT, PRIMARY KEY (feed, destination)) STRICT, WITHOUT ROWID;
+CREATE TABLE delivery (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  destination TEXT NOT NULL, sequence INTEGER NOT NULL, queued_at INTEGER,
+  cause TEXT, text TEXT, settled_at INTEGER  -- why and when it was set aside
+) STRICT;
+CREATE INDEX delivery_waiting ON delivery (destination, number) WHERE cause IS NULL;
+-- What is applied is on its way in the same transaction, whoever applies it.
+CREATE TRIGGER journal_applied AFTER UPDATE OF state ON journal WHEN NEW.state = 'applied' BEGIN
+  INSERT INTO delivery (destination, sequence, queued_at)
+    SELECT destination, NEW.sequence, NEW.settled_at FROM route WHERE feed = NEW.feed;
+END;
+"""
+"""The queues of destinations (since version 2)."""
+
+_STEPS: Final = {1: DELIVERIES}
+"""What makes the next version of tables of a version."""
 
 TABLES: Final = """
 CREATE TABLE state (
@@ -123,20 +142,39 @@ CREATE TABLE access (
 
 
 def prepare(connection: apsw.Connection) -> None:
-    """Make the tables in an empty file, in one transaction; leave known ones. Raises StoreError for a file that is
-    not ours.
+    """Make the tables in an empty file, or the newer ones in an older file, in one transaction; leave known ones.
+
+    Raises StoreError for a file that is not ours.
     """
     version = int(connection.pragma("user_version"))
     if version > VERSION:
         raise StoreError(f"the store has tables of version {version}; this program knows up to {VERSION}")
+    ours = connection.pragma("application_id") == APPLICATION_ID
+    if ours and version in _STEPS:
+        _grow(connection, version)
+        return
     if version == VERSION and connection.pragma("application_id") == APPLICATION_ID:
         return
     if version != 0 or connection.execute("SELECT count(*) FROM sqlite_schema").get:
         raise StoreError("the file is not a store of this program")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute(TABLES)
+        connection.execute(TABLES + DELIVERIES)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _grow(connection: apsw.Connection, version: int) -> None:
+    """Bring the tables of an older version up to this one."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, VERSION):
+            connection.execute(_STEPS[step])
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -18,12 +18,13 @@ from hawsepipe.clock import Clock
 from hawsepipe.errors import HawsepipeError, StoreError
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Page, Query
-from hawsepipe.hooks import Acceptance
+from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
 from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
+    Delivery,
     Extractor,
     JournalEntry,
     JournalRecord,
@@ -31,6 +32,7 @@ from hawsepipe.store.contract import (
     Labeller,
     LetterGroup,
     Letters,
+    Queue,
     Sealer,
     Sequenced,
     Store,
@@ -38,7 +40,7 @@ from hawsepipe.store.contract import (
     Waiting,
 )
 from hawsepipe.store.sqlite import accesses as access_record
-from hawsepipe.store.sqlite import journal, log, schema, search, versions
+from hawsepipe.store.sqlite import deliveries, journal, log, schema, search, versions
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
@@ -127,6 +129,27 @@ class SqliteStore:
 
     async def retry(self, sequence: int, instant: datetime, body: bytes | None = None) -> JournalRecord | None:
         return await self._write(partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body))
+
+    # deliveries
+
+    async def route(self, routes: Mapping[str, Sequence[str]]) -> None:
+        await self._write(partial(deliveries.route, routes=routes))
+
+    async def next_delivery(self, destination: str) -> Delivery | None:
+        return await self._read(partial(deliveries.following, destination=destination))
+
+    async def delivered(self, number: int) -> None:
+        await self._write(partial(deliveries.delivered, number=number))
+
+    async def set_aside(self, number: int, refusal: Refusal, instant: datetime) -> None:
+        micros = microseconds(instant)
+        await self._write(partial(deliveries.set_aside, number=number, refusal=refusal, micros=micros))
+
+    async def deliver_again(self, destination: str) -> int:
+        return await self._write(partial(deliveries.again, destination=destination))
+
+    async def queues(self) -> Mapping[str, Queue]:
+        return await self._read(deliveries.queues)
 
     # resources
 

@@ -1,0 +1,65 @@
+"""The statements of the delivery queues: routes, the next one, delivered, set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import apsw
+
+from hawsepipe.hooks import Refusal
+from hawsepipe.store.contract import Delivery, Queue
+from hawsepipe.store.sqlite import journal
+from hawsepipe.store.sqlite.instants import optional_instant
+from hawsepipe.store.sqlite.pen import Pen
+
+
+def route(pen: Pen, routes: Mapping[str, Sequence[str]]) -> None:
+    """Say which feeds' messages go to which destination from now on; what waits goes on waiting."""
+    pen.connection.execute("DELETE FROM route")
+    pen.connection.executemany(
+        "INSERT INTO route (feed, destination) VALUES (?, ?)",
+        [(feed, destination) for destination, feeds in routes.items() for feed in feeds],
+    )
+
+
+def following(connection: apsw.Connection, destination: str) -> Delivery | None:
+    """Return the oldest entry of a queue that waits."""
+    row = connection.execute(
+        "SELECT number, sequence FROM delivery WHERE destination = ? AND cause IS NULL ORDER BY number LIMIT 1",
+        (destination,),
+    ).fetchone()
+    if row is None:
+        return None
+    record = journal.record(connection, row[1])
+    return None if record is None else Delivery(row[0], row[1], record.message)
+
+
+def delivered(pen: Pen, number: int) -> None:
+    """Take an entry off its queue."""
+    pen.connection.execute("DELETE FROM delivery WHERE number = ?", (number,))
+
+
+def set_aside(pen: Pen, number: int, refusal: Refusal, micros: int) -> None:
+    """Note why an entry is not delivered; it waits no more."""
+    pen.connection.execute(
+        "UPDATE delivery SET cause = ?, text = ?, settled_at = ? WHERE number = ?",
+        (refusal.cause, refusal.text, micros, number),
+    )
+
+
+def again(pen: Pen, destination: str) -> int:
+    """Let what was set aside wait again, in its old place; return how many entries."""
+    pen.connection.execute(
+        "UPDATE delivery SET cause = NULL, text = NULL, settled_at = NULL WHERE destination = ? AND cause IS NOT NULL",
+        (destination,),
+    )
+    return pen.connection.changes()
+
+
+def queues(connection: apsw.Connection) -> dict[str, Queue]:
+    """Return how long each queue is."""
+    rows = connection.execute(
+        "SELECT destination, sum(cause IS NULL), sum(cause IS NOT NULL),"
+        " min(CASE WHEN cause IS NULL THEN queued_at END) FROM delivery GROUP BY destination"
+    )
+    return {name: Queue(waiting, aside, optional_instant(oldest)) for name, waiting, aside, oldest in rows}
