@@ -64,15 +64,18 @@ def _entry(resource: Resource, urls: dict[str, str], request: dict[str, str]) ->
 
 
 def _linked(node: Any, urls: dict[str, str]) -> Any:
-    """Return the value with its references to resources of the Bundle replaced."""
-    if isinstance(node, dict):
-        return {
-            key: urls.get(value, value) if key == "reference" and isinstance(value, str) else _linked(value, urls)
-            for key, value in node.items()
-        }
-    if isinstance(node, list):
-        return [_linked(item, urls) for item in node]
-    return node
+    """Return the object or list with its references to resources of the Bundle replaced."""
+    if type(node) is list:
+        return [_linked(item, urls) if type(item) is dict or type(item) is list else item for item in node]
+    made = {}
+    for key, value in node.items():
+        kind = type(value)
+        if kind is dict or kind is list:
+            value = _linked(value, urls)
+        elif key == "reference":
+            value = urls.get(value, value)
+        made[key] = value
+    return made
 
 
 def _request(change: Change) -> dict[str, str]:

@@ -32,7 +32,8 @@ FALLBACKS = {"ascii": "ascii", "utf-8": "utf-8", "latin-1": "iso8859_1", "cp1252
 def codec_of(header: Header, fallback: str) -> str:
     """Return Python's name for the message's character set: MSH-18, else `fallback` (a name of FALLBACKS).
 
-    A repeated MSH-18 names the sets that escapes of ISO 2022 switch to; the richest one wins. Raises MessageError.
+    The first is that of the message. A repeated MSH-18 names sets that escapes of ISO 2022 switch to: those that stand
+    in the text itself are read only beside ASCII, which each of these sets contains. Raises MessageError.
     """
     declared = header.field(18)
     if not declared:
@@ -41,7 +42,7 @@ def codec_of(header: Header, fallback: str) -> str:
     codecs = [_CODECS.get(name, "") for name in names if name]
     if not codecs or "" in codecs:
         raise MessageError("parse", "MSH-18", "the character set is not supported")
-    return max(codecs, key=lambda codec: codec != "ascii") if codecs[0] == "ascii" else codecs[-1]
+    return max(codecs, key=lambda codec: codec != "ascii") if codecs[0] == "ascii" else codecs[0]
 
 
 def known(name: str) -> str | None:

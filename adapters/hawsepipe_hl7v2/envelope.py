@@ -22,6 +22,7 @@ MESSAGE_TIME = f"{EXTENSION}message-time"
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _APPLICATIONS = "http://terminology.hl7.org/CodeSystem/v2-0361"
 _FACILITIES = "http://terminology.hl7.org/CodeSystem/v2-0362"
+_CONFIDENTIALITY = frozenset("ULMNRV")
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
 _PREFIXES = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:", "DNS": "urn:dns:"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
@@ -227,6 +228,29 @@ def security(bench: Bench, raw: str, where: str) -> Converted | None:
     return ({"display": told.text}, [(".display", where)]) if told.text else None
 
 
+def classification(bench: Bench, raw: str, where: str) -> Converted | None:
+    """CWE of MSH-26 to a security label: without a coding system one of table 0952, which are those of version 3."""
+    made = security(bench, raw, where)
+    if made is not None and made[0].get("code", "").upper() in _CONFIDENTIALITY and "system" not in made[0]:
+        made[0]["system"] = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
+        made[0]["code"] = made[0]["code"].upper()
+    return made
+
+
+def classify(bench: Bench, header: Draft) -> None:
+    """Label all that the message tells as the message is (MSH-26, MSH-27); whom it mentions stays as it was."""
+    labels: list[Converted] = []
+    for path, leaves in header.trail:
+        if path.startswith("meta.security[") and leaves[0][1].partition(".")[0] in ("MSH-26", "MSH-27"):
+            label = header.body["meta"]["security"][int(path.removeprefix("meta.security[")[:-1])]
+            if "code" in label and "system" in label:
+                labels.append((label, leaves))
+    for draft in bench.drafts.values() if labels else ():
+        if "*" not in draft.keep:
+            for label, leaves in labels:
+                draft.put_converted("meta.security[]", (dict(label), leaves))
+
+
 def security_text(bench: Bench, raw: str, where: str) -> Converted | None:
     """ST to a security label that has only a display."""
     text = bench.text(raw)
@@ -296,6 +320,7 @@ CONVERTERS: dict[str, Convert] = {
     "language": language,
     "SecurityLabel": security,
     "SecurityText": security_text,
+    "Classification": classification,
     "ControlId": control_id,
     "messageId": response_identifier,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from hawsepipe import MessageError
@@ -221,6 +221,18 @@ class Message:
                 parts = raw.split(mark)
                 raw = parts[int(part) - 1] if int(part) <= len(parts) else ""
         return found.reader.text(raw)
+
+    def cut_off(self) -> Iterator[str]:
+        """Yield the fields with a value that ends in the truncation character: its sender left out the rest (2.7)."""
+        mark = self.delimiters.truncation
+        if not mark:
+            return
+        ends = (self.delimiters.repetition, self.delimiters.component, self.delimiters.subcomponent)
+        for segment in self.segments[1:]:
+            if mark in segment.raw:
+                for number, raw in enumerate(segment.fields):
+                    if raw.endswith(mark) or any(mark + end in raw for end in ends):
+                        yield f"{segment.label}-{number}"
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""

@@ -27,7 +27,7 @@ from hawsepipe_hl7v2 import damage, origin
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
-from hawsepipe_hl7v2.envelope import focus
+from hawsepipe_hl7v2.envelope import classify, focus
 from hawsepipe_hl7v2.message import Message
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
@@ -117,6 +117,8 @@ class Hl7v2Translator:
             )
         if message.contradicted:
             bench.warn("parse", "MSH-18", "the character set that came with the message went before this one")
+        for location in message.cut_off():
+            bench.warn("parse", location, "a value was cut off by its sender")
         for issue in missing(message):
             bench.issue(issue.severity, issue.cause, issue.location, issue.text)
         structure = self._structures.get((message.type, event.structure)) or self._structures["ADT", ""]
@@ -140,6 +142,7 @@ class Hl7v2Translator:
         origin.aim(bench)
         focus(bench, header, self._messages.get(message.type, {}).get("focus", _FOCUS))
         origin.finish(bench, header, told)
+        classify(bench, header)
         if self._original:
             origin.original(bench, raw, told)
         trail: list[Trail] = []

@@ -252,3 +252,18 @@ def test_errors_as_written_until_2_4_are_issues_too() -> None:
     issues = one["contained"][0]["issue"]
     assert [issue["location"] for issue in issues] == [["PID-3"], ["OBX[2]-5"]]
     assert [issue["code"] for issue in issues] == ["required", "value"]
+
+
+def test_what_the_sender_classifies_is_classified_with_all_that_the_message_tells(write: Any, samples: Any) -> None:
+    head = samples["admission"][0].split("|")
+    head += [""] * (27 - len(head))
+    head[25] = "r^restricted"
+    made = read("|".join(head), *samples["admission"][1:])
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R", "display": "restricted"}
+    labelled = {
+        change.type for change in made.changes if label in (change.resource or {}).get("meta", {}).get("security", [])
+    }
+    assert labelled >= {"Patient", "Encounter", "Condition", "AllergyIntolerance", "Coverage"}
+    assert not labelled & {"Practitioner", "Location", "Organization", "Device"}
+    assert label in header(made)["meta"]["security"]
+    assert sources(made, "Encounter", "meta.security[0].code") == {"MSH-26.1"}
