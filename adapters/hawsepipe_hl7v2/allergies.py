@@ -77,8 +77,12 @@ def reactions(bench: Bench, draft: Draft, segment: Segment) -> None:
             reaction["manifestation"].append(made | coded[0])
             leaves += [(at + below, source) for below, source in coded[1]]
         else:
-            reaction["manifestation"].append({"text": " ".join(part for part in bench.parts(raw) if part)})
-            leaves.append((at + ".text", where))
+            text = " ".join(part for part in bench.parts(raw) if part)
+            if text:
+                reaction["manifestation"].append({"text": text})
+                leaves.append((at + ".text", where))
+    if not reaction["manifestation"]:
+        return
     if severity := bench.site.codes["AllergySeverity"]["codes"].get(segment.text(4).upper()):
         reaction["severity"] = severity
         leaves.append((".severity", f"{segment.label}-4"))

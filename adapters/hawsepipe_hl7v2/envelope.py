@@ -304,6 +304,17 @@ def _named(draft: Draft, system: str, parts: tuple[str, str, str], where: str) -
         draft.put_converted("identifier[]", identifier)
 
 
+def versioned(_bench: Bench, segment: Segment) -> bool:
+    """SFT-2 tells a version, which the day of its installation can stand beside."""
+    return bool(segment.text(2))
+
+
+def unversioned(bench: Bench, segment: Segment) -> bool:
+    """The opposite of `versioned`."""
+    return not versioned(bench, segment)
+
+
+PREDICATES = {"software-versioned": versioned, "software-unversioned": unversioned}
 IDENTITIES = {"message": message_key, "software": software}
 DECISIONS = {
     "message-endpoints": endpoints,

@@ -57,5 +57,7 @@ def extension(name: str, suffix: str, convert: Convert) -> Convert:
 def note(target: dict[str, Any], name: str, suffix: str, value: Any) -> int:
     """Append an extension to an element in the making; return its index."""
     items: list[dict[str, Any]] = target.setdefault("extension", [])
-    items.append({"url": PREFIX + name, f"value{suffix}": value})
+    made: dict[str, Any] = {"url": PREFIX + name}
+    place(f"value{suffix}")(made, value)
+    items.append(made)
     return len(items) - 1

@@ -226,9 +226,11 @@ def test_the_version_of_a_value_set_may_hold_anything() -> None:
     [
         "PID|1||M1^^^G^MR" + "|" * 20 + "Y\rPID|2||M1^^^G^MR" + "|" * 21 + "|2",
         "ORC|NW|^OE\rOBR|1|^OE||C^Culture^L\rSPM|1|S1\rOBR|2|^OE||D^Other^L",
+        "SFT|Vendor||Product||| 20260301".replace("SFT", "OBR|1|P1|F1|C^C^L\rSFT", 1),
+        "AL1|1|DA|PEN^Penicillin^L||^",
         "OBR|1|P1|F1|C^Culture^L\rOBX|1|ED|D^Doc^L||^Application^PDF^Base64^QUJDRA===||||||F",
     ],
-    ids=["one patient in two PID", "numbers without a value", "padding too many"],
+    ids=["one patient in two PID", "numbers without a value", "no version", "no reaction", "padding too many"],
 )
 def test_what_damage_has_shown_stays_valid(tail: str) -> None:
     body = f"MSH|^~\\&|A|B|C|D|2026||OML^O21|1|P|2.5.1\rPID|1||M1^^^G^MR\r{tail}\r".encode()
