@@ -12,7 +12,7 @@ from hawsepipe import Issue, MessageError, Severity
 from hawsepipe_hl7v2 import message as limits
 from hawsepipe_hl7v2.charsets import FALLBACKS, codec_of, declared
 from hawsepipe_hl7v2.escapes import Delimiters
-from hawsepipe_hl7v2.header import BOM, Header
+from hawsepipe_hl7v2.header import BOM, WIDE, Header
 from hawsepipe_hl7v2.message import Message, parse
 
 _ENDS = re.compile(r"\r\n|\r|\n")
@@ -63,8 +63,7 @@ class _Reading:
             self.issues.append(Issue(Severity.ERROR, cause, location, "there is more that is wrong"))
 
     def _narrow(self, body: bytes) -> bytes:
-        wide = body[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in body[:6] and body[:6].replace(b"\0", b"") == b"MSH")
-        if not wide:
+        if not body.startswith(WIDE):
             return body
         self._fault("parse", "MSH", "UTF-16 is not allowed in a v2 message")
         codec = "utf-16" if body[:1] in (b"\xff", b"\xfe") else "utf-16-be" if body[:1] == b"\0" else "utf-16-le"

@@ -11,6 +11,8 @@ from functools import lru_cache
 from hawsepipe import MessageError
 
 BOM = b"\xef\xbb\xbf"
+WIDE = (b"\xff\xfe", b"\xfe\xff", b"M\0S\0H\0", b"\0M\0S\0H")
+"""How a message in UTF-16 begins."""
 _SEGMENT_ENDS = (b"\r", b"\n")
 
 
@@ -42,8 +44,7 @@ def read_header(body: bytes) -> Header:
     start = len(BOM) if body.startswith(BOM) else 0
     while body[start : start + 1] in _SEGMENT_ENDS:
         start += 1
-    head = body[start : start + 6]
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in head and head.replace(b"\0", b"") == b"MSH"):
+    if body.startswith(WIDE, start):
         raise MessageError("parse", "MSH", "UTF-16 is not allowed in a v2 message")
     if body[start : start + 3] != b"MSH" or len(body) < start + 8:
         raise MessageError("structure", "MSH", "the message does not begin with an MSH segment")

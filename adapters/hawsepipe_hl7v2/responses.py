@@ -109,6 +109,17 @@ _MORE = (
 )
 
 
+def complete(header: Draft) -> None:
+    """Give a response what R4 wants of it when no MSA says whether and what was accepted."""
+    response = header.body.get("response")
+    if response is None:
+        return
+    if "code" not in response:
+        response["code"] = "fatal-error"
+    if "identifier" not in response and "_identifier" not in response:
+        response["_identifier"] = {"extension": [absent()]}
+
+
 def _located(bench: Bench, raw: str) -> str:
     """ERL as people say it: `PID-3[2].4.1`, `OBX[2]-5`."""
     segment, number, field, repetition, component, sub = [*bench.parts(raw), *[""] * 6][:6]

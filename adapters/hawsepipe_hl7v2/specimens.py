@@ -105,7 +105,7 @@ def numbered(bench: Bench, draft: Draft, _segment: Segment) -> None:
     bench.cache["specimens of", draft.url] = known
     for one in draft.body.get("identifier", ()):
         if _is_placer(one):
-            bench.cache.setdefault(("specimens numbered", one["value"]), []).extend(known)
+            bench.cache.setdefault(("specimens numbered", one.get("value")), []).extend(known)
 
 
 def collected(bench: Bench, draft: Draft, segment: Segment) -> None:

@@ -226,7 +226,7 @@ def put_priority(bench: Bench, draft: Draft, code: str, where: str) -> None:
     if mapped:
         draft.put("priority", mapped, where)
     else:
-        value = {"coding": [{"system": entry["source"], "code": code}]}
+        value = {"coding": [{"system": entry["source"], "code": " ".join(code.split())}]}
         extension = {"url": "urn:hawsepipe:extension:priority", "valueCodeableConcept": value}
         draft.put_converted("extension[]", (extension, [(".valueCodeableConcept.coding[0].code", where)]))
 

@@ -23,7 +23,7 @@ from hawsepipe import (
     Trail,
     Translation,
 )
-from hawsepipe_hl7v2 import damage, origin
+from hawsepipe_hl7v2 import damage, origin, responses
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
@@ -143,6 +143,7 @@ class Hl7v2Translator:
         focus(bench, header, self._messages.get(message.type, {}).get("focus", _FOCUS))
         origin.finish(bench, header, told)
         classify(bench, header)
+        responses.complete(header)
         if self._original:
             origin.original(bench, raw, told)
         trail: list[Trail] = []

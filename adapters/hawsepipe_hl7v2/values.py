@@ -11,6 +11,7 @@ from hawsepipe_hl7v2.datatypes import concept, quantity_unit, structured_numeric
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.files import attached
 from hawsepipe_hl7v2.message import DELETE, Segment
+from hawsepipe_hl7v2.paths import place
 from hawsepipe_hl7v2.people import organization, practitioner
 from hawsepipe_hl7v2.primitives import ORIGINAL_TEXT, PRIMITIVES, absent, number
 from hawsepipe_hl7v2.telecom import contact_point
@@ -72,10 +73,10 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
             continue
         code = _CONCEPT(bench, segment.repetitions(3)[0], f"{segment.label}-3") if segment.text(3) else None
         component: dict[str, Any] = {"code": code[0]} if code else {"code": {"text": "repeated value"}}
-        component[f"value{found.suffix}"] = found.content
+        written = place(f"value{found.suffix}")(component, found.content)
         if found.beside is not None:
             component["extension"] = [found.beside]
-        leaves = [(f".value{found.suffix}{below}", source) for below, source in found.leaves]
+        leaves = [(f".{written}{below}", source) for below, source in found.leaves]
         draft.put_converted("component[]", (component, leaves))
 
 
@@ -98,12 +99,12 @@ def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
         text = bench.text(raw.split(segment.delimiters.component)[0])
         if bench.moment(text).value is None:
             bench.warn("parse", where, "not a date; kept as text")
-            return Found("String", bench.text(raw), [("", where)])
+            return _text(bench, raw, where)
         converted = PRIMITIVES["dateTime"](bench, raw, where)
         return Found("DateTime", *converted) if converted else None
     if type_ == "TM":
         time = time_of_day(bench.text(raw))
-        return Found("Time", time, [("", where)]) if time else Found("String", bench.text(raw), [("", where)])
+        return Found("Time", time, [("", where)]) if time else _text(bench, raw, where)
     if type_ in ("DR", "NR"):
         return _span(bench, type_, raw, where)
     if type_ == "VR":
@@ -112,6 +113,11 @@ def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
     if type_ in ("MO", "CP"):
         return _money(bench, type_, raw, where)
     return _worded(bench, segment, type_, raw, where)
+
+
+def _text(bench: Bench, raw: str, where: str) -> Found | None:
+    text = bench.text(raw)
+    return Found("String", text, [("", where)]) if text else None
 
 
 def _structured(bench: Bench, segment: Segment, raw: str, where: str) -> Found | None:

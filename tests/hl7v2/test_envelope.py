@@ -267,3 +267,9 @@ def test_what_the_sender_classifies_is_classified_with_all_that_the_message_tell
     assert not labelled & {"Practitioner", "Location", "Organization", "Device"}
     assert label in header(made)["meta"]["security"]
     assert sources(made, "Encounter", "meta.security[0].code") == {"MSH-26.1"}
+
+
+def test_errors_without_an_answer_are_an_answer_to_nobody_knows_what() -> None:
+    response = header(read(ACK, "ERR|||207^Application error^HL70357|E"))["response"]
+    assert response["code"] == "fatal-error"
+    assert "_identifier" in response

@@ -162,7 +162,7 @@ def test_a_line_break_inside_a_value_stays_in_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"MSH", b"MSH|", b"MSH|^~\\&", b"MSHABC", b"MSH\x01^~\\&\x01", b"\xef\xbb\xbfMSH||"]
+    "message", [b"MSH", b"MSH|", b"MSH|^~\\&", b"MSHABC", b"MSH\0", b"MSH\x01^~\\&\x01", b"\xef\xbb\xbfMSH||"]
 )
 def test_anything_that_begins_with_an_msh_gives_an_answer(message: bytes) -> None:
     translation = translate(message)
@@ -182,3 +182,18 @@ def test_a_file_is_split_into_its_messages() -> None:
     assert list(split([one + b"\r" + two[:20], two[20:]])) == [one, two]
     assert list(split([b"FHS|^~\\&\rBHS|^~\\&\r" + one + b"\r" + two + b"\rBTS|2\rFTS|1\r"])) == [one, two]
     assert list(split([b"\x0b" + one + b"\r\x1c\r\x0b" + two + b"\r\x1c\r"])) == [one, two]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "OBX|1|TS|X^Y||20260301101500~20260302||||||F",
+        "OBX|1|DT|X^Y||^odd||||||F",
+        "OBX|1|TM|X^Y||\\H\\||||||F",
+    ],
+)
+def test_odd_values_of_dates_are_valid_wherever_they_stand(result: str) -> None:
+    head = HEAD.replace(b"ADT^A28", b"ORU^R01").replace(b"+0000", b"").decode()
+    lines = (head, PID.decode(), "OBR|1||F1|X^Panel||||||||||||||||||||A  B||F||^^^^^A  B", result)
+    made = bundle(translate("\r".join(lines).encode()))
+    assert [issue for issue in VALIDATOR.check(decode(encode(made))) if issue.severity in ("error", "fatal")] == []
