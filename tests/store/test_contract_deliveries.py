@@ -91,6 +91,7 @@ async def test_a_store_without_queues_gets_them_when_it_is_opened(open_at: Opene
         await taken(store, 1)
     file = apsw.Connection(str(tmp_path / "store" / "store.db"))
     file.execute("DROP TRIGGER journal_applied; DROP TABLE delivery; DROP TABLE route; PRAGMA user_version = 1")
+    file.execute("ALTER TABLE resource DROP COLUMN event")
     file.close()
     async with open_at(tmp_path / "store") as store:
         await store.route({"lab": ["adt"]})

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import apsw
@@ -65,6 +65,24 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_alone(open_at: Ope
     assert apsw.Connection(str(tmp_path / FILE)).pragma("user_version") == schema.VERSION + 1
 
 
+async def test_a_store_from_before_events_had_times_keeps_what_it_has_and_learns_their_order(
+    open_at: Opener, tmp_path: Path
+) -> None:
+    def told(status: str, at: datetime | None) -> Transaction:
+        body = {"resourceType": "Encounter", "status": status, "class": {"code": "IMP"}}
+        return Transaction((Change(Method.MERGE, "Encounter", "v1", body),), None, "feed:adt", NOW, event_time=at)
+
+    async with open_at(tmp_path) as store:
+        await store.commit(told("planned", None))
+    with apsw.Connection(str(tmp_path / FILE)) as connection:
+        connection.execute("ALTER TABLE resource DROP COLUMN event; PRAGMA user_version = 2")
+    async with open_at(tmp_path) as store:
+        await store.commit(told("in-progress", NOW))
+        await store.commit(told("planned", NOW - timedelta(hours=1)))
+        versions = await store.history("Encounter", "v1", None, 10)
+    assert [b"in-progress" in (version.content or b"") for version in versions] == [True, False]
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""])
 async def test_a_file_that_is_not_ours_is_refused(open_at: Opener, tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -112,7 +130,7 @@ async def test_no_thread_outlives_the_store(open_at: Opener, tmp_path: Path) -> 
 
 CHILD = """
 import asyncio, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from hawsepipe.clock import system_clock
 from hawsepipe.meters import Meters

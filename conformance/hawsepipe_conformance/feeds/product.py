@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,7 @@ class Address:
     port: int
 
 
-class Product:
+class Product(ABC):
     """What both ways of reaching a service have in common: the HTTP interface at `origin`."""
 
     def __init__(self, origin: str, fhir: str) -> None:
@@ -78,13 +79,13 @@ class Product:
         self.fhir = fhir
         self._session: aiohttp.ClientSession | None = None
 
+    @abstractmethod
     async def feed(self, name: str) -> Address:
         """Return where a feed listens."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def token(self) -> str:
         """Return an access token that may read everything and operate."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Let go of the service."""

@@ -16,7 +16,7 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -38,7 +38,10 @@ END;
 """
 """The queues of destinations (since version 2)."""
 
-_STEPS: Final = {1: DELIVERIES}
+EVENTS: Final = "ALTER TABLE resource ADD COLUMN event INTEGER;"
+"""When the newest event happened that told what a resource shows, by its sender's word (since version 3)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS}
 """What makes the next version of tables of a version."""
 
 TABLES: Final = """
@@ -71,8 +74,7 @@ CREATE TABLE resource (
   version INTEGER NOT NULL, deleted INTEGER NOT NULL,
   first_recorded INTEGER NOT NULL, last_updated INTEGER NOT NULL,
   rank INTEGER, clinical_start INTEGER, clinical_end INTEGER,
-  indexed INTEGER NOT NULL,   -- which side tables have rows of it, a bit each
-  event INTEGER               -- when the newest event happened that told what it shows, by its sender's word
+  indexed INTEGER NOT NULL    -- which side tables have rows of it, a bit each
 ) STRICT;
 CREATE UNIQUE INDEX resource_identity ON resource (type, id);
 CREATE INDEX resource_updated ON resource (type, last_updated);
@@ -159,7 +161,7 @@ def prepare(connection: apsw.Connection) -> None:
         raise StoreError("the file is not a store of this program")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute(TABLES + DELIVERIES)
+        connection.execute(TABLES + "".join(_STEPS.values()))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
