@@ -6,14 +6,12 @@ extension with extensions, named by the children.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawsepipe import Severity
 from hawsepipe_fhir.bench import Job, Place, Step, items
 from hawsepipe_fhir.definitions import Field
-
-if TYPE_CHECKING:
-    from hawsepipe_fhir.compiler import Compiler
+from hawsepipe_fhir.workshop import Workshop
 
 _SPELT = {"integer64": "string", "xhtml": "string"}
 """Primitive types that an extension of R4 cannot hold, and what holds their JSON."""
@@ -24,20 +22,20 @@ def url(number: str, type: str, path: str) -> str:
     return f"http://hl7.org/fhir/{number}/StructureDefinition/extension-{type}.{path.replace('[x]', '')}"
 
 
-def keeper(compiler: Compiler, field: Field, url: str) -> Step:
+def keeper(workshop: Workshop, field: Field, url: str) -> Step:
     """Return the step that writes an element as extensions of the place."""
-    slot = compiler.target.children("Element", "")["extension"]
+    slot = workshop.target.children("Element", "")["extension"]
     writers: list[Step] = []
 
     def keep(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         spot: Place | None = place
-        while spot is not None and "extension" not in compiler.target.children(spot.type, spot.below):
-            spot = None if compiler.target.resource(spot.type) else spot.parent
+        while spot is not None and "extension" not in workshop.target.children(spot.type, spot.below):
+            spot = None if workshop.target.resource(spot.type) else spot.parent
         if spot is None:
             job.lose(source, "R4 has no such element here, and this resource can have no extensions")
             return
         if not writers:
-            writers.append(_writer(compiler, field))
+            writers.append(_writer(workshop, field))
         for value, twin, path in items(held, twins, source):
             inner = Place({"url": url}, "Extension", "", "", spot.at(slot), spot)
             writers[0](value, twin, inner, job, path)
@@ -51,14 +49,14 @@ def keeper(compiler: Compiler, field: Field, url: str) -> Step:
     return keep
 
 
-def _writer(compiler: Compiler, field: Field) -> Step:
+def _writer(workshop: Workshop, field: Field) -> Step:
     """Return the step that writes one value into an extension."""
     kind = _SPELT.get(field.type, field.type)
-    slot = compiler.target.children("Extension", "").get(f"value{kind[:1].upper()}{kind[1:]}") if kind else None
+    slot = workshop.target.children("Extension", "").get(f"value{kind[:1].upper()}{kind[1:]}") if kind else None
     if slot is None:
-        return _parts(compiler, field)
+        return _parts(workshop, field)
     if not field.primitive:
-        return _value(compiler, field, slot)
+        return _value(workshop, field, slot)
 
     def primitive(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
         at = place.at(slot)
@@ -70,13 +68,13 @@ def _writer(compiler: Compiler, field: Field) -> Step:
             value = None
         elif value is not None:
             job.moved(source, at)
-        place.put(slot, value, element(compiler, twin, at, place, job, source))
+        place.put(slot, value, element(workshop, twin, at, place, job, source))
 
     return primitive
 
 
-def _value(compiler: Compiler, field: Field, slot: Field) -> Step:
-    convert = compiler.complex(field.type, slot)
+def _value(workshop: Workshop, field: Field, slot: Field) -> Step:
+    convert = workshop.complex(field.type, slot)
 
     def complex_(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
         place.put(slot, convert(value, None, place.at(slot), place, job, source)[0])
@@ -84,24 +82,24 @@ def _value(compiler: Compiler, field: Field, slot: Field) -> Step:
     return complex_
 
 
-def _parts(compiler: Compiler, field: Field) -> Step:
+def _parts(workshop: Workshop, field: Field) -> Step:
     """Write an element with children as an extension with extensions."""
     inside = (field.type, "") if field.type else (field.owner, field.below)
-    if field.type == "Resource" or not compiler.source.knows(inside[0]):
+    if field.type == "Resource" or not workshop.source.knows(inside[0]):
 
         def lose(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
             job.lose(source, "R4 has no place for it, and no extension can hold it")
 
         return lose
     steps: dict[str, Step] = {}
-    for key, child in compiler.source.children(*inside).items():
+    for key, child in workshop.source.children(*inside).items():
         name = child.element.rpartition(".")[2].removesuffix("[x]")
         if key in ("id", "extension"):
-            steps[key] = compiler.type("Extension", "Extension").steps[key]
+            steps[key] = workshop.type("Extension", "Extension").steps[key]
         elif key == "modifierExtension":
-            steps[key] = compiler.type("BackboneElement", "Extension").steps[key]
+            steps[key] = workshop.type("BackboneElement", "Extension").steps[key]
         else:
-            steps[key] = keeper(compiler, child, name)
+            steps[key] = keeper(workshop, child, name)
 
     def parts(value: Any, twin: Any, place: Place, job: Job, source: str) -> None:
         if type(value) is not dict:
@@ -117,10 +115,10 @@ def _parts(compiler: Compiler, field: Field) -> Step:
     return parts
 
 
-def element(compiler: Compiler, twin: Any, at: str, place: Place, job: Job, source: str) -> Any:
+def element(workshop: Workshop, twin: Any, at: str, place: Place, job: Job, source: str) -> Any:
     """Return the id and extensions of a primitive in R4, None when there are none."""
     if not twin:
         return None
     inner = Place({}, "Element", "", "", at, place)
-    compiler.element.run(twin, inner, job, source)
+    workshop.element.run(twin, inner, job, source)
     return inner.target or None

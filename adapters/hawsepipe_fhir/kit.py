@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawsepipe import ConfigError
 from hawsepipe_fhir.bench import Place, Step
 from hawsepipe_fhir.definitions import Field
-
-if TYPE_CHECKING:
-    from hawsepipe_fhir.compiler import Compiler, Scope
-
+from hawsepipe_fhir.scope import Scope
+from hawsepipe_fhir.workshop import Workshop
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 
@@ -21,7 +19,7 @@ TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 class Kit:
     """What a decision is made with: steps for the element that its row is about, and for what is inside it."""
 
-    compiler: Compiler
+    workshop: Workshop
     scope: Scope
     path: str
     field: Field
@@ -31,13 +29,13 @@ class Kit:
         field = self.field
         for step in name.split("."):
             inside = (field.type, "") if field.type else (field.owner, field.below)
-            field = self.compiler.source.children(*inside)[step]
+            field = self.workshop.source.children(*inside)[step]
         return field
 
     def mover(self, to: str, part: str = "", **row: Any) -> Step:
         """Return the step that moves the element, or a part of it, to a path of R4."""
         field, path = (self.part(part), f"{self.path}.{part}") if part else (self.field, self.path)
-        step = self.compiler.move(self.scope, path, field, {"to": to, **row})
+        step = self.workshop.move(self.scope, path, field, {"to": to, **row})
         if step is None:
             raise ConfigError("via", f"{self.scope.table}.{path} does not fit {to}")
         return step
@@ -45,7 +43,7 @@ class Kit:
     def keeper(self, part: str = "", url: str | None = None) -> Step:
         """Return the step that keeps the element, or a part of it, as an extension."""
         field, path = (self.part(part), f"{self.path}.{part}") if part else (self.field, self.path)
-        return self.compiler.keep(self.scope, path, field, url)
+        return self.workshop.keep(self.scope, path, field, url)
 
 
 Decision = Callable[[Kit], Step]

@@ -42,9 +42,9 @@ def _payee_organization(kit: Kit) -> Step:
 
 def _receiver(kit: Kit) -> Step:
     """MessageHeader.receiver is the receiver of the first destination."""
-    compiler = kit.compiler
-    slot = compiler.target.children("MessageHeader", "destination")["receiver"]
-    convert = compiler.complex("Reference", slot)
+    workshop = kit.workshop
+    slot = workshop.target.children("MessageHeader", "destination")["receiver"]
+    convert = workshop.complex("Reference", slot)
 
     def receiver(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         def settle() -> None:
@@ -81,9 +81,9 @@ def _performer(code: str) -> Decision:
     """Somebody who took part in an immunization, with the function (table 0443)."""
 
     def decision(kit: Kit) -> Step:
-        compiler = kit.compiler
-        slot = compiler.target.children("Immunization", "performer")["actor"]
-        convert = compiler.complex("Reference", slot)
+        workshop = kit.workshop
+        slot = workshop.target.children("Immunization", "performer")["actor"]
+        convert = workshop.complex("Reference", slot)
 
         def performer(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
             performers = place.target.setdefault("performer", [])
@@ -103,9 +103,9 @@ def _diagnosis(code: str) -> Decision:
     """A diagnosis of a stay, with its role."""
 
     def decision(kit: Kit) -> Step:
-        compiler = kit.compiler
-        slot = compiler.target.children("Encounter", "diagnosis")["condition"]
-        convert = compiler.complex("Reference", slot)
+        workshop = kit.workshop
+        slot = workshop.target.children("Encounter", "diagnosis")["condition"]
+        convert = workshop.complex("Reference", slot)
 
         def diagnosis(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
             root = root_of(place)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hawsepipe import Severity
 from hawsepipe_fhir import extensions
 from hawsepipe_fhir.bench import Convert, Job, Json, Note, Place
 from hawsepipe_fhir.definitions import Field
-
-if TYPE_CHECKING:
-    from hawsepipe_fhir.compiler import Compiler
+from hawsepipe_fhir.workshop import Workshop
 
 WIDER: Mapping[str, tuple[str, ...]] = {
     "string": ("markdown", "code"),
@@ -35,26 +33,26 @@ WIDER: Mapping[str, tuple[str, ...]] = {
 
 
 def primitive(
-    compiler: Compiler, field: Field, final: Field, codes: Mapping[str, str], url: str, system: str | None
+    workshop: Workshop, field: Field, final: Field, codes: Mapping[str, str], url: str, system: str | None
 ) -> Convert | None:
     """Return the conversion of a primitive; `url` is that of the extension for codes that R4 does not have."""
     if final.type == "CodeableConcept":
         system = system or _only_system(final)
-        return _concept_of(compiler, codes, system, final, url) if system and field.type == "code" else None
+        return _concept_of(workshop, codes, system, final, url) if system and field.type == "code" else None
     if final.type == "Coding" and field.type == "code" and (system or _only_system(final)):
-        return _coding_of(compiler, codes, system or _only_system(final) or "", url)
+        return _coding_of(workshop, codes, system or _only_system(final) or "", url)
     if not final.primitive:
         return None
     if final.type == "code" and field.type in ("code", "string") and (codes or final.codes):
-        return _code(compiler, codes, final, url)
+        return _code(workshop, codes, final, url)
     if codes and field.type in ("code", "string"):
-        return _code(compiler, codes, final, url)
+        return _code(workshop, codes, final, url)
     if field.type == final.type or final.type in WIDER.get(field.type, ()):
-        return same(compiler)
+        return same(workshop)
     return None
 
 
-def same(compiler: Compiler) -> Convert:
+def same(workshop: Workshop) -> Convert:
     """Return the conversion of a primitive that stays as it is, with its id and extensions."""
 
     def same_(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
@@ -65,20 +63,20 @@ def same(compiler: Compiler) -> Convert:
                 return None, None
             if value == "":
                 job.lose(source, "is empty in the source", Severity.INFORMATION)
-                return None, twin and extensions.element(compiler, twin, at, place, job, source)
+                return None, twin and extensions.element(workshop, twin, at, place, job, source)
             job.moved(source, at)
         if twin:
-            twin = extensions.element(compiler, twin, at, place, job, source)
+            twin = extensions.element(workshop, twin, at, place, job, source)
         return value, twin
 
     return same_
 
 
-def _code(compiler: Compiler, codes: Mapping[str, str], final: Field, url: str) -> Convert:
+def _code(workshop: Workshop, codes: Mapping[str, str], final: Field, url: str) -> Convert:
     allowed = frozenset().union(*final.codes.values()) if final.codes else None
 
     def code(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
-        twin = extensions.element(compiler, twin, at, place, job, source)
+        twin = extensions.element(workshop, twin, at, place, job, source)
         if type(value) is not str:
             if value is not None:
                 job.lose(source, "is not a code in the source", Severity.ERROR)
@@ -105,7 +103,7 @@ def _only_system(final: Field) -> str | None:
     return next(iter(final.codes)) if final.codes and len(final.codes) == 1 else None
 
 
-def _coding_of(compiler: Compiler, codes: Mapping[str, str], system: str, url: str) -> Convert:
+def _coding_of(workshop: Workshop, codes: Mapping[str, str], system: str, url: str) -> Convert:
     def coding(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
         result: Json = {}
         if value is not None and (type(value) is not str or not value):
@@ -114,15 +112,15 @@ def _coding_of(compiler: Compiler, codes: Mapping[str, str], system: str, url: s
             new = codes.get(value, value)
             result = {"system": system, "code": new}
             job.moved(source, f"{at}.code", exact=new == value)
-        if twin := extensions.element(compiler, twin, f"{at}.code", place, job, source):
+        if twin := extensions.element(workshop, twin, f"{at}.code", place, job, source):
             result["_code"] = twin
         return result or None, None
 
     return coding
 
 
-def _concept_of(compiler: Compiler, codes: Mapping[str, str], system: str, final: Field, url: str) -> Convert:
-    coding = _coding_of(compiler, codes, system, url)
+def _concept_of(workshop: Workshop, codes: Mapping[str, str], system: str, final: Field, url: str) -> Convert:
+    coding = _coding_of(workshop, codes, system, url)
     allowed = frozenset().union(*final.codes.values()) if final.codes else None
 
     def concept(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:

@@ -186,7 +186,7 @@ def _family(kit: Kit) -> Step:
             if type(value) is str:
                 job.moved(path, at, exact=len(parts) == 1)
             if twin:
-                kit.compiler.element.run(twin, inner, job, path)
+                kit.workshop.element.run(twin, inner, job, path)
         if inner.target:
             place.target["_family"] = inner.target
 

@@ -14,7 +14,7 @@ def _negation(status: str) -> Decision:
     """A boolean that says that it was not done is a status in R4; the status that stood there is kept."""
 
     def decision(kit: Kit) -> Step:
-        url = extensions.url(kit.compiler.number, kit.scope.table, "status")
+        url = extensions.url(kit.workshop.number, kit.scope.table, "status")
 
         def negate(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
             if type(held) is bool:
@@ -29,7 +29,7 @@ def _negation(status: str) -> Decision:
 
 def _taken(kit: Kit) -> Step:
     """MedicationStatement.taken: `n` and `unk` are statuses in R4; the word itself is kept in any case."""
-    url = extensions.url(kit.compiler.number, kit.scope.table, "status")
+    url = extensions.url(kit.workshop.number, kit.scope.table, "status")
     keep = kit.keeper()
     status = {"n": "not-taken", "unk": "unknown"}
 
@@ -69,7 +69,7 @@ _GOALS: Mapping[str, tuple[str, str]] = {
 def _goal_status(kit: Kit) -> Step:
     """Goal.status says two things in one; in R4 they are lifecycleStatus and achievementStatus."""
     plain = kit.mover("lifecycleStatus")
-    url = extensions.url(kit.compiler.number, kit.scope.table, "status")
+    url = extensions.url(kit.workshop.number, kit.scope.table, "status")
 
     def status(held: Any, twins: Any, place: Place, job: Job, source: str) -> None:
         if word(held) not in _GOALS:
@@ -86,7 +86,7 @@ def _goal_status(kit: Kit) -> Step:
         else:
             place.target["_lifecycleStatus"] = {"extension": [{"url": url, "valueCode": held}]}
             job.moved(source, f"{at}.extension[0].valueCode")
-        twin = extensions.element(kit.compiler, twins, at, place, job, source)
+        twin = extensions.element(kit.workshop, twins, at, place, job, source)
         if twin and not achievement:
             job.lose(source, "the extensions of this status have no place in R4")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hawsepipe_schemas import load, names
 
+Row = Mapping[str, Any]
 FOLDER = "fhir_versions/"
 
 
