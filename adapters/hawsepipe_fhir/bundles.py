@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from hawsepipe import Change, Issue, Method, Resource, Severity
+from hawsepipe_fhir.caution import laid_beside, narrowed
 from hawsepipe_fhir.identity import Identities
 
 _URL = re.compile(
     r"(?:https?://[^?]*/|/)?(?P<type>[A-Z][A-Za-z]+)(?:/(?P<id>[A-Za-z0-9\-.]{1,64}))?(?:\?(?P<query>.*))?"
 )
 _WHOLE = frozenset({"searchset", "history"})
+
+SOURCE_VERSION = "urn:hawsepipe:extension:source-version"
+"""The extension of `meta` with the version (`versionId`) and the instant (`lastUpdated`) that the source gave."""
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,17 @@ def resources(body: Resource) -> Iterator[tuple[str, Mapping[str, Any], Resource
             yield f"entry[{index}].resource", entry, resource if isinstance(resource, dict) else None
 
 
-def asked(body: Resource, identities: Identities, issues: list[Issue]) -> list[Asked]:
-    """Return the changes that a resource or Bundle of R4 asks for; what cannot be done is an issue."""
+def asked(body: Resource, identities: Identities, issues: list[Issue], consents: str) -> list[Asked]:
+    """Return the changes that a resource or Bundle of R4 asks for; what cannot be done is an issue.
+
+    `consents` says what becomes of a Consent: `narrow`, `trust` or `refuse` (see the settings).
+    """
     kind = body.get("type") if body.get("resourceType") == "Bundle" else None
     found: list[tuple[str, str, str, Resource | None]] = []
     for path, entry, resource in resources(body):
         change = _one(path, entry, resource, identities, issues)
+        if change is not None and change[0] == "Consent" and consents != "trust":
+            change = _cautious(path, change[2], identities, issues, refused=consents == "refuse")
         if change is not None:
             found.append((path, *change))
     result: list[Asked] = []
@@ -55,6 +66,8 @@ def asked(body: Resource, identities: Identities, issues: list[Issue]) -> list[A
         seen.add((type_, id_))
         if resource is None:
             result.append(Asked(Change(Method.DELETE, type_, id_, None), path))
+        elif type_ == "Consent" and consents != "trust":
+            result.append(Asked(laid_beside(id_, narrowed(_kept(resource, id_, identities))), path))
         else:
             result.append(Asked(Change(Method.PUT, type_, id_, _kept(resource, id_, identities)), path))
     return result
@@ -101,13 +114,44 @@ def _one(
     return type_, id_, resource
 
 
+def _cautious(
+    path: str, consent: Resource | None, identities: Identities, issues: list[Issue], *, refused: bool
+) -> tuple[str, str, Resource | None] | None:
+    """Return what a Consent asks for that may only narrow; None for what would take one away."""
+    where = path or "Consent"
+    if refused:
+        issues.append(Issue(Severity.ERROR, "structure", where, "this feed takes no Consent"))
+        return None
+    if consent is None:
+        text = "a feed withdraws no Consent; the patient or a privacy officer does"
+        issues.append(Issue(Severity.WARNING, "structure", where, text))
+        return None
+    text = "it only narrows until the patient or a privacy officer takes it over; its scope is kept in an extension"
+    issues.append(Issue(Severity.WARNING, "structure", f"{path}.scope" if path else "Consent.scope", text))
+    return "Consent", identities.by_content("Consent", consent), consent
+
+
 def _kept(resource: Resource, id: str, identities: Identities) -> Resource:
-    """Return the resource as it is kept: its id here, references resolved, without the version of the source."""
+    """Return the resource as it is kept: its id here, references resolved, the version of the source beside."""
     held = identities.rewrite(resource)
-    meta = {key: value for key, value in (held.pop("meta", None) or {}).items() if key not in _VERSIONED}
+    told = held.pop("meta", None) or {}
+    meta = {key: value for key, value in told.items() if key not in _VERSIONED}
+    version = list(_source_version(told))
+    if version:
+        others = [it for it in meta.get("extension", ()) if it.get("url") != SOURCE_VERSION]
+        meta["extension"] = [*others, {"url": SOURCE_VERSION, "extension": version}]
     head = {"resourceType": held.pop("resourceType"), "id": id}
     held.pop("id", None)
     return {**head, **({"meta": meta} if meta else {}), **held}
 
 
 _VERSIONED = frozenset({"versionId", "lastUpdated", "_versionId", "_lastUpdated"})
+
+
+def _source_version(meta: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield the parts of the extension SOURCE_VERSION for what the source says of its version."""
+    for name in ("versionId", "lastUpdated"):
+        told = meta.get(name)
+        if isinstance(told, str) and told:
+            instant = name == "lastUpdated" and _INSTANT.fullmatch(told)
+            yield {"url": name, "valueInstant" if instant else "valueString": told}

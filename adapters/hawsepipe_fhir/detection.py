@@ -21,6 +21,8 @@ R4 = "r4"
 VERSIONS = (R4, *NUMBERS)
 _NAMES = {"1.0": "dstu2", "3.0": "stu3", "4.0": R4, "4.3": R4, "5.0": "r5"}
 """Version numbers by their first two parts. R4B (4.3) is R4 for the types that the two share."""
+NUMBERED = {R4: "4.0", **NUMBERS}
+"""The number of each version, as the media type's parameter has it."""
 _PROFILE = re.compile(r"http://hl7\.org/fhir/(\d\.\d)/StructureDefinition/")
 
 
@@ -66,8 +68,14 @@ def stated(resource: Mapping[str, Any]) -> str | None:
 
 def guessed(resource: Mapping[str, Any]) -> str:
     """Return the version that knows most of a resource's elements; of equals the first of R4, STU3, DSTU2, R5."""
+    found = strangers(resource)
+    return min(found, key=lambda version: found[version])
+
+
+def strangers(resource: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many elements of a resource each version does not have: R4, STU3, DSTU2, R5."""
     known = {R4: definitions.r4()} | {version: definitions.source(version) for version in ("stu3", "dstu2", "r5")}
-    return min(known, key=lambda version: _strange(resource, known[version]))
+    return {version: _strange(resource, held) for version, held in known.items()}
 
 
 def _strange(resource: Any, known: Definitions) -> int:

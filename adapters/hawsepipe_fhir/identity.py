@@ -47,6 +47,12 @@ class Identities:
         count = self._taken[key] = self._taken.get(key, 0) + 1
         return str(uuid5(NAMESPACE, key if count == 1 else f"{key}|{count}"))
 
+    def by_content(self, type: str, resource: Mapping[str, Any]) -> str:
+        """Return an id that changes with the content, whatever id the source gives; `meta` and `text` do not count."""
+        content = {name: held for name, held in resource.items() if name not in ("meta", "text")}
+        key = f"{_length(self._source)}{self._source}{type}|exact|{hawsepipe.encode(content).decode('utf-8')}"
+        return str(uuid5(NAMESPACE, key))
+
     def identify(self, type: str, resource: Mapping[str, Any]) -> str:
         """Return the id of a resource: the source's if it has a valid one."""
         id_ = resource.get("id")

@@ -1,7 +1,8 @@
-"""Settings of the translator, as a JSON Schema whose defaults the host fills in."""
+"""Settings of the feeds and the translator, as JSON Schemas whose defaults the host fills in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SCHEMA: dict[str, Any] = {
@@ -28,5 +29,94 @@ SCHEMA: dict[str, Any] = {
             "enum": ["refuse", "report"],
             "default": "refuse",
         },
+        "consents": {
+            "description": "What becomes of a Consent: `narrow` lets it close and never open anything until the patient"
+            " or a privacy officer takes it over, `trust` takes it as it is, `refuse` sets the message aside.",
+            "enum": ["narrow", "trust", "refuse"],
+            "default": "narrow",
+        },
+        "modifiers": {
+            "description": "URLs of the modifier extensions and implicit rules that those who read the record"
+            " understand; a message with any other is set aside.",
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "default": [],
+        },
     },
 }
+
+HTTP_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of a fhir-http feed",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "host": {"description": "The address to listen on.", "type": "string", "minLength": 1, "default": "127.0.0.1"},
+        "port": {
+            "description": "The port to listen on; 0 takes any free one.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 65535,
+            "default": 2581,
+        },
+        "version": {
+            "description": "The one version of FHIR that this feed takes; without it each body's media type says it, or"
+            " the body itself.",
+            "enum": ["R4", "STU3", "DSTU2", "R5"],
+        },
+        "tokens": {
+            "description": "A JSON file: a sender's name to the SHA-256 (hex) of its bearer token; a relative path is"
+            " relative to the configuration file.",
+            "type": "string",
+            "minLength": 1,
+        },
+        "unauthenticated": {
+            "description": "Take messages without a token: only behind something that knows the senders.",
+            "type": "boolean",
+            "default": False,
+        },
+        "limits": {
+            "description": "Bounds that keep one sender from hurting the others.",
+            "type": "object",
+            "additionalProperties": False,
+            "default": {"body_bytes": 67108864, "waiting": 256, "outcome_seconds": 10, "stop_seconds": 10},
+            "properties": {
+                "body_bytes": {
+                    "description": "The largest body, unpacked.",
+                    "type": "integer",
+                    "minimum": 1024,
+                    "default": 67108864,
+                },
+                "waiting": {
+                    "description": "Messages at a time; further ones are answered with 503.",
+                    "type": "integer",
+                    "minimum": 1,
+                    "default": 256,
+                },
+                "outcome_seconds": {
+                    "description": "How long an answer waits for the effect, before it is 202.",
+                    "type": "number",
+                    "minimum": 0,
+                    "default": 10,
+                },
+                "stop_seconds": {
+                    "description": "How long a stop waits for answers that are on their way.",
+                    "type": "number",
+                    "minimum": 0,
+                    "default": 10,
+                },
+            },
+        },
+    },
+}
+
+
+def filled(schema: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the defaults of the schema filled in, at every level."""
+    result = dict(settings)
+    for name, part in schema.get("properties", {}).items():
+        if name not in result and "default" in part:
+            result[name] = part["default"]
+        if part.get("type") == "object" and isinstance(result.get(name), Mapping):
+            result[name] = filled(part, result[name])
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -27,6 +27,7 @@ from hawsepipe import (
 from hawsepipe_fhir import detection, tables
 from hawsepipe_fhir.bench import Move
 from hawsepipe_fhir.bundles import Asked, asked
+from hawsepipe_fhir.caution import modifiers
 from hawsepipe_fhir.conversion import Conversion, converter
 from hawsepipe_fhir.identity import Identities
 from hawsepipe_fhir.settings import SCHEMA
@@ -44,6 +45,8 @@ class FhirTranslator:
         self._version: str = held["version"]
         self._source: str = held.get("source", "")
         self._strict = held["unreadable"] == "refuse"
+        self._consents: str = held["consents"]
+        self._modifiers = frozenset(held["modifiers"])
         told = json.dumps(held, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         self._digest = sha256(sha256(tables.canonical()).digest() + told).digest()
 
@@ -100,7 +103,10 @@ class FhirTranslator:
             moves, body = conversion.moves, conversion.resource
         elif not isinstance(body.get("resourceType"), str):
             raise MessageError("structure", "resourceType", "is missing")
-        changes = asked(body, Identities(self._source), issues)
+        for path in modifiers(body, self._modifiers):
+            text = "a modifier that nobody here understands may turn the meaning (setting `modifiers`)"
+            issues.append(Issue(Severity.ERROR, "structure", _shown(path), text))
+        changes = asked(body, Identities(self._source), issues, self._consents)
         kind = body.get("type") if body["resourceType"] == "Bundle" else None
         name = " ".join(filter(None, (version.upper(), body["resourceType"], kind)))
         return Translation(
@@ -166,9 +172,8 @@ def _split(path: str) -> tuple[str, str, str]:
 
 
 def _event_time(body: Resource) -> datetime | None:
-    """Return when a Bundle was put together, else when its resource was last changed, by the source's word."""
-    meta = body.get("meta")
-    for text in (body.get("timestamp"), meta.get("lastUpdated") if isinstance(meta, Mapping) else None):
+    """Return when a Bundle was put together, else when its one resource was last changed, by the source's word."""
+    for text in _told_times(body):
         if isinstance(text, str):
             try:
                 moment = datetime.fromisoformat(text)
@@ -177,6 +182,19 @@ def _event_time(body: Resource) -> datetime | None:
             if moment.tzinfo is not None:
                 return moment.astimezone(UTC)
     return None
+
+
+def _told_times(body: Resource) -> Iterator[Any]:
+    yield body.get("timestamp")
+    yield _part(body.get("meta"), "lastUpdated")
+    entries = body.get("entry") if body.get("resourceType") == "Bundle" else None
+    if isinstance(entries, list) and len(entries) == 1:
+        yield _part(_part(_part(entries[0], "resource"), "meta"), "lastUpdated")
+        yield _part(_part(entries[0], "response"), "lastModified")
+
+
+def _part(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None
 
 
 @asynccontextmanager

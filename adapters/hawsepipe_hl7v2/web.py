@@ -11,20 +11,16 @@ same key with the same body is answered as the first time and has one effect; wi
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from hashlib import sha256
-from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiohttp import web
 
-from hawsepipe import ConfigError, Feed, Intake, Kind, Opening, RawMessage, Refusal, Reuse, StoreError
+from hawsepipe import Feed, Intake, Kind, Opening, RawMessage, Refusal, Reuse, Senders, StoreError
 from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, wanted
 from hawsepipe_hl7v2.charsets import known
 from hawsepipe_hl7v2.connection import MEDIA_TYPE
@@ -58,7 +54,7 @@ class HttpFeed:
         self._host: str = settings["host"]
         self._port: int = settings["port"]
         self._door = door_of(settings)
-        self._tokens = _tokens(settings, opening.base)
+        self._senders = Senders.of(settings, opening.base)
         self._limit = asyncio.Semaphore(settings["limits"]["waiting"])
         self._stop_seconds: float = settings["limits"]["stop_seconds"]
         self._app = web.Application(client_max_size=settings["limits"]["body_bytes"])
@@ -88,7 +84,7 @@ class HttpFeed:
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         begun = perf_counter()
-        if not self._allowed(request):
+        if not self._senders.allow(request.headers.get("Authorization", "")):
             return _problem(401, "a bearer token of this feed is needed", {"WWW-Authenticate": "Bearer"})
         if request.content_type not in MEDIA_TYPES:
             return _problem(415, "send one HL7 v2 message as application/hl7-v2")
@@ -104,14 +100,6 @@ class HttpFeed:
             # Raises 413 beyond the limit; a client that goes away half-way ends the handler here.
             body = await request.read()
             return await self._answer(body, charset, key, begun)
-
-    def _allowed(self, request: web.Request) -> bool:
-        if self._tokens is None:
-            return True
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        digest = sha256(token.strip().encode("utf-8", "surrogatepass")).hexdigest()
-        found = [hmac.compare_digest(digest, one) for one in self._tokens]
-        return scheme.lower() == "bearer" and any(found)
 
     async def _answer(self, body: bytes, charset: str | None, key: str | None, begun: float) -> web.StreamResponse:
         opening, intake = self._opening, self._intake
@@ -163,27 +151,6 @@ def _acknowledgement(status: int, reply: bytes, headers: Mapping[str, str] | Non
 
 def _problem(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.json_response({"error": text}, status=status, headers=headers)
-
-
-def _tokens(settings: Mapping[str, Any], base: Path) -> tuple[str, ...] | None:
-    """Return the SHA-256 (hex) of each token; None when the feed asks for none."""
-    path = settings.get("tokens")
-    if path is None:
-        if not settings["unauthenticated"]:
-            raise ConfigError("tokens", "name a file of tokens, or say `unauthenticated = true`")
-        return None
-    try:
-        document = json.loads((base / path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("tokens", "the file cannot be read") from error
-    except ValueError as error:
-        raise ConfigError("tokens", "the file is not JSON") from error
-    if not isinstance(document, dict) or not document:
-        raise ConfigError("tokens", "the file holds an object: a sender's name to the SHA-256 of its token in hex")
-    for name, digest in document.items():
-        if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
-            raise ConfigError("tokens", f"{name}: not a SHA-256 in hex")
-    return tuple(document.values())
 
 
 @asynccontextmanager

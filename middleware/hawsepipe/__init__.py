@@ -25,6 +25,7 @@ from hawsepipe.errors import (
     VerificationError,
 )
 from hawsepipe.fhir.codec import decode, encode
+from hawsepipe.fhir.outcome import outcome
 from hawsepipe.hooks import (
     Acceptance,
     AnchorStatus,
@@ -60,6 +61,7 @@ from hawsepipe.model import (
     Trail,
     Translation,
 )
+from hawsepipe.senders import Senders
 
 __all__ = [
     "Acceptance",
@@ -100,6 +102,7 @@ __all__ = [
     "Rejected",
     "Resource",
     "Reuse",
+    "Senders",
     "Severity",
     "StaleHead",
     "StoreError",
@@ -112,6 +115,7 @@ __all__ = [
     "decode",
     "encode",
     "hookimpl",
+    "outcome",
     "signing_key",
     "verify_cosignature",
     "visibility",

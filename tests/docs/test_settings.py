@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hawsepipe_fhir import translator as fhir_translator
+from hawsepipe_fhir import web as fhir_web
 from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
 
@@ -19,6 +20,7 @@ KINDS = {
     "Feed kind `mllp`": mllp.KIND,
     "Feed kind `hl7v2-http`": web.KIND,
     "Feed kind `hl7v2-files`": folder.KIND,
+    "Feed kind `fhir-http`": fhir_web.KIND,
     "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,

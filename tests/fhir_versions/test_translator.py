@@ -41,7 +41,17 @@ def test_a_resource_of_another_version_is_a_put_under_its_own_id() -> None:
     assert (change.method, change.type, change.id) == (Method.PUT, "MedicationRequest", "m1")
     assert change.resource is not None
     assert change.resource["subject"] == {"reference": "Patient/p1"}
-    assert "meta" not in change.resource
+    assert change.resource["meta"] == {
+        "extension": [
+            {
+                "url": "urn:hawsepipe:extension:source-version",
+                "extension": [
+                    {"url": "versionId", "valueString": "7"},
+                    {"url": "lastUpdated", "valueInstant": "2020-01-02T03:04:05+01:00"},
+                ],
+            }
+        ]
+    }
     assert made.label == "DSTU2 MedicationRequest"
     assert made.event_time == datetime(2020, 1, 2, 2, 4, 5, tzinfo=UTC)
     assert ("MedicationRequest/m1", "subject.reference", "patient.reference") in {tuple(it) for it in made.trail}
@@ -230,3 +240,59 @@ def test_threads_share_a_translator() -> None:
 def test_the_rules_digest_tells_settings_apart() -> None:
     assert FhirTranslator({}).rules_digest == FhirTranslator({"version": "R4"}).rules_digest
     assert FhirTranslator({}).rules_digest != FhirTranslator({"source": "north"}).rules_digest
+
+
+CONSENT = {
+    "resourceType": "Consent",
+    "id": "c1",
+    "status": "active",
+    "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+    "patient": {"reference": "Patient/p1"},
+}
+
+
+def test_a_consent_that_a_feed_brings_only_narrows_and_takes_no_other_away() -> None:
+    made = translated(bundle("transaction", {"resource": CONSENT}, {"resource": PATIENT}))
+    change = made.changes[0]
+    assert change.resource is not None
+    (kept, absent) = change.resource["scope"]["extension"]
+    assert kept["valueCodeableConcept"] == CONSENT["scope"]
+    assert absent["valueCode"] == "masked"
+    assert (change.method, change.keep) == (Method.MERGE, frozenset(CONSENT) - {"resourceType", "id"})
+    assert [it.location for it in made.issues] == ["entry[0].resource.scope"]
+    other = translated({**CONSENT, "status": "inactive"}).changes[0]
+    assert len({change.id, other.id, "c1"}) == 3, "what was there goes on narrowing beside it"
+    assert translated(CONSENT).changes[0].id == change.id
+    gone = bundle("history", {"request": {"method": "DELETE", "url": "Consent/c1"}}, {"resource": PATIENT})
+    assert [it.type for it in translated(gone).changes] == ["Patient"]
+    assert translated(CONSENT, consents="trust").changes[0].resource == CONSENT
+    with pytest.raises(MessageError, match="takes no Consent"):
+        translated(CONSENT, consents="refuse")
+
+
+PATIENT = {"resourceType": "Patient", "id": "p1"}
+
+
+@pytest.mark.parametrize("version", ["1.0", "3.0", "4.0", "5.0"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"modifierExtension": [{"url": "urn:not", "valueBoolean": True}]},
+        {"implicitRules": "urn:other-rules"},
+        {"contact": [{"modifierExtension": [{"url": "urn:not", "valueBoolean": True}], "gender": "male"}]},
+    ],
+)
+def test_a_modifier_that_nobody_here_understands_refuses_the_message(part: dict[str, Any], version: str) -> None:
+    with pytest.raises(MessageError, match="nobody here understands"):
+        translated(PATIENT | part, f"{JSON}; fhirVersion={version}")
+    known: Any = {"modifiers": ["urn:not", "urn:other-rules"]}
+    assert translated(PATIENT | part, f"{JSON}; fhirVersion={version}", **known).changes
+
+
+def test_a_message_of_one_resource_is_as_old_as_the_resource() -> None:
+    entry = {"resource": {**PATIENT, "meta": {"lastUpdated": "2020-01-02T03:04:05Z"}}}
+    assert translated(bundle("history", entry)).event_time == datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert translated(bundle("history", entry, entry | {"resource": VISITOR})).event_time is None
+
+
+VISITOR = {"resourceType": "Patient", "id": "p2"}
