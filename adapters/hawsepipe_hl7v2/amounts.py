@@ -10,7 +10,7 @@ from typing import Any
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.extensions import note
 from hawsepipe_hl7v2.paths import place
-from hawsepipe_hl7v2.primitives import date_time_value, decimal, number
+from hawsepipe_hl7v2.primitives import date_time_value, decimal, named, number
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PRICE = ((1, "price-type"), (2, "price-from"), (3, "price-to"), (4, "price-range-units"), (5, "price-range-type"))
@@ -157,8 +157,11 @@ def counted(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[
         target["value"] = amount[0]
         leaves.append((".value", f"{where}.1"))
     if parts[1]:
-        unit, found = bench.site.codings.unit(bench.parts(bench.sub(parts[1])))
+        told = bench.parts(bench.sub(parts[1]))
+        unit, found = bench.site.codings.unit(told)
         target |= unit
+        if len(told) > 2 and told[2] and told[2].casefold() not in unit.get("system", ""):
+            named(bench, ((told[2], ".2.3"),), where)
         divided = bench.subcomponent in parts[1]
         leaves += [(below, f"{where}.2{at}" if divided else f"{where}.2") for below, at in found]
     return leaves

@@ -30,12 +30,13 @@ Finding = tuple[Severity, str, str, str]
 
 class Coded(NamedTuple):
     """The codings and the text; `leaves` as (path below, component); `findings` are unmapped codes and what has
-    no place."""
+    no place; `names` are what the sender calls the systems, where their URIs do not say it, with the component."""
 
     codings: tuple[dict[str, Any], ...]
     text: str
     leaves: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
+    names: tuple[tuple[str, str], ...] = ()
 
     def value(self) -> dict[str, Any]:
         """Return a new CodeableConcept; empty when nothing was told."""
@@ -86,6 +87,7 @@ class Codings:
         codings: list[dict[str, Any]] = []
         leaves: list[tuple[str, str]] = []
         findings: list[Finding] = []
+        names: list[tuple[str, str]] = []
         tables = table.split("/") if table else []
         source = self._tables[tables[0]]["source"] if tables else ""
         count = len(parts)
@@ -97,15 +99,17 @@ class Codings:
                 continue
             first_one = positions[0] == 0
             coding = self._coding(parts, positions, source if first_one and code else "")
+            if (at := positions[2]) < count and (name := parts[at]) and name.casefold() not in _folded(coding):
+                names.append((name, f".{at + 1}"))
             self._origin(parts, _ORIGINS[order], coding)
             if first_one and code and tables:
                 self._map(tables, coding, codings, leaves, findings)
             if coding not in codings:
                 codings.append(coding)
-            at = f".coding[{codings.index(coding)}]."
+            home = f".coding[{codings.index(coding)}]."
             for key, position in zip(_KEYS, positions, strict=True):
                 if position < count and parts[position] and key in coding:
-                    leaves.append((at + key, f".{position + 1}"))
+                    leaves.append((home + key, f".{position + 1}"))
         text, text_at = _original(parts)
         if text:
             leaves.append((".text", f".{text_at + 1}"))
@@ -113,7 +117,7 @@ class Codings:
             if part:
                 text_ = "this component has no place in the target"
                 findings.append((Severity.INFORMATION, "mapping", f".{beyond}", text_))
-        return Coded(tuple(codings), text, tuple(leaves), tuple(findings))
+        return Coded(tuple(codings), text, tuple(leaves), tuple(findings), tuple(names))
 
     def _coding(self, parts: tuple[str, ...], at: tuple[int, int, int, int], source: str) -> dict[str, Any]:
         count = len(parts)
@@ -178,6 +182,10 @@ class Codings:
         elif system != source and system not in {entry["system"] for entry in entries}:
             text = f"a code of another system than table {tables[0]} maps; kept as it is"
             findings.append((Severity.INFORMATION, "code", ".1", text))
+
+
+def _folded(coding: dict[str, Any]) -> str:
+    return str(coding.get("system", "")).casefold()
 
 
 def _copied(coding: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
-from hawsepipe_hl7v2.datatypes import concept, structured_numeric
+from hawsepipe_hl7v2.datatypes import concept, quantity_unit, structured_numeric
 from hawsepipe_hl7v2.extensions import note
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.orders import NUMBER_TYPES
@@ -114,9 +114,9 @@ def _amount(
         return
     quantity: dict[str, Any] = {"value": figure}
     leaves.append((f".{name}.value", f"{segment.label}-{field}"))
-    told = bench.site.codings.unit(bench.parts((segment.repetitions(unit) or [""])[0]))
-    target[name] = quantity | told[0]
-    leaves += [(f".{name}{below}", f"{segment.label}-{unit}{at}") for below, at in told[1]]
+    told = quantity_unit(bench, (segment.repetitions(unit) or [""])[0], f"{segment.label}-{unit}")
+    target[name] = quantity | (told[0] if told else {})
+    leaves += [(f".{name}{below}", source) for below, source in (told[1] if told else [])]
 
 
 def inventory(bench: Bench, segment: Segment) -> str | None:

@@ -12,7 +12,7 @@ from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.authorities import assigner, authority
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.paths import Twinned
-from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, first, number
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, first, named, number
 from hawsepipe_hl7v2.telecom import contact_point
 
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
@@ -31,6 +31,8 @@ def concept(table: str = "") -> Convert:
         made = bench.site.codings.of(table, bench.parts(raw))
         for severity, cause, at, text in made.findings:
             bench.issue(severity, cause, where + at, text)
+        if made.names:
+            named(bench, made.names, where)
         value = made.value()
         return (value, [(below, where + at) for below, at in made.leaves]) if value else None
 
@@ -61,6 +63,7 @@ def coding(table: str) -> Convert:
 def _sent(bench: Bench, raw: str, where: str, source: str) -> Converted:
     """Return the first coding of a CWE as it was sent."""
     made = bench.site.codings.of("", bench.parts(raw))
+    named(bench, made.names, where)
     coding = {"system": source} | made.value()["coding"][0]
     leaves = [(below[len(".coding[0]") :], where + at) for below, at in made.leaves if below.startswith(".coding[0]")]
     return coding, leaves
@@ -129,7 +132,10 @@ def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
     """CWE to the unit parts of a Quantity: the code and system when both are told, the unit always."""
     if not raw:
         return None
-    value, leaves = bench.site.codings.unit(bench.parts(raw))
+    parts = bench.parts(raw)
+    value, leaves = bench.site.codings.unit(parts)
+    if len(parts) > 2 and parts[2] and "system" in value and parts[2].casefold() not in value["system"]:
+        named(bench, ((parts[2], ".3"),), where)
     return (value.copy(), [(below, where + at) for below, at in leaves]) if value else None
 
 

@@ -14,7 +14,7 @@ from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.paths import Twinned
 from hawsepipe_hl7v2.people import organization
-from hawsepipe_hl7v2.primitives import absent, first
+from hawsepipe_hl7v2.primitives import SYSTEM_NAMES, absent, first
 
 EXTENSION = "urn:hawsepipe:extension:"
 CONTROL_ID = f"{EXTENSION}message-control-id"
@@ -22,6 +22,7 @@ MESSAGE_TIME = f"{EXTENSION}message-time"
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _APPLICATIONS = "http://terminology.hl7.org/CodeSystem/v2-0361"
 _FACILITIES = "http://terminology.hl7.org/CodeSystem/v2-0362"
+_CODING_SYSTEMS = "http://terminology.hl7.org/CodeSystem/v2-0396"
 _CONFIDENTIALITY = frozenset("ULMNRV")
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
 _PREFIXES = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:", "DNS": "urn:dns:"}
@@ -121,6 +122,10 @@ def _endpoint(draft: Draft, element: str, segment: Segment, application_: int, a
     namespace, universal, kind = (segment.text(number, part) for part in (1, 2, 3))
     where = f"MSH-{number}"
     url = endpoint(universal or (namespace if number == address else ""), kind)
+    if url and element == "source" and universal and not _URI.fullmatch(url):
+        told = [namespace if number == address else "", f"{kind}:{universal}" if kind else universal]
+        _addressed(draft, " - ".join(filter(None, told)), where)
+        return
     if url:
         draft.put(f"{element}.endpoint", url, f"{where}.{2 if universal else 1}")
     else:
@@ -130,6 +135,14 @@ def _endpoint(draft: Draft, element: str, segment: Segment, application_: int, a
         draft.put(f"{element}._endpoint.extension[{EXTENSION}namespace].valueString", namespace, f"{where}.1")
     if kind:
         draft.put(f"{element}._endpoint.extension[{EXTENSION}universal-id-type].valueString", kind, f"{where}.3")
+
+
+def _addressed(draft: Draft, address: str, where: str) -> None:
+    """Tell an address that is no URL (IPv6, a local name) in the name of the source: R4's endpoint wants a URL."""
+    source = draft.body.setdefault("source", {})
+    source["name"] = f"{source['name']} - {address}" if "name" in source else address
+    draft.trail.append(("source.name", [("", f"{where}.2")]))
+    source["_endpoint"] = {"extension": [absent()]}
 
 
 def country(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -163,6 +176,14 @@ def event(bench: Bench, draft: Draft, segment: Segment) -> None:
         coding["display"] = display
         leaves.append((".display", "MSH-9"))
     draft.put_converted("eventCoding", (coding, leaves))
+
+
+def other_event(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """EVN-1 where it is another event than MSH-9 tells, which is the one that counts: kept, and reported."""
+    text = segment.text(1)
+    if text and text != (bench.event.trigger or bench.message.event):
+        bench.warn("structure", "EVN-1", "another event than that of MSH-9, which is the one that counts")
+        draft.put("extension[]", {"url": f"{EXTENSION}event-type", "valueString": text}, "EVN-1")
 
 
 def focus(bench: Bench, header: Draft, types: Sequence[str]) -> None:
@@ -304,6 +325,14 @@ def _named(draft: Draft, system: str, parts: tuple[str, str, str], where: str) -
         draft.put_converted("identifier[]", identifier)
 
 
+def systems(bench: Bench, header: Draft) -> None:
+    """Tell once what the sender calls the coding systems (table 0396) that the resources name by their URIs."""
+    for name, where in bench.cache.get(SYSTEM_NAMES, {}).items():
+        coding = {"system": _CODING_SYSTEMS, "code": " ".join(name.split())}
+        told = {"url": f"{EXTENSION}coding-system", "valueCoding": coding}
+        header.put_converted("extension[]", (told, [(".valueCoding.code", where)]))
+
+
 def versioned(_bench: Bench, segment: Segment) -> bool:
     """SFT-2 tells a version, which the day of its installation can stand beside."""
     return bool(segment.text(2))
@@ -320,6 +349,7 @@ DECISIONS = {
     "message-endpoints": endpoints,
     "message-country": country,
     "message-event": event,
+    "message-other-event": other_event,
     "message-processing": processing,
     "software-vendor": vendor,
 }

@@ -7,6 +7,7 @@ from typing import Any
 from hawsepipe import Method
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.datatypes import attachment, concept, pointer
+from hawsepipe_hl7v2.leftovers import repetition
 from hawsepipe_hl7v2.message import DELETE, Segment
 
 _CONCEPT = concept()
@@ -26,6 +27,8 @@ def attached(bench: Bench, draft: Draft, segment: Segment) -> None:
         where = f"{segment.label}-5" + (f"[{index + 1}]" if index else "")
         made = convert(bench, raw, where) if raw and raw != DELETE else None
         if made is None:
+            # A file without content, or a pointer without a place: what was said of it stays with the observation.
+            repetition(bench, draft, "OBX-5", raw, where)
             continue
         document = bench.draft("DocumentReference", f"{draft.id}|{index}", Method.PUT)
         status = segment.text(11)

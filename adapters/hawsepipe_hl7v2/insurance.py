@@ -6,7 +6,8 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
-from hawsepipe_hl7v2.message import Segment
+from hawsepipe_hl7v2.leftovers import repetition
+from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.patients import account, add_identifier, identifier_key, social_security_number
 from hawsepipe_hl7v2.people import organization
 from hawsepipe_hl7v2.primitives import PRIMITIVES, first
@@ -15,7 +16,7 @@ from hawsepipe_hl7v2.telecom import contact_point
 _CLASSES = "http://terminology.hl7.org/CodeSystem/coverage-class"
 _TELECOM = contact_point("work")
 _FINANCIAL = concept("FinancialClass")
-_OTHERS = ("", "SEL")
+_SELF = frozenset({"SEL", "SELF", "ONESELF"})
 
 
 def coverage(bench: Bench, segment: Segment) -> str | None:
@@ -187,7 +188,7 @@ def social_security(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def subscriber(bench: Bench, segment: Segment) -> str | None:
     """IN1-16 or IN1-49 of somebody else than the patient (IN1-17)."""
-    if segment.text(17).upper() in _OTHERS:
+    if not segment.text(17) or _is_self(segment, 17):
         return None
     if segment.text(49):
         return f"{bench.subject()}|subscriber|{identifier_key(bench, segment.repetitions(49)[0])}"
@@ -197,10 +198,15 @@ def subscriber(bench: Bench, segment: Segment) -> str | None:
 
 def subscribed(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Coverage.subscriber: the patient (IN1-17 SEL) or the relative that IN1-16 names."""
-    relation = segment.text(17).upper()
-    person = bench.group.role("patient" if relation == "SEL" else "subscriber")
-    if person is not None and (relation == "SEL" or relation not in _OTHERS):
-        draft.put("subscriber", person.reference, f"{segment.label}-{17 if relation == 'SEL' else 16}")
+    own = _is_self(segment, 17)
+    person = bench.group.role("patient" if own else "subscriber")
+    if person is not None and (own or segment.text(17)):
+        draft.put("subscriber", person.reference, f"{segment.label}-{17 if own else 16}")
+
+
+def _is_self(segment: Segment, field: int) -> bool:
+    """The relationship (table 0063) is that to oneself, in code or in words."""
+    return any(segment.text(field, part).upper() in _SELF for part in (1, 2))
 
 
 def removed(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -212,7 +218,7 @@ def removed(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def guarantor(bench: Bench, segment: Segment) -> str | None:
     """GT1: a person other than the patient, by GT1-2, GT1-12 or the name."""
-    if segment.text(11).upper() == "SEL" or not segment.text(3):
+    if _is_self(segment, 11) or not segment.text(3):
         return None
     for number in (2, 12):
         if segment.text(number):
@@ -232,16 +238,21 @@ def guaranteed(bench: Bench, segment: Segment) -> str | None:
 def guarantee(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Account.guarantor: the patient (GT1-11 SEL), the person of GT1-3, or the organization of GT1-21."""
     leaves: list[Leaf]
-    if segment.text(11).upper() == "SEL":
+    if _is_self(segment, 11):
         person = bench.group.role("patient")
         leaves = [(".party.reference", f"{segment.label}-11")]
     else:
         person = bench.group.role("guarantor") if segment.text(3) else None
         leaves = [(".party.reference", f"{segment.label}-3")]
     party = person.reference if person is not None else None
-    if party is None and segment.field(21):
+    if segment.field(21) and segment.field(21) != DELETE:
         made = organization(bench, segment.repetitions(21)[0], f"{segment.label}-21")
-        party, leaves = (made[0], [(".party.reference", f"{segment.label}-21")]) if made else (None, [])
+        if made is not None and party is None:
+            party, leaves = made[0], [(".party.reference", f"{segment.label}-21")]
+        elif made is not None:
+            draft.put_converted("guarantor[]", ({"party": made[0]}, [(".party.reference", f"{segment.label}-21")]))
+    if _is_self(segment, 11):
+        _other_name(bench, draft, segment)
     if party is None:
         return
     value: dict[str, Any] = {"party": party}
@@ -252,6 +263,18 @@ def guarantee(bench: Bench, draft: Draft, segment: Segment) -> None:
                 value.setdefault("period", {})[name] = moment[0]
                 leaves.append((f".period.{name}", f"{segment.label}-{number}"))
     draft.put_converted("guarantor[]", (value, leaves))
+
+
+def _other_name(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Keep a guarantor's name that is not the patient's, though the relationship is that to oneself."""
+    person = bench.group.segment("PID")
+    for index, raw in enumerate(segment.repetitions(3)):
+        told = {
+            bench.text(one.split(bench.component)[0]).casefold() for one in (person.repetitions(5) if person else ())
+        }
+        if raw != DELETE and bench.text(raw.split(bench.component)[0]).casefold() not in told:
+            where = f"{segment.label}-3" + (f"[{index + 1}]" if index else "")
+            repetition(bench, draft, "GT1-3", raw, where)
 
 
 def case_manager(bench: Bench, draft: Draft, segment: Segment) -> None:

@@ -6,13 +6,13 @@ when the record took it, is known elsewhere and added there.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from hashlib import sha1
 from typing import Any
 
 from hawsepipe import Method, RawMessage, visibility
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
-from hawsepipe_hl7v2.envelope import EXTENSION, facility
+from hawsepipe_hl7v2.envelope import EXTENSION, facility, systems
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.paths import Twinned
 from hawsepipe_hl7v2.people import organization, practitioner
@@ -22,10 +22,8 @@ MEDIA_TYPE = "application/hl7-v2"
 RECORDED = f"{EXTENSION}sender-recorded"
 """The extension for a time of recording that is no instant: known to the day, or in an unknown zone."""
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
-ORIGINAL = {
-    "coding": [{"system": "urn:hawsepipe:codes:document", "code": "hl7v2", "display": "HL7 v2 message"}],
-    "text": "HL7 v2 message as received",
-}
+ORIGINAL = {"coding": [{"system": "urn:hawsepipe:codes:document", "code": "hl7v2", "display": "HL7 v2 message"}]}
+_CREDENTIAL = re.compile(rb"((?:\A|[\r\n])UAC)[^\r\n]+")
 
 
 def moment_recorded(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -120,6 +118,7 @@ def finish(bench: Bench, header: Draft, told: Draft) -> None:
             if moment is not None and moment.value is not None:
                 told.put("occurredDateTime", moment.value, where)
                 break
+    systems(bench, header)
     if "eventCoding" in header.body:
         told.put("activity", {"coding": [dict(header.body["eventCoding"])]})
         told.trail += [
@@ -148,16 +147,25 @@ def original(bench: Bench, message: RawMessage, told: Draft) -> None:
     moment = bench.moment(text) if text else None
     if moment is not None and moment.value is not None and "T" in moment.value:
         draft.put("date", moment.value, "MSH-7")
-    attachment: dict[str, Any] = {
-        "contentType": MEDIA_TYPE,
-        "data": b64encode(body).decode(),
-        "size": len(body),
-        "hash": b64encode(sha1(body, usedforsecurity=False).digest()).decode(),
-    }
+    attachment: dict[str, Any] = {"contentType": MEDIA_TYPE}
+    if (copy := _without_credentials(bench, body)) is not None:
+        attachment["data"] = b64encode(copy).decode()
     draft.body["content"] = [{"attachment": attachment}]
     if len(patients) > 1:
         draft.body["context"] = {"related": [other.reference for other in patients[1:]]}
     told.body["entity"] = [{"role": "source", "what": draft.reference}]
+
+
+def _without_credentials(bench: Bench, body: bytes) -> bytes | None:
+    """Return the message without what its UAC segments tell; None where they cannot be found among its bytes.
+
+    A credential let its sender in; in a resource it would let in whoever may read that.
+    """
+    credentials = sum(one.name == "UAC" for one in bench.message.segments)
+    if not credentials:
+        return body
+    copy, emptied = _CREDENTIAL.subn(rb"\1", body)
+    return copy if emptied >= credentials else None
 
 
 DECISIONS = {"message-author": author}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,8 @@ IMPRECISE = "urn:hawsepipe:extension:imprecise-instant"
 ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+SYSTEM_NAMES = ("coding systems", "")
+"""Where the bench keeps the names of coding systems, with the place of the first use of each."""
 _NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?")
 _DIGITS = 500
 """Characters of a number; a longer one is none."""
@@ -32,6 +34,14 @@ _FAULTS = {
 def absent(reason: str = "unknown") -> dict[str, Any]:
     """Return a data-absent-reason extension."""
     return {"url": ABSENT, "valueCode": reason}
+
+
+def named(bench: Bench, names: Iterable[tuple[str, str]], where: str) -> None:
+    """Note what the sender calls a coding system that is written with its URI; the header tells it once."""
+    known: dict[str, str] = bench.cache.setdefault(SYSTEM_NAMES, {})
+    for name, at in names:
+        if name not in known:
+            known[name] = where + at
 
 
 def string(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -185,6 +195,10 @@ def code(table: str) -> Convert:
         if not text:
             return None
         entry = bench.site.codes[table]
+        if bench.component in raw:
+            name = [*bench.parts(raw), "", ""][2]
+            if name and name.casefold() not in entry["system"].casefold():
+                named(bench, ((name, ".3"),), where)
         mapped = local(bench, entry, raw) or entry["codes"].get(text) or entry["codes"].get(text.upper())
         if mapped:
             kept = text in entry.get("coarse", ())

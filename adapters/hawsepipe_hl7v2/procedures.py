@@ -48,6 +48,9 @@ def performed(bench: Bench, draft: Draft, segment: Segment) -> None:
     start = PRIMITIVES["dateTime"](bench, segment.field(5), f"{segment.label}-5") if segment.field(5) else None
     if start is None:
         return
+    if any(key.lstrip("_").startswith("performed") for key in draft.body):
+        bench.inform(f"{segment.label}-5", "the message tells this procedure twice; the first time counts")
+        return
     minutes = segment.text(7)
     if minutes.isascii() and minutes.isdigit() and len(minutes) < 7 and isinstance(start[0], str) and "T" in start[0]:
         end = datetime.fromisoformat(start[0]) + timedelta(minutes=int(minutes))

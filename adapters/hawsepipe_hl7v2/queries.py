@@ -131,7 +131,7 @@ def _inputs(bench: Bench, draft: Draft, segment: Segment, field: int, name: str,
             label, _, value = raw.partition(bench.component)
         suffix, made, leaves = _typed(bench, type_, value, at)
         if made is not None:
-            content = {"type": {"text": bench.text(label)}, f"value{suffix}": made}
+            content = {"type": {"text": bench.text(label) or name}, f"value{suffix}": made}
             draft.put_converted("input[]", (content, [(f".value{suffix}{below}", one) for below, one in leaves]))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Draft, Leaf
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, absent
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, absent, named
 
 _OUTCOME = "outcome"
 _UNSUPPORTED = frozenset({"200", "201", "202", "203"})
@@ -42,6 +42,8 @@ def response_text(bench: Bench, draft: Draft, segment: Segment) -> None:
     }
     leaves: list[Leaf] = []
     condition = bench.site.codings.of("", bench.parts(segment.repetitions(6)[0])) if segment.field(6) else None
+    if condition is not None:
+        named(bench, condition.names, f"{segment.label}-6")
     if condition is not None and (details := condition.value()):
         issue["details"] = details
         leaves += [(f".details{below}", f"{segment.label}-6{at}") for below, at in condition.leaves]
@@ -69,6 +71,7 @@ def response_errors(bench: Bench, draft: Draft, segment: Segment) -> None:
         if not raws:
             continue
         told = bench.site.codings.of("", bench.parts(raws[0]))
+        named(bench, told.names, f"{label}-{number}")
         for below, at in told.leaves:
             if below.startswith(".coding[0]"):
                 place = f".details.coding[{len(codings)}]{below.removeprefix('.coding[0]')}"
@@ -162,8 +165,9 @@ def _add(draft: Draft, issue: dict[str, Any], leaves: list[Leaf]) -> None:
 
 
 def credential(bench: Bench, _draft: Draft, segment: Segment) -> None:
-    """UAC is a credential for one use at the door: nothing of it is kept, and that is reported."""
-    bench.inform(segment.label, "a credential is not taken over")
+    """UAC is a credential for one use at the door: no resource has it, nor the copy of the message, and that is
+    reported. Only the intake's journal holds the bytes as they came."""
+    bench.inform(segment.label, "a credential is not taken over, and is left out of the copy of the message")
 
 
 DECISIONS = {

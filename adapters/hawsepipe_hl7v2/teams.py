@@ -246,7 +246,14 @@ def device_details(bench: Bench, draft: Draft, segment: Segment) -> None:
             text = bench.text(raw.split(bench.component)[0])
             if text and (number == 16 or not segment.text(16)):
                 where = f"{segment.label}-{number}.1"
-                draft.put_converted("udiCarrier[]", ({"deviceIdentifier": text}, [(".deviceIdentifier", where)]))
+                carrier: dict[str, Any] = {"deviceIdentifier": text}
+                leaves: list[Leaf] = [(".deviceIdentifier", where)]
+                hd = [*bench.parts(raw), "", "", ""][1:4]
+                if issuer := bench.naming.authority(*hd):
+                    # Who issues such identifiers, by the OID that it has for them.
+                    carrier["issuer"] = issuer
+                    leaves.append((".issuer", f"{segment.label}-{number}.{2 if hd[0] else 3}"))
+                draft.put_converted("udiCarrier[]", (carrier, leaves))
     home = _home(bench, segment)
     if home is None:
         return

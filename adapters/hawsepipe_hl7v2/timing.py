@@ -8,6 +8,7 @@ from hawsepipe_hl7v2.amounts import duration, put_moment, shifted, unit_of_time,
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import note
+from hawsepipe_hl7v2.leftovers import as_sent
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import date_time_value, number
 from hawsepipe_hl7v2.times import time_of_day
@@ -16,7 +17,7 @@ _CONCEPT = concept("RepeatPattern")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MANY = 100_000
 """More units of time than that are no offset that R4's integers hold."""
-_MINUTES = {"s": 0, "min": 1, "h": 60, "d": 1440, "wk": 10080}
+_MINUTES = {"min": 1, "h": 60, "d": 1440, "wk": 10080}
 _EVENTS = frozenset(["HS", "AC", "PC", "ACM", "ACD", "ACV", "PCM", "PCD", "PCV"])
 """Table 0528 as far as FHIR has it; of meals only."""
 
@@ -72,8 +73,9 @@ def pattern(bench: Bench, raw: str, where: str, timing: _Timing) -> None:
         minutes = _minutes(part(9), part(10))
         if minutes is not None and "when" in timing.body.get("repeat", {}):
             timing.repeat("offset", minutes, f"{where}.9")
-        else:
-            timing.extend("offset", "String", f"{part(9)} {part(10)}".strip(), f"{where}.9")
+        if timing.body.get("repeat", {}).get("offset") is None or unit_of_time(part(10)) != "min":
+            # What was converted, or cannot be, stays as it was sent.
+            timing.extend("offset", "String", as_sent(bench, bench.component.join(parts[8:10])), f"{where}.9")
     for at, name in ((7, "institution-specified"), (11, "general-timing")):
         if part(at):
             timing.extend(name, "String", part(at), f"{where}.{at}")
@@ -81,9 +83,11 @@ def pattern(bench: Bench, raw: str, where: str, timing: _Timing) -> None:
 
 def _minutes(amount: str, unit: str) -> int | None:
     figure, told = number(amount), unit_of_time(unit)
-    if type(figure) is not int or told not in _MINUTES or not 0 <= figure < _MANY:
+    if type(figure) is not int or not 0 <= figure < _MANY:
         return None
-    return figure * _MINUTES[told]
+    if told == "s":
+        return None if figure % 60 else figure // 60
+    return figure * _MINUTES[told] if told in _MINUTES else None
 
 
 def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -100,6 +104,11 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
     times = [time_of_day(bench.text(raw).replace(":", "")) for raw in segment.repetitions(4)]
     if times and all(times) and "when" not in timing.body.get("repeat", {}):
         timing.repeat("timeOfDay", times, f"{label}-4")
+    else:
+        # R4 has no time of day beside an event.
+        for index, raw in enumerate(segment.repetitions(4)):
+            where = f"{label}-4" + (f"[{index + 1}]" if index else "")
+            timing.extend("explicit-time", "String", as_sent(bench, raw), where)
     for raw in segment.repetitions(5):
         parts = [*bench.parts(bench.sub(raw)), ""]
         minutes = _minutes(parts[0], parts[1])
@@ -114,6 +123,8 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
         if figure is not None and unit:
             timing.repeat("duration", figure, f"{label}-13.1")
             timing.repeat("durationUnit", unit, f"{label}-13.2")
+        if figure is None or not unit or bench.subcomponent in segment.field(13):
+            timing.extend("duration", "String", as_sent(bench, segment.repetitions(13)[0]), f"{label}-13")
     count = number(segment.text(14)) if segment.text(14) else None
     if type(count) is int and 0 < count < 2**31:
         # R4 wants a count beside countMax.
@@ -140,6 +151,8 @@ def _bounds(bench: Bench, segment: Segment, timing: _Timing) -> None:
         figure = number(parts[0])
         if figure is not None and unit:
             timing.repeat("boundsDuration", _quantity(figure, unit), f"{label}-6")
+            if bench.subcomponent in segment.field(6):
+                timing.extend("service-duration", "String", as_sent(bench, segment.repetitions(6)[0]), f"{label}-6")
             return
     if parts[0]:
         known, other, sign = ("start", "end", 1) if start else ("end", "start", -1)

@@ -25,9 +25,16 @@ _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
 _BOUND = re.compile(r"\s*([<>]=?)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
 _CURRENCIES = "urn:iso:std:iso:4217"
 VALUE = PREFIX + "value"
+UNIT = PREFIX + "unit"
 VALUE_TYPE = PREFIX + "value-type"
-_SEVERAL = frozenset({"CE", "CWE", "CNE", "CF", "IS", "TX", "FT", "ID", "DT", "TS", "DTM"})
+_SEVERAL = frozenset(
+    "CE CWE CNE CF IS TX FT ID DT TS DTM XAD AD XTN TN XPN PN XCN CN CX EI".split()  # noqa: SIM905 - a list of codes
+)
 """Types that the element of the value does not tell from others: they stay in an extension."""
+
+
+_MEASURES = frozenset({"NM", "SN", "NA", "MA", "NR"})
+"""Types whose element takes the unit of OBX-6."""
 
 
 class Found(NamedTuple):
@@ -50,6 +57,8 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
     base = f"{segment.label}-5"
     if type_ in _SEVERAL:
         draft.put("extension[]", {"url": VALUE_TYPE, "valueCode": type_}, f"{segment.label}-2")
+    if type_ not in _MEASURES:
+        _unit(bench, draft, segment)
     if type_ in _TEXTS:
         if not type_:
             bench.inform(f"{segment.label}-2", "the value has no type; taken as text")
@@ -80,6 +89,15 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put_converted("component[]", (component, leaves))
 
 
+def _unit(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """OBX-6 beside a value that has no place for a unit: a number that is sent as a text, a code, a file."""
+    if segment.field(6) and segment.field(6) != DELETE:
+        unit = _CONCEPT(bench, segment.repetitions(6)[0], f"{segment.label}-6")
+        if unit is not None:
+            leaves = [(f".valueCodeableConcept{below}", source) for below, source in unit[1]]
+            draft.put_converted("extension[]", ({"url": UNIT, "valueCodeableConcept": unit[0]}, leaves))
+
+
 def _put(draft: Draft, path: str, found: Found | None) -> None:
     if found is not None:
         draft.put_converted(path + found.suffix, (found.content, found.leaves))
@@ -106,7 +124,7 @@ def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
         time = time_of_day(bench.text(raw))
         return Found("Time", time, [("", where)]) if time else _text(bench, raw, where)
     if type_ in ("DR", "NR"):
-        return _span(bench, type_, raw, where)
+        return _span(bench, segment, type_, raw, where)
     if type_ == "VR":
         text = "-".join(part for part in bench.parts(raw) if part)
         return Found("String", text, [("", where)]) if text else None
@@ -261,15 +279,21 @@ def _sampled(bench: Bench, segment: Segment, type_: str, repetitions: list[str],
     return Found("SampledData", content, [(".data", where)])
 
 
-def _span(bench: Bench, type_: str, raw: str, where: str) -> Found | None:
+def _span(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
     parts = [*bench.parts(raw), ""][:2]
     if type_ == "NR":
         bounds = {name: number(part) for name, part in zip(("low", "high"), parts, strict=True) if part}
         if not bounds or None in bounds.values():
             bench.warn("parse", where, "not a range of numbers; kept as text")
             return Found("String", " - ".join(parts), [("", where)]) if any(parts) else None
-        leaves = [(f".{name}.value", f"{where}.{1 if name == 'low' else 2}") for name in bounds]
-        return Found("Range", {name: {"value": bound} for name, bound in bounds.items()}, leaves)
+        unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
+        leaves: list[Leaf] = []
+        for name in bounds:
+            leaves.append((f".{name}.value", f"{where}.{1 if name == 'low' else 2}"))
+            leaves += [(f".{name}{below}", source) for below, source in (unit[1] if unit else [])]
+        return Found(
+            "Range", {name: {"value": bound} | (unit[0] if unit else {}) for name, bound in bounds.items()}, leaves
+        )
     moments = {name: bench.moment(part).value for name, part in zip(("start", "end"), parts, strict=True)}
     period = {name: moment for name, moment in moments.items() if moment}
     leaves = [(f".{name}", f"{where}.{1 if name == 'start' else 2}") for name in period]
