@@ -13,7 +13,7 @@ from hawsepipe_hl7v2.datatypes import coding, concept
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.places import place_of
-from hawsepipe_hl7v2.primitives import PRIMITIVES
+from hawsepipe_hl7v2.primitives import PRIMITIVES, named
 
 UNION = ("identifier", "period", "hospitalization", "diagnosis", "extension")
 """Elements of a visit that a message joins to what is stored."""
@@ -221,6 +221,24 @@ def described(bench: Bench, draft: Draft, segment: Segment) -> None:
         draft.put("extension[urn:hawsepipe:extension:diagnosis-description].valueString", text, where)
 
 
+def method(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """DG1-2, the coding method of before 2.3: the system of a code without one, where it is a known one; else kept."""
+    name = segment.text(2)
+    if not name:
+        return
+    where = f"{segment.label}-2"
+    uri = bench.naming.coding_system(name) or ""
+    codings = draft.body.get("code", {}).get("coding", [])
+    known = not uri.startswith(("urn:hawsepipe:codes:", "http://terminology.hl7.org/CodeSystem/v2-"))
+    if known and codings and "code" in codings[0] and "system" not in codings[0]:
+        codings[0]["system"] = uri
+        draft.trail.append(("code.coding[0].system", [("", where)]))
+    if known and any(coding.get("system") == uri for coding in codings):
+        named(bench, ((name, ""),), where)
+    else:
+        leftovers.field(bench, draft, segment, 2)
+
+
 def diagnosis(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Put the condition into Encounter.diagnosis, with DG1-6 as use and DG1-15 as rank."""
     visit = bench.group.role("encounter")
@@ -290,6 +308,7 @@ DECISIONS = {
     "visit-protected": protected,
     "bed-status": bed_status,
     "of-episode": of_episode,
+    "diagnosis-method": method,
     "diagnosis-text": described,
     "encounter-diagnosis": diagnosis,
     "diagnosis-certainty": certainty,
