@@ -173,8 +173,17 @@ def test_what_is_worked_out_beforehand_is_what_the_content_gives() -> None:
 
 
 def test_an_instant_that_stands_twice_is_not_worked_out() -> None:
-    twice = {"resourceType": "Patient", "id": "1", "name": [{"text": "0001-01-01T00:00:00.000000Z"}]}
-    assert Preparation(*PARTS, BASE).change(_of(twice)).first is None
+    held = {"resourceType": "Patient", "name": [{"text": "0001-01-01T00:00:00.000000Z"}]}
+    assert Preparation(*PARTS, BASE).change(_of(held | {"id": "1", "contained": [held | {"id": "2"}]})).first is None
+
+
+def test_an_instant_that_an_element_holds_is_told_from_that_of_the_version() -> None:
+    same = {"resourceType": "Patient", "id": "1", "name": [{"text": "0001-01-01T00:00:00.000000Z"}]}
+    first = Preparation(*PARTS, BASE).change(_of(same)).first
+    assert first is not None
+    content = first.at(b"2026-11-02T08:00:00.000000Z")
+    assert b'{"text":"0001-01-01T00:00:00.000000Z"}' in content
+    assert first.digests(b"2026-11-02T08:00:00.000000Z") == digests(content)
 
 
 def test_a_change_is_worked_out_once() -> None:

@@ -49,6 +49,9 @@ _GROUPS: Final = (
     ("issued",),
 )
 
+DATED: Final = frozenset(name for group in _GROUPS for name in group)
+"""The elements that `clinical_time` looks at."""
+
 
 def clinical_time(resource: Resource) -> tuple[int | None, int | None]:
     """Return [start, end) in microseconds UTC; (None, None) without a date, or with one that cannot be read."""

@@ -8,10 +8,10 @@ resource. Kinds without a value are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from hawsepipe.consent.clinical import clinical_time
+from hawsepipe.consent.clinical import DATED, clinical_time
 from hawsepipe.consent.matching import CODED_ELSEWHERE
 from hawsepipe.consent.terms import ACT_REASON, CONFIDENTIALITY, coded, terms
 from hawsepipe.fhir import references
@@ -42,6 +42,9 @@ _AUTHORS: Final = frozenset(
 """Elements that name who made or keeps the data."""
 
 
+_KINDS: Final = ("label", "purpose", "profile", "anycode", "code", "ref", "author", "elsewhere")
+
+
 def facets(resource: Resource, base_url: str) -> Facets:
     """Return the facets. An unknown confidentiality code, or none, leaves the rank open: not labelled."""
     kind = str(resource.get("resourceType", ""))
@@ -49,14 +52,7 @@ def facets(resource: Resource, base_url: str) -> Facets:
     meta = meta if isinstance(meta, dict) else {}
     ranks: list[int | None] = []
     values: dict[str, set[str]] = {"label": set(), "purpose": set(), "profile": set(_profiles(meta))}
-    for system, code in security(meta):
-        if system == CONFIDENTIALITY:
-            ranks.append(terms().ranks.get(code))
-        elif system == ACT_REASON:
-            values["purpose"].add(coded(system, code))
-        else:
-            values["label"].add(coded(system, code))
-    known = [rank for rank in ranks if rank is not None]
+    _label(meta, values, ranks)
     every: list[tuple[str, str]] = []
     literals: list[str] = []
     _walk(resource, every, literals, terms().systems)
@@ -72,11 +68,93 @@ def facets(resource: Resource, base_url: str) -> Facets:
     values["elsewhere"] = set(_elsewhere(resource, kind, base_url))
     start, end = clinical_time(resource)
     return Facets(
-        rank=max(known) if known and len(known) == len(ranks) else None,
+        rank=_rank(ranks),
         clinical_start=start,
         clinical_end=end,
         values={name: frozenset(found) for name, found in values.items() if found},
     )
+
+
+class ElementFacets(NamedTuple):
+    """What one element of a resource (`meta` included) gives to its facets: values, the ranks of its labels, itself if
+    it is one of `clinical.DATED`; and the codings below it.
+    """
+
+    values: Mapping[str, frozenset[str]]
+    ranks: tuple[int | None, ...]
+    dated: Resource
+    codings: Sequence[tuple[str, str]]
+
+
+def element_facets(kind: str, name: str, value: Any, base_url: str) -> ElementFacets:
+    """Return what an element gives. `together` makes the facets of a resource of what all its elements give."""
+    values: dict[str, set[str]] = {}
+    ranks: list[int | None] = []
+    if name == "meta" and isinstance(value, dict):
+        values["profile"] = set(_profiles(value))
+        _label(value, values, ranks)
+    every: list[tuple[str, str]] = []
+    literals: list[str] = []
+    element = {name: value}
+    _walk(element, every, literals, terms().systems)
+    values["anycode"] = {coded(*coding) for coding in every}
+    if name in _PRIMARY or (name == "type" and kind in _TYPED):
+        values["code"] = {coded(*coding) for coding in codings(value)}
+    values["ref"] = set(_targets(literals, base_url))
+    values["author"] = set(_targets(_authors(element), base_url))
+    if name == "medicationReference":
+        values["elsewhere"] = set(_coded_elsewhere(value))
+    return ElementFacets(
+        {key: frozenset(found) for key, found in values.items() if found},
+        tuple(ranks),
+        {name: value} if name in DATED else {},
+        every,
+    )
+
+
+def renamed(element: ElementFacets, ids: Mapping[str, str]) -> ElementFacets:
+    """Return what an element gives that names other resources here; `ids` gives the new ids of the old."""
+
+    def other(reference: str) -> str:
+        kind, slash, id_ = reference.partition("/")
+        return kind + slash + ids[id_] if id_ in ids else reference
+
+    values = {
+        key: frozenset(map(other, held)) if key in ("ref", "author") else held for key, held in element.values.items()
+    }
+    return element._replace(values=values)
+
+
+def together(kind: str, elements: Sequence[ElementFacets], *, about: bool) -> Facets:
+    """Return the facets of a resource by those of its elements; `about` says whether it is about a patient."""
+    found: dict[str, frozenset[str]] = {}
+    ranks: list[int | None] = []
+    dated: Resource = {}
+    for element in elements:
+        ranks += element.ranks
+        dated |= element.dated
+        for key, held in element.values.items():
+            known = found.get(key)
+            found[key] = held if known is None else known | held
+    if kind == "Provenance" or not (about or kind in terms().patientless):
+        found["elsewhere"] = found.get("elsewhere", frozenset()) | {NO_PATIENT}
+    start, end = clinical_time(dated) if dated else (None, None)
+    return Facets(_rank(ranks), start, end, {key: found[key] for key in _KINDS if key in found})
+
+
+def _label(meta: dict[str, Any], values: dict[str, set[str]], ranks: list[int | None]) -> None:
+    for system, code in security(meta):
+        if system == CONFIDENTIALITY:
+            ranks.append(terms().ranks.get(code))
+        elif system == ACT_REASON:
+            values.setdefault("purpose", set()).add(coded(system, code))
+        else:
+            values.setdefault("label", set()).add(coded(system, code))
+
+
+def _rank(ranks: Sequence[int | None]) -> int | None:
+    known = [rank for rank in ranks if rank is not None]
+    return max(known) if known and len(known) == len(ranks) else None
 
 
 def security(meta: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -149,7 +227,10 @@ def _elsewhere(resource: Resource, kind: str, base_url: str) -> Iterator[str]:
     patientless = kind in terms().patientless
     if kind == "Provenance" or not (patientless or references.patients_of(resource, base_url)):
         yield NO_PATIENT
-    medication = resource.get("medicationReference")
+    yield from _coded_elsewhere(resource.get("medicationReference"))
+
+
+def _coded_elsewhere(medication: Any) -> Iterator[str]:
     literal = medication.get("reference") if isinstance(medication, dict) else None
     if medication is not None and not (isinstance(literal, str) and literal.startswith("#")):
         yield CODED_ELSEWHERE

@@ -7,13 +7,13 @@ says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import hawsepipe_schemas
-from hawsepipe.consent.facets import codings, facets
+from hawsepipe.consent.facets import ElementFacets, codings, element_facets, facets, renamed, together
 from hawsepipe.consent.terms import ACT_CODE, CONFIDENTIALITY, NORMAL, RESTRICTED, terms
 from hawsepipe.errors import ConfigError, InvalidResource
 from hawsepipe.model import Issue, Resource, Severity
@@ -58,8 +58,15 @@ def packaged() -> tuple[Sensitive, ...]:
     return sensitive(hawsepipe_schemas.load("consent/sensitivity.json")["rules"])
 
 
+class Traits(NamedTuple):
+    """What one element of a resource gives to its labels and its facets."""
+
+    labels: frozenset[str]
+    facets: ElementFacets
+
+
 class Labels:
-    """Implements `store.contract.Labeller`;
+    """Implements `store.contract.Labeller` and `store.elements.ElementLabeller`;
 
     pure. `base_url` is our own address, so that absolute references to us count as local.
     """
@@ -82,12 +89,15 @@ class Labels:
         labelling twice changes nothing. Raises InvalidResource as `check_meta`.
         """
         check_meta(resource)
+        return self._labelled(resource, before, self.sensitivities(resource))
+
+    def _labelled(self, resource: Resource, before: Resource | None, sensitivities: Iterable[str]) -> Resource:
         meta = resource.get("meta")
         meta = meta if isinstance(meta, dict) else {}
         kept: dict[tuple[str, str], dict[str, Any]] = {}
         for label in [*_labels(before), *_labels(resource)]:
             kept.setdefault((terms().system(str(label.get("system", ""))), str(label.get("code", ""))), label)
-        for code in sorted(self.sensitivities(resource)):
+        for code in sorted(sensitivities):
             kept.setdefault((ACT_CODE, code), {"system": ACT_CODE, "code": code})
         rank = self._rank(kept)
         code = next(name for name, number in terms().ranks.items() if number == rank)
@@ -106,8 +116,30 @@ class Labels:
 
     def sensitivities(self, resource: Resource) -> frozenset[str]:
         """Return the sensitivities that the resource's codes mean, wherever they stand."""
+        return self._meant(codings(resource))
+
+    def element(self, kind: str, name: str, value: Any) -> Traits:
+        """See `store.elements.ElementLabeller`."""
+        found = element_facets(kind, name, value, self._base_url)
+        return Traits(self._meant(found.codings), found)
+
+    def label_elements(self, kind: str, meta: Resource | None, labels: Iterable[str]) -> Resource | None:
+        """See `store.elements.ElementLabeller`."""
+        resource: Resource = {"resourceType": kind} if meta is None else {"resourceType": kind, "meta": meta}
+        check_meta(resource)
+        return self._labelled(resource, None, labels).get("meta")
+
+    def renamed(self, traits: Traits, ids: Mapping[str, str]) -> Traits:
+        """See `store.elements.ElementLabeller`."""
+        return traits._replace(facets=renamed(traits.facets, ids))
+
+    def element_facets(self, kind: str, traits: Iterable[Traits], *, about: bool) -> Facets:
+        """See `store.elements.ElementLabeller`."""
+        return together(kind, [it.facets for it in traits], about=about)
+
+    def _meant(self, found_codings: Iterable[tuple[str, str]]) -> frozenset[str]:
         found: set[str] = set()
-        for system, code in codings(resource):
+        for system, code in found_codings:
             found |= self._exact.get((system, code), set())
             for prefixes, label in self._prefixes.get(system, ()):
                 if code.startswith(prefixes):

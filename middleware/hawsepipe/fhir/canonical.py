@@ -49,6 +49,11 @@ def written(resource: Resource) -> tuple[bytes, bytes]:
     return _SORTED.encode(resource), _SORTED.encode(unmoved)
 
 
+def member(name: str, value: Any) -> bytes:
+    """Return an element that `codec.decode` gave as the canonical form of its resource has it: `"name":value`."""
+    return _SORTED.encode({name: value})[1:-1]
+
+
 def digest(form: bytes) -> bytes:
     """Return the SHA-256 of a canonical form."""
     return sha256(form).digest()

@@ -8,7 +8,7 @@ asked once for each key that it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -43,6 +43,17 @@ class _Plan:
     existing: tuple[str, ...]
 
 
+def _gather(entries: Iterable[_Entry], resource: Resource, found: list[Row], existing: set[str]) -> None:
+    """Collect what the paths that begin with one key of a resource give."""
+    for reach, emits, exists in entries:
+        reached = reach(resource)
+        for emit in emits:
+            for leaf in reached:
+                emit(leaf, found)
+        if exists and any(leaf is not False for leaf in reached):
+            existing.update(exists)
+
+
 class Extractor:
     """Makes index rows. Plans are compiled when a type is first met; one extractor serves any number of threads."""
 
@@ -53,23 +64,32 @@ class Extractor:
 
     def rows(self, resource: Resource) -> list[Row]:
         """Return the rows of a valid resource, each once. Values that are not of their type make no row."""
-        plan = self._plan(resource["resourceType"])
+        kind = resource["resourceType"]
         found: list[Row] = []
         existing: set[str] = set()
-        entries = plan.entries
+        entries = self._plan(kind).entries
         for key in resource:
-            if key not in entries:
-                continue
-            for reach, emits, exists in entries[key]:
-                reached = reach(resource)
-                for emit in emits:
-                    for leaf in reached:
-                        emit(leaf, found)
-                if exists and any(leaf is not False for leaf in reached):
-                    existing.update(exists)
-        for code in plan.existing:
-            found.append(TokenRow(code, SPECIAL_VALUES, "true" if code in existing else "false"))
+            if key in entries:
+                _gather(entries[key], resource, found, existing)
+        found += self.presence(kind, existing)
         return list(dict.fromkeys(found))
+
+    def element(self, kind: str, key: str, value: Any) -> tuple[list[Row], frozenset[str]]:
+        """Return the rows that one element of a resource gives, and the parameters whose `exists()` it makes true.
+
+        The rows of a resource are those of its elements, in order, and `presence` of all that they make true.
+        """
+        found: list[Row] = []
+        existing: set[str] = set()
+        _gather(self._plan(kind).entries.get(key, ()), {key: value}, found, existing)
+        return found, frozenset(existing)
+
+    def presence(self, kind: str, existing: Collection[str]) -> list[Row]:
+        """Return the rows of the parameters that ask whether there is something, by those for which there is."""
+        return [
+            TokenRow(code, SPECIAL_VALUES, "true" if code in existing else "false")
+            for code in self._plan(kind).existing
+        ]
 
     def supported(self, type: str) -> tuple[SearchParameter, ...]:
         """Return the search parameters of a type that rows are made for, by code."""

@@ -53,6 +53,13 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     return named | result | named
 
 
+def joins_to_itself(key: str, value: Any) -> bool:
+    """Whether a list that is joined (`Change.union`) to none is the list as it is given: no two items of it are one."""
+    return (
+        not isinstance(value, list) or len(value) < 2 or encode({"": _joined(key, None, value)}) == encode({"": value})
+    )
+
+
 def speaks(change: Change) -> bool:
     """Whether a change tells what a resource is to show; one that only fills in or adds to lists does not."""
     if change.method is not Method.MERGE:

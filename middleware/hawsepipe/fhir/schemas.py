@@ -7,6 +7,7 @@ to something contained, a decimal kept as `msgspec.Raw`. Draft 4, because there 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
@@ -27,6 +28,7 @@ class Schemas:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
         self._compiled: dict[str, jsonschema_rs.Draft4Validator] = {}
+        self._loose: dict[str, jsonschema_rs.Draft4Validator] = {}
 
     def accepts(self, resource: Resource) -> bool:
         """Say whether the resource is surely right; False when the walk has to decide."""
@@ -43,6 +45,28 @@ class Schemas:
             return False
         text = resource.get("text")
         return text is None or narrative.flaw(text["div"]) is None
+
+    def accepts_elements(self, kind: str, elements: Mapping[str, Any]) -> bool:
+        """Say whether elements of a resource of this type are surely right, whatever else there is; False when the
+        walk has to decide. Whether they may stand together, and what is required, is not asked.
+        """
+        if kind not in self._definitions.resource_types:
+            return False
+        compiled = self._loose.get(kind)
+        if compiled is None:
+            loose = {key: held for key, held in schema(self._definitions, kind).items() if key not in _TOGETHER}
+            compiled = self._loose[kind] = jsonschema_rs.Draft4Validator(loose)
+        try:
+            if not compiled.is_valid(elements):
+                return False
+        except ValueError:  # see above
+            return False
+        text = elements.get("text")
+        return text is None or narrative.flaw(text["div"]) is None
+
+
+_TOGETHER = frozenset({"required", "allOf"})
+"""What of a resource's schema is about several of its elements."""
 
 
 def schema(definitions: Definitions, kind: str) -> Schema:

@@ -8,6 +8,7 @@ ext-1, ref-1 and dom-2 are checked, and no profile.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hawsepipe.fhir import narrative
@@ -42,6 +43,14 @@ class Validator:
         walk = _Walk(self._definitions, self._schemas)
         walk.resource(resource, "", None)
         return tuple(walk.issues[:LIMIT])
+
+    def accepts_elements(self, kind: str, elements: Mapping[str, Any]) -> bool:
+        """Say whether elements of a resource of this type (a primitive with its `_` twin) are surely right.
+
+        Each that is right is right in every resource of the type without contained ones; which of them may stand
+        together, and which have to be there, depends on their names alone.
+        """
+        return self._schemas.accepts_elements(kind, elements)
 
 
 class _Walk:

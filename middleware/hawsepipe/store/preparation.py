@@ -11,12 +11,16 @@ from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged, speaks
 from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines
 from hawsepipe.fhir.references import patients_of
-from hawsepipe.model import Change, Method, Resource, Severity, Transaction
-from hawsepipe.store.contract import Extractor, Labeller, Validator
+from hawsepipe.model import Change, Method, Resource, Transaction
+from hawsepipe.store.elements import (
+    REFUSED,
+    SOME_INSTANT,
+    ElementExtractor,
+    ElementLabeller,
+    Elements,
+    ElementValidator,
+)
 from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Story
-
-REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
-"""Findings of the validator that keep a resource out."""
 
 _KEPT: Final = 4096
 """Changes that are remembered as worked out."""
@@ -27,16 +31,13 @@ LARGEST: Final = 16_384
 _TRAILS: Final = 1024
 """Trails of resources that are remembered."""
 
-_SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
-"""Stands where the instant comes."""
-
 _SOME_DATE: Final = datetime(1, 1, 1, tzinfo=UTC)
 """The same as a value."""
 
 _TARGETS: Final = "urn:hawsepipe:targets"
 """Stands where the targets come."""
 
-_MARKS: Final = {"i": _SOME_INSTANT.encode(), "t": f'"{_TARGETS}"'.encode()}
+_MARKS: Final = {"i": SOME_INSTANT.encode(), "t": f'"{_TARGETS}"'.encode()}
 
 
 class Preparation:
@@ -46,13 +47,16 @@ class Preparation:
     (a ward, a physician), and if not, the store does it.
     """
 
-    def __init__(self, labeller: Labeller, extractor: Extractor, validator: Validator, base_url: str) -> None:
+    def __init__(
+        self, labeller: ElementLabeller[Any], extractor: ElementExtractor, validator: ElementValidator, base_url: str
+    ) -> None:
         self._labeller = labeller
         self._extractor = extractor
         self._validator = validator
         self._base_url = base_url.rstrip("/")
         self._worked_out: dict[tuple[str, str, Effect], None] = {}
         self._extensions: dict[str, bytes] = {}
+        self._elements = Elements(labeller, extractor, validator, self._base_url)
 
     def transaction(self, transaction: Transaction) -> PreparedTransaction:
         """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
@@ -87,6 +91,10 @@ class Preparation:
             self._worked_out[known] = None
             if len(self._worked_out) > _KEPT:
                 del self._worked_out[next(iter(self._worked_out))]
+        joined = change.union if change.method is Method.MERGE else ()
+        first = self._elements.first(change.type, change.id, joined, effect[1])
+        if first is not None:
+            return bare._replace(first=first)
         try:
             # What is read back from the bytes is what the store would see: no type that only prints like JSON.
             return bare._replace(first=self._first(bare.change))
@@ -101,7 +109,7 @@ class Preparation:
         try:
             # Its labels are the same whatever its targets are (`contract.Labeller`); these are added below.
             labelled = self._labeller.label(complete(draft, places, _SOME_DATE, {}), None)
-            content = stamped("Provenance", str(draft["id"]), 1, _SOME_INSTANT, labelled)
+            content = stamped("Provenance", str(draft["id"]), 1, SOME_INSTANT, labelled)
             if not self._valid(content):
                 return None
             named = {place.reference for place in places} & trail.keys()
@@ -142,12 +150,12 @@ class Preparation:
         if resource is None or resource.get("resourceType", change.type) != change.type:
             return None
         labelled = self._labeller.label(merged(None, change), None)
-        content = stamped(change.type, change.id, 1, _SOME_INSTANT, labelled)
+        content = stamped(change.type, change.id, 1, SOME_INSTANT, labelled)
         if not self._valid(content):
             return None
         written = codec.encode(content)
         whole, unmoved = canonical.written(content)
-        parts, sorted_parts = (text.split(_SOME_INSTANT.encode()) for text in (written, whole))
+        parts, sorted_parts = (text.split(SOME_INSTANT.encode()) for text in (written, whole))
         if len(parts) != 2 or len(sorted_parts) != 2:
             return None
         facets = self._labeller.facets(content)

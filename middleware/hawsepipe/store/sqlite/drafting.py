@@ -17,7 +17,8 @@ from hawsepipe.fhir.merge import given_way, merged, speaks
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
-from hawsepipe.store.preparation import REFUSED, stamped
+from hawsepipe.store.elements import REFUSED
+from hawsepipe.store.preparation import stamped
 from hawsepipe.store.prepared import First, PreparedChange, Story
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions

@@ -1,0 +1,365 @@
+"""First versions put together from elements that were worked out before: messages bring the same ones again and again.
+
+What a resource is labelled with, found by and seen by, whether it is right, and its canonical form are what its
+elements give, each for itself; so an element is worked out once and remembered by its bytes, whichever resources it
+refers to: one that differs in their ids alone differs in these alone in all that it gives. What is not so simple
+(contained resources, lists that are joined, several patients, whatever is not surely right) is left to
+`preparation`, which looks at the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from hawsepipe.errors import HawsepipeError
+from hawsepipe.fhir import canonical, codec
+from hawsepipe.fhir.index import Grouped, Row, grouped
+from hawsepipe.fhir.merge import joins_to_itself
+from hawsepipe.fhir.primitives import fits
+from hawsepipe.fhir.references import patients_of
+from hawsepipe.model import Resource, Severity
+from hawsepipe.store.contract import Extractor, Labeller, Validator
+from hawsepipe.store.prepared import First
+from hawsepipe.visibility import Facets
+
+REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
+"""Findings of the validator that keep a resource out."""
+
+SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
+"""Stands where the instant comes."""
+
+_LARGEST: Final = 1024
+"""Bytes of an element that is remembered."""
+
+_KEPT: Final = 8192
+"""Elements that are remembered, twice: those met lately, and those met before them."""
+
+_ENTANGLED: Final = frozenset({"contained", "reference", "system"})
+"""Elements of a resource that say something together with others."""
+
+_NESTING: Final = frozenset({"Bundle", "Parameters"})
+"""Types that hold whole resources."""
+
+_META: Final = b'"meta":'
+"""Stands where `meta` comes."""
+
+_REFERENCE: Final = re.compile(rb'("reference":"[A-Z][A-Za-z]{1,63}/)([A-Za-z0-9\-.]{1,64})"')
+_HOLES: Final = b"hole-of-an-id-"
+_HOLE: Final = _HOLES + b"%d."
+"""Stands where the id of a resource that is referred to comes."""
+
+_TOKENS: Final = Grouped._fields.index("tokens")
+_PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class ElementTraits(Protocol):
+    """What one element gives to labels and facets; only the labeller that made it knows more."""
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that it calls for."""
+        ...
+
+
+TraitsT = TypeVar("TraitsT", bound=ElementTraits)
+
+
+class ElementLabeller(Labeller, Protocol[TraitsT]):
+    """A labeller that can tell the elements apart. Each method agrees with `label(resource, None)` and `facets`."""
+
+    def element(self, kind: str, name: str, value: Any) -> TraitsT:
+        """Return what an element of a resource of this type gives; `meta` counts as one, once it is labelled."""
+        ...
+
+    def label_elements(self, kind: str, meta: Resource | None, labels: Iterable[str]) -> Resource | None:
+        """Return the labelled `meta` of a resource whose elements call for these labels."""
+        ...
+
+    def renamed(self, traits: TraitsT, ids: Mapping[str, str]) -> TraitsT:
+        """Return the traits of an element that refers to resources by other ids; `ids` gives the new of the old."""
+        ...
+
+    def element_facets(self, kind: str, traits: Iterable[TraitsT], *, about: bool) -> Facets:
+        """Return the facets of a resource by the traits of its elements, `about` a patient or not."""
+        ...
+
+
+class ElementExtractor(Extractor, Protocol):
+    """An extractor that can tell the elements apart, which agrees with `rows`."""
+
+    def element(self, kind: str, key: str, value: Any) -> tuple[Sequence[Row], frozenset[str]]:
+        """Return the rows of one element, and the parameters that ask whether there is something and find it here."""
+        ...
+
+    def presence(self, kind: str, existing: Collection[str]) -> Sequence[Row]:
+        """Return the rows of the parameters that ask whether there is something."""
+        ...
+
+
+class ElementValidator(Validator, Protocol):
+    """A validator that can tell the elements apart, which never accepts what `check` refuses."""
+
+    def accepts_elements(self, kind: str, elements: dict[str, Any]) -> bool:
+        """Say whether an element, with its twin (`_name`) if it has one, is surely right whatever else there is."""
+        ...
+
+
+@dataclass(slots=True)
+class _Element:
+    """One element of resources of one type, worked out: `"name":value` as it is written and in the canonical form, its
+    rows by their class, and more.
+
+    `plain`: joined to nothing it stays as it is; `right`: it is right in any resource where it stands without a twin;
+    `general`: its rows name by id alone what it refers to.
+    """
+
+    written: bytes
+    canonical: bytes
+    rows: tuple[tuple[int, tuple[Any, ...]], ...]
+    existing: frozenset[str]
+    traits: Any
+    patients: tuple[str, ...]
+    plain: bool
+    right: bool
+    general: bool
+
+
+class _Meta(NamedTuple):
+    """A labelled `meta`, and what stands before and after its instant in both forms."""
+
+    element: _Element
+    content: tuple[bytes, bytes]
+    canonical: tuple[bytes, bytes]
+
+
+class _Doubtful(Exception):
+    """The whole has to be looked at."""
+
+
+class Elements:
+    """Makes first versions of what it knows of their elements. For one thread at a time."""
+
+    def __init__(
+        self, labeller: ElementLabeller[Any], extractor: ElementExtractor, validator: ElementValidator, base_url: str
+    ) -> None:
+        self._labeller = labeller
+        self._extractor = extractor
+        self._validator = validator
+        self._base_url = base_url
+        self._lately: dict[tuple[str, str, bytes], _Element] = {}
+        self._before: dict[tuple[str, str, bytes], _Element] = {}
+        self._metas: dict[tuple[str, bytes, frozenset[str]], _Meta] = {}
+        self._names: dict[tuple[str, frozenset[str]], None] = {}
+        self._twins: dict[tuple[str, bytes, bytes], None] = {}
+
+    def first(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> First | None:
+        """Return the first version of a resource of this content, whose lists `joined` were joined to none; None when
+        the whole has to be looked at.
+        """
+        try:
+            return self._first(kind, id_, joined, written)
+        except (_Doubtful, HawsepipeError):
+            return None
+
+    def _first(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> First:
+        held = _PARTS.decode(written)
+        own = held.pop("resourceType", None)
+        held.pop("id", None)
+        told = held.pop("meta", None)
+        if kind in _NESTING or not _ENTANGLED.isdisjoint(held) or not fits("id", id_):
+            raise _Doubtful
+        type_ = b'"%s"' % kind.encode()
+        if own is not None and bytes(own) != type_:
+            raise _Doubtful
+        elements: dict[str, _Element] = {}
+        labels: frozenset[str] = frozenset()
+        patients = [id_] if kind == "Patient" else []
+        for name, part in held.items():
+            element = elements[name] = self._element(kind, name, bytes(part))
+            if name in joined and not element.plain:
+                raise _Doubtful
+            if element.traits.labels:
+                labels |= element.traits.labels
+            patients += element.patients
+        about = tuple(dict.fromkeys(patients))
+        if len(about) > 1:  # their order is that of the paths to them
+            raise _Doubtful
+        meta = self._meta(kind, b"" if told is None else bytes(told), labels)
+        start, end = meta.content
+        number = b'"%s"' % id_.encode()
+        content = (
+            b'{"resourceType":%s,"id":%s,%s' % (type_, number, start),
+            b",".join((end, *[element.written for element in elements.values()])) + b"}",
+        )
+        self._check(kind, elements, content)
+        front, back, unmoved = _sorted(type_, number, meta, elements)
+        known = [meta.element, *elements.values()]
+        facets = self._labeller.element_facets(kind, [element.traits for element in known], about=bool(about))
+        return First(
+            content=content,
+            canonical=(front, back),
+            static=canonical.digest(unmoved),
+            patients=about,
+            rows=self._rows(kind, known),
+            rank=facets.rank,
+            clinical_start=facets.clinical_start,
+            clinical_end=facets.clinical_end,
+            values=facets.values,
+            linked="link" in elements,
+        )
+
+    def _rows(self, kind: str, elements: Iterable[_Element]) -> Grouped:
+        rows: list[list[Any]] = [[] for _ in Grouped._fields]
+        existing: set[str] = set()
+        for element in elements:
+            for place, some in element.rows:
+                rows[place] += some
+            if element.existing:
+                existing |= element.existing
+        for row in self._extractor.presence(kind, existing):
+            rows[_TOKENS].append(tuple(row))
+        return Grouped(*[tuple(dict.fromkeys(some)) for some in rows])
+
+    def _check(self, kind: str, elements: Mapping[str, _Element], content: tuple[bytes, bytes]) -> None:
+        """Raise _Doubtful unless the resource is right, `meta` besides. What the whole is seen to be, its elements are
+        in any resource that has elements of the same names.
+        """
+        names = (kind, frozenset(elements))
+        alone: list[_Element] = []
+        pairs: list[tuple[str, bytes, bytes]] = []
+        for name, element in elements.items():
+            twin = elements.get(f"_{name}")
+            if twin is not None:
+                pairs.append((kind, element.written, twin.written))
+            elif name[0] != "_" or name[1:] not in elements:
+                alone.append(element)
+        if names in self._names and all(it.right for it in alone) and all(it in self._twins for it in pairs):
+            return
+        before, after = content
+        issues = self._validator.check(codec.decode(before + SOME_INSTANT.encode() + after))
+        if any(issue.severity in REFUSED for issue in issues):
+            raise _Doubtful
+        _keep(self._names, names, None)
+        for element in alone:
+            element.right = True
+        for pair in pairs:
+            _keep(self._twins, pair, None)
+
+    def _meta(self, kind: str, told: bytes, labels: frozenset[str]) -> _Meta:
+        known = self._metas.get((kind, told, labels))
+        if known is None:
+            given = codec.decode(told) if told else None
+            labelled = self._labeller.label_elements(kind, given, labels)
+            stamped = {**(labelled or {}), "versionId": "1", "lastUpdated": SOME_INSTANT}
+            element = self._worked_out(kind, "meta", codec.encode(stamped))
+            content, form = (text.split(SOME_INSTANT.encode()) for text in (element.written, element.canonical))
+            if not element.right or len(content) != 2 or len(form) != 2:
+                raise _Doubtful
+            known = _Meta(element, (content[0], content[1]), (form[0], form[1]))
+            if len(told) <= _LARGEST:
+                _keep(self._metas, (kind, told, labels), known)
+        return known
+
+    def _element(self, kind: str, name: str, written: bytes) -> _Element:
+        if b'"reference":' not in written:
+            return self._known(kind, name, written)
+        ids: dict[bytes, bytes] = {}
+
+        def marked(match: re.Match[bytes]) -> bytes:
+            return match[1] + ids.setdefault(match[2], _HOLE % len(ids)) + b'"'
+
+        general = _REFERENCE.sub(marked, written)
+        known = self._known(kind, name, general)
+        if not ids:
+            return known
+        if _HOLES in written or not known.general:
+            return self._worked_out(kind, name, written)
+        return self._filled(known, ids)
+
+    def _filled(self, general: _Element, ids: Mapping[bytes, bytes]) -> _Element:
+        """Return the element that has these ids in the place of what stands for them."""
+        names = {hole.decode(): id_.decode() for id_, hole in ids.items()}
+        written, form = general.written, general.canonical
+        for id_, hole in ids.items():
+            written, form = written.replace(hole, id_), form.replace(hole, id_)
+        return _Element(
+            written=written,
+            canonical=form,
+            rows=tuple(
+                (place, tuple(tuple(names.get(value, value) for value in row) for row in some))
+                for place, some in general.rows
+            ),
+            existing=general.existing,
+            traits=self._labeller.renamed(general.traits, names),
+            patients=tuple(names.get(id_, id_) for id_ in general.patients),
+            plain=general.plain,
+            right=general.right,
+            general=False,
+        )
+
+    def _known(self, kind: str, name: str, written: bytes) -> _Element:
+        place = (kind, name, written)
+        known = self._lately.get(place)
+        if known is not None:
+            return known
+        known = self._before.get(place) or self._worked_out(kind, name, written)
+        if len(written) <= _LARGEST:
+            self._lately[place] = known
+            if len(self._lately) > _KEPT:
+                self._before, self._lately = self._lately, {}
+        return known
+
+    def _worked_out(self, kind: str, name: str, written: bytes) -> _Element:
+        if not (name.isascii() and name.isidentifier()):
+            raise _Doubtful
+        member = b'"%s":%s' % (name.encode(), written)
+        # What is read back is what the store would see: no type that only prints like JSON.
+        value = codec.decode(b"{%s}" % member)[name]
+        if codec.encode({name: value})[1:-1] != member:
+            raise _Doubtful
+        rows, existing = self._extractor.element(kind, name, value)
+        return _Element(
+            written=member,
+            canonical=canonical.member(name, value),
+            rows=tuple((place, some) for place, some in enumerate(grouped(rows)) if some),
+            existing=existing,
+            traits=self._labeller.element(kind, name, value),
+            patients=patients_of({"resourceType": kind, name: value}, self._base_url),
+            plain=joins_to_itself(name, value),
+            right=self._validator.accepts_elements(kind, {name: value}),
+            general=not any(
+                _HOLES.decode() in value and not value.startswith(_HOLES.decode())
+                for row in rows
+                for value in row
+                if isinstance(value, str)
+            ),
+        )
+
+
+def _sorted(type_: bytes, number: bytes, meta: _Meta, elements: Mapping[str, _Element]) -> tuple[bytes, bytes, bytes]:
+    """Return what stands before and after the instant in the canonical form, and the static form."""
+    members = [element.canonical for element in elements.values()]
+    members += (b'"id":' + number, _META, b'"resourceType":' + type_)
+    members.sort()
+    place = members.index(_META)
+    before, after = meta.canonical
+    front = b"{" + b",".join((*members[:place], before))
+    back = b",".join((after, *members[place + 1 :])) + b"}"
+    del members[place]
+    if "text" in elements:
+        members.remove(elements["text"].canonical)
+    return front, back, b"{" + b",".join(members) + b"}"
+
+
+def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    kept[key] = value
+    if len(kept) > _KEPT:
+        del kept[next(iter(kept))]

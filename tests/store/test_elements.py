@@ -1,0 +1,223 @@
+"""What is put together from remembered elements is what the whole resource gives."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from typing import Any
+
+import pytest
+
+from hawsepipe.consent.labels import Labels
+from hawsepipe.fhir import codec, definitions
+from hawsepipe.fhir.canonical import digests
+from hawsepipe.fhir.extraction import Extractor
+from hawsepipe.fhir.index import grouped
+from hawsepipe.fhir.references import patients_of
+from hawsepipe.fhir.validate import Validator
+from hawsepipe.model import Change, Method, Resource
+from hawsepipe.store import elements
+from hawsepipe.store.elements import Elements
+from hawsepipe.store.preparation import Preparation
+from hawsepipe.store.prepared import First
+
+BASE = "http://test.example/fhir"
+FACTS = definitions.load()
+PARTS = (Labels(base_url=BASE), Extractor(FACTS, BASE), Validator(FACTS))
+LABELLER, EXTRACTOR, VALIDATOR = PARTS
+INSTANT = b"2026-11-02T08:00:00.000000Z"
+
+_CODES = [
+    {"system": "http://loinc.org", "code": "718-7", "display": "Hemoglobin"},
+    {"system": "http://hl7.org/fhir/sid/icd-10", "code": "B20"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"},
+    {"code": "local"},
+]
+_LABELS = [
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"},
+    {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "HIV"},
+]
+
+
+class _Drawing:
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+
+    def some(self, *choices: Any) -> Any:
+        return self._chance.choice(choices)
+
+    def id(self) -> str:
+        return str(uuid.UUID(int=self._chance.getrandbits(4)))
+
+    def reference(self, *types: str) -> Resource:
+        type_ = self.some(*types)
+        base = self.some("", "", "", f"{BASE}/", "https://elsewhere.example/")
+        held: Resource = {"reference": f"{base}{type_}/{self.id()}{self.some('', '', '/_history/2')}"}
+        more: Resource = self.some({}, {"type": type_}, {"display": self.id()})
+        return held | more
+
+    def concept(self) -> Resource:
+        return {"coding": [self.some(*_CODES) for _ in range(self.some(1, 2))]}
+
+    def resource(self) -> Resource:
+        type_ = self.some("Patient", "Encounter", "AllergyIntolerance", "Group", "MedicationRequest", "Provenance")
+        body: Resource = getattr(self, type_.lower())()
+        held: Resource = {"resourceType": type_, "id": self.id()}
+        meta = {"meta": self.some({"security": [self.some(*_LABELS)]}, {"profile": ["http://p.example/a|1"]}, {})}
+        body = {key: value for key, value in body.items() if self._chance.random() < 0.85}
+        odd: Resource = self.some(*[{}] * 12, {"unknown": 1}, {"text": {"status": "generated", "div": "<p>x</p>"}})
+        kept: Resource = self.some({}, {}, {}, {"contained": [{"resourceType": "Patient", "id": "c"}]})
+        told: Resource = self.some({}, {}, meta)
+        return held | told | body | odd | kept
+
+    def patient(self) -> Resource:
+        return {
+            "identifier": [{"system": "urn:x", "value": self.id()}, {"value": self.some("a", self.id())}],
+            "name": [{"family": self.some("Åström", "hole-of-an-id-0."), "given": ["Ida"]}],
+            "gender": self.some("female", "unknown", "no gender"),
+            "birthDate": self.some("1976-03-14", "1976"),
+            "_birthDate": {"extension": [{"url": "urn:x", "valueCode": "x"}]},
+            "multipleBirthInteger": 2,
+            "deceasedBoolean": self.some(True, False),
+            "link": [{"other": self.reference("Patient"), "type": "seealso"}],
+            "managingOrganization": self.reference("Organization", "Patient"),
+        }
+
+    def encounter(self) -> Resource:
+        return {
+            "status": self.some("planned", "finished"),
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+            "type": [self.concept()],
+            "subject": self.reference("Patient", "Group"),
+            "participant": [{"individual": self.reference("Practitioner")} for _ in range(self.some(1, 2))],
+            "period": {"start": self.some("2026-11-02T08:00:00+01:00", "2026")},
+            "diagnosis": [{"condition": self.reference("Condition"), "use": self.concept()}],
+            "serviceProvider": self.some(self.reference("Organization"), {"reference": "#inside"}),
+        }
+
+    def allergyintolerance(self) -> Resource:
+        grade = {"extension": [{"url": "urn:x", "valueCodeableConcept": self.concept()}]}
+        return {
+            "category": self.some(["food"], [None]),
+            "_category": self.some([grade], [None], [grade, grade]),
+            "criticality": self.some("high", "low"),
+            "_criticality": grade,
+            "code": self.concept(),
+            "patient": self.reference("Patient"),
+            "recorder": self.reference("Practitioner", "Patient"),
+            "onsetDateTime": "2026-01-02",
+            "onsetString": "in youth",
+            "recordedDate": self.some("2026-01-02", "2026-01"),
+        }
+
+    def group(self) -> Resource:
+        return {
+            "type": "person",
+            "actual": True,
+            "member": [{"entity": self.reference("Patient")} for _ in range(self.some(1, 3))],
+        }
+
+    def medicationrequest(self) -> Resource:
+        return {
+            "status": "active",
+            "intent": "order",
+            "medicationReference": self.some(self.reference("Medication"), {"reference": "#m"}, {"display": "x"}),
+            "medicationCodeableConcept": self.concept(),
+            "subject": self.reference("Patient"),
+            "requester": self.reference("Practitioner"),
+        }
+
+    def provenance(self) -> Resource:
+        return {
+            "target": [self.reference("Patient", "Encounter")],
+            "recorded": "2026-11-02T08:00:00Z",
+            "agent": [{"who": self.reference("Practitioner")}],
+        }
+
+
+def _agrees(first: First, kind: str) -> None:
+    content = first.at(INSTANT)
+    resource = codec.decode(content)
+    assert codec.encode(resource) == content
+    assert first.digests(INSTANT) == digests(content)
+    assert first.rows == grouped(EXTRACTOR.rows(resource))
+    assert first.facets == LABELLER.facets(resource)
+    assert list(first.values) == list(LABELLER.facets(resource).values)
+    assert first.patients == patients_of(resource, BASE)
+    assert first.linked == ("link" in resource)
+    assert LABELLER.label(resource, None) == resource
+    assert VALIDATOR.check(resource) == ()
+    assert resource["resourceType"] == kind
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_elements_give_what_the_whole_gives(seed: int) -> None:
+    drawing = _Drawing(seed)
+    known = Elements(*PARTS, BASE)
+    put_together = refused = 0
+    for _ in range(1500):
+        resource = drawing.resource()
+        kind = resource["resourceType"]
+        joined = drawing.some((), ("identifier", "participant", "link"))
+        found = known.first(kind, resource["id"], joined, codec.encode(resource))
+        labelled = LABELLER.label(resource, None)
+        if found is None:
+            refused += 1
+            continue
+        put_together += 1
+        _agrees(found, kind)
+        method = Method.MERGE if joined else Method.PUT
+        change = Change(method, kind, resource["id"], resource, union=frozenset(joined))
+        whole = Preparation(*PARTS, BASE).change(change).first
+        assert whole == found
+        assert VALIDATOR.check(labelled) == ()
+    assert put_together > 300
+    assert refused > 300
+
+
+def test_an_element_is_worked_out_once_for_whichever_resources_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    extractor = Extractor(FACTS, BASE)
+    element = extractor.element
+
+    def counted(kind: str, key: str, value: Any) -> Any:
+        asked.append(key)
+        return element(kind, key, value)
+
+    monkeypatch.setattr(extractor, "element", counted)
+    known = Elements(LABELLER, extractor, VALIDATOR, BASE)
+    for number in "123":
+        written = codec.encode({"subject": {"reference": f"Patient/{number}"}, "code": {"text": "x"}})
+        found = known.first("Condition", "1", (), written)
+        assert found is not None
+        assert found.patients == (number,)
+        assert ("subject", "Patient", number, "") in found.rows.references
+        assert found.values["ref"] == {f"Patient/{number}"}
+    assert sorted(asked) == ["code", "meta", "subject"]
+
+
+def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> None:
+    known = Elements(*PARTS, BASE)
+    one = {"deceasedBoolean": True}
+    other = {"deceasedDateTime": "2026-01-02"}
+    assert known.first("Patient", "1", (), codec.encode(one)) is not None
+    assert known.first("Patient", "1", (), codec.encode(other)) is not None
+    assert known.first("Patient", "1", (), codec.encode(one | other)) is None
+    twin = [{"id": "a"}]
+    assert known.first("Patient", "1", (), codec.encode({"name": [{"given": ["A"], "_given": twin}]})) is not None
+    allergy = {"patient": {"reference": "Patient/1"}}
+    assert known.first("AllergyIntolerance", "1", (), codec.encode(allergy | {"category": ["food"]})) is not None
+    two = allergy | {"category": ["food"], "_category": [*twin, *twin]}
+    assert known.first("AllergyIntolerance", "1", (), codec.encode(two)) is None
+    assert known.first("AllergyIntolerance", "1", (), codec.encode(two | {"_category": twin})) is not None
+    assert known.first("AllergyIntolerance", "1", (), codec.encode({"category": ["food"]})) is None, "without a patient"
+
+
+def test_what_is_remembered_of_elements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elements, "_KEPT", 4)
+    known = Elements(*PARTS, BASE)
+    for number in range(40):
+        written = codec.encode({"birthDate": f"19{number + 10}-01-01", "name": [{"text": "x" * 2000}]})
+        assert known.first("Patient", "1", (), written) is not None
+    assert len(known._lately) + len(known._before) <= 10
