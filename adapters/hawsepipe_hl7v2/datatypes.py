@@ -190,7 +190,7 @@ def attachment(bench: Bench, raw: str, where: str) -> Converted | None:
         bench.warn("parse", f"{where}.5", "the data are not in the encoding that ED.4 tells; kept as they were sent")
         value |= {"contentType": "application/octet-stream"}
         value["data"] = base64.b64encode(bench.text(data).encode()).decode()
-    for at, told in ((1, True), (2, not subtype)):
+    for at, told in ((1, True), (2, not mime or kind.casefold() not in mime)):
         # The source application, and the kind of data where it makes no type of content.
         if told and (written := leftovers.component(bench, f"ED.{at}", parts[at - 1], value)) is not None:
             leaves.append((f".{written}", f"{where}.{at}"))
@@ -208,9 +208,17 @@ def pointer(bench: Bench, raw: str, where: str) -> Converted | None:
     if mime:
         value["contentType"] = mime
         leaves.append((".contentType", f"{where}.3"))
-    if (written := leftovers.component(bench, "RP.2", parts[1], value)) is not None:
-        leaves.append((f".{written}", f"{where}.2"))
+    for at in (2, 3):
+        if at == 3 and parts[2].casefold() in mime:
+            continue
+        if (written := leftovers.component(bench, f"RP.{at}", parts[at - 1], value)) is not None:
+            leaves.append((f".{written}", f"{where}.{at}"))
     return value, leaves
+
+
+_KINDS = {"AP": "application", "AU": "audio", "FT": "text", "IM": "image", "NS": "application", "SD": "image"}
+_KINDS |= {"SI": "image", "TEXT": "text", "TX": "text"}
+"""Table 0191; scanned documents (SD) and images (SI) are images, what is not scanned (NS) is an application's."""
 
 
 def _mime(kind: str, subtype: str) -> str:
@@ -226,7 +234,7 @@ def _mime(kind: str, subtype: str) -> str:
         return subtype
     if subtype.upper() in known:
         return known[subtype.upper()]
-    group = {"AP": "application", "IM": "image", "TEXT": "text", "AU": "audio"}.get(kind.upper(), kind.lower())
+    group = _KINDS.get(kind.upper(), kind.lower())
     joined = f"{group}/{subtype.lower()}"
     return joined if kind and subtype and _MIME.fullmatch(joined) else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
@@ -81,6 +82,9 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
     ServiceRequest, report or Immunization."""
     for field, code in ((2, "PLAC"), (3, "FILL")):
         if not segment.text(field):
+            if segment.field(field) and draft.type == "ServiceRequest":
+                # An authority without a number of its own.
+                leftovers.field(bench, draft, segment, field)
             continue
         value: dict[str, Any] = {}
         leaves = bench.site.converts["EI"](bench, segment.repetitions(field)[0], f"{segment.label}-{field}", value)
@@ -172,6 +176,7 @@ def requester(bench: Bench, draft: Draft, segment: Segment) -> None:
             _details(bench, control, facilities[0][0], ((22, "address[]", "XAD"), (23, "telecom[]", "")))
         if chosen is not None:
             _details(bench, control, chosen[0], ((24, "address[]", "XAD"),))
+        _nobodys(bench, draft, control, () if facilities else (22, 23), () if chosen is not None else (24,))
     if chosen is not None and facilities:
         draft.put_converted("requester", role_of(bench, chosen, facilities[0]))
     elif chosen is not None or facilities:
@@ -179,6 +184,24 @@ def requester(bench: Bench, draft: Draft, segment: Segment) -> None:
     for made in [*list(people.values())[1:], *facilities[1:]]:
         value = {"url": f"{PREFIX}further-requester", "valueReference": made[0]}
         draft.put_converted("extension[]", (value, [(f".valueReference{path}", source) for path, source in made[1]]))
+
+
+def _nobodys(bench: Bench, draft: Draft, control: Segment, *fields: tuple[int, ...]) -> None:
+    """Keep the address and number of a facility or person whom the order does not name."""
+    for field in (field for some in fields for field in some):
+        for raw, where in _repeated(control, field):
+            name = _UNNAMED[field]
+            if field == 23:
+                made = _TELECOM(bench, raw, where)
+            else:
+                value: dict[str, Any] = {}
+                leaves = bench.site.converts["XAD"](bench, raw, where, value)
+                made = (value, leaves) if value else None
+            suffix = "ContactPoint" if field == 23 else "Address"
+            draft.put_converted(f"extension[{PREFIX}{name}].value{suffix}", made)
+
+
+_UNNAMED = {22: "ordering-facility-address", 23: "ordering-facility-telecom", 24: "ordering-provider-address"}
 
 
 def role_of(bench: Bench, person: Converted, place: Converted | None, code: dict[str, Any] | None = None) -> Converted:

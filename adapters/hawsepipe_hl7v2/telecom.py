@@ -33,7 +33,8 @@ def contact_point(use: str = "") -> Convert:
     """XTN to ContactPoint; `use` counts when XTN.2 tells none.
 
     The number is XTN.12 as formatted, else put together from XTN.5 to XTN.8, else XTN.1; an internet address is XTN.4.
-    What else the sender wrote (XTN.1 beside the parts, XTN.4 beside a number) stays in extensions.
+    Parts without a number (an area, an extension) stay parts. What else the sender wrote (XTN.1 beside the parts,
+    XTN.4 beside a number) stays in extensions.
     """
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
@@ -45,10 +46,10 @@ def contact_point(use: str = "") -> Convert:
         internet = kind.upper() in _INTERNET or role.upper() == "NET" or (not kind and parts[3] and not parts[0])
         at = 3 if internet and parts[3] else 11 if parts[11] else 6 if parts[6] else 0
         text = _telephone(parts) if at == 6 else parts[at]
-        if not text and not (at == 0 and parts[3]):
-            return None
-        if not text:
+        if not text and at == 0 and parts[3]:
             at, text = 3, parts[3]
+        if not text and not any(parts[4:10]):
+            return None
         value: dict[str, Any] = {}
         leaves: list[Leaf] = []
         known = codes["TelecommunicationEquipmentType"]["codes"].get(kind)
@@ -57,8 +58,9 @@ def contact_point(use: str = "") -> Convert:
             leaves.append((".system", f"{where}.3"))
             if known is None:
                 value["_system"] = _beside(_EQUIPMENT, kind)
-        value["value"] = text
-        leaves.append((".value", f"{where}.{at + 1}"))
+        if text:
+            value["value"] = text
+            leaves.append((".value", f"{where}.{at + 1}"))
         _used(codes["TelecommunicationUseCode"]["codes"], kind, role, use, value, leaves, where)
         _dated(bench, parts, value, leaves, where)
         extensions: list[dict[str, Any]] = []

@@ -143,6 +143,40 @@ def test_the_issuer_of_a_device_identifier_is_named(translate: Any, write: Any) 
     assert found["udiCarrier"] == [{"deviceIdentifier": "00643169001763", "issuer": "urn:oid:2.51.1.1"}]
 
 
+def test_addresses_of_nobody_stay_with_the_order(translate: Any, write: Any) -> None:
+    order = write("ORC", f1="NW", f2="P1", f22="1 LAB ST^^TOWN", f23="^WPN^PH^^^555^1234567", f24="2 DOC ST^^TOWN")
+    request = translate((HEAD, PID, order, "OBR|1|P1|F1|1^A^L")).one("ServiceRequest")
+    assert told(request, "ordering-facility-address")[0]["line"] == ["1 LAB ST"]
+    assert told(request, "ordering-facility-telecom")[0]["value"] == "555 1234567"
+    assert told(request, "ordering-provider-address")[0]["line"] == ["2 DOC ST"]
+
+
+def test_an_authority_without_an_order_number_stays(translate: Any) -> None:
+    request = translate((HEAD, PID, "ORC|RE|^FORMS|F1", "OBR|1|^FORMS|F1|1^A^L")).one("ServiceRequest")
+    assert told(request, "ORC-2") == ["^FORMS"]
+    assert [one["value"] for one in request["identifier"]] == ["F1"]
+
+
+def test_an_area_without_a_number_is_a_part_without_a_value(translate: Any, write: Any) -> None:
+    (telecom,) = translate(
+        (HEAD, write("PID", f3="M1", f5="DOE", f13="^PRN^PH^^1^218")),
+    ).one("Patient")["telecom"]
+    assert "value" not in telecom
+    assert sorted(one["valueString"] for one in telecom["extension"]) == ["1", "218"]
+
+
+@pytest.mark.parametrize(("kind", "subtype", "type_"), [("IM", "MRXS", "image/mrxs"), ("NS", "Octet-stream", None)])
+def test_a_kind_of_data_of_table_0191_makes_a_mime_type(
+    translate: Any, kind: str, subtype: str, type_: str | None
+) -> None:
+    made = translate(
+        (HEAD, PID, "OBR|1|P1|F1|1^A^L", f"OBX|1|RP|1-1^A^LN||https://x.example/1^^{kind}^{subtype}||||||F")
+    )
+    (attachment,) = (one["content"][0]["attachment"] for one in made.all("DocumentReference"))
+    assert attachment["contentType"] == (type_ or "application/octet-stream")
+    assert ("extension" in attachment) == (type_ is None)
+
+
 def test_a_query_parameter_whose_name_is_an_escape_has_that_of_its_field(translate: Any) -> None:
     made = translate(("MSH|^~@&|APP|GOOD|||20260301||QBP^Q22|M1|P|2.5", "QPD|Q22^Find^HL70471|T1|@H@^DOE", "RCP|I"))
     assert made.one("Task")["input"][0]["type"]["text"] == "QPD-3"
