@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -34,7 +35,7 @@ def arrive(raw: RawMessage, fixed: str | None) -> Arrival:
         version = version_of(body, told, fixed)
         named = RawMessage(raw.feed, raw.received_at, f"{essence}; fhirVersion={detection.NUMBERED[version]}", raw.body)
         # What the settings of the feed's translator refuse is the translator's to say; here the report counts.
-        issues = FhirTranslator({"unreadable": "report", "consents": "trust"}).read(named).issues
+        issues = _reporter().read(named).issues
         issues = tuple(it for it in issues if it.severity is not Severity.ERROR)
         return Arrival(named, _key(body), issues)
     except MessageError as error:
@@ -44,6 +45,12 @@ def arrive(raw: RawMessage, fixed: str | None) -> Arrival:
     except Exception as error:
         # A fault of ours stays with this message; its words may hold patient data, its class does not.
         return _refused(raw, Refusal("parse", "", f"the body could not be examined ({type(error).__name__})"))
+
+
+@cache
+def _reporter() -> FhirTranslator:
+    """Return a translator that reports; made once, since its digest goes over all tables."""
+    return FhirTranslator({"unreadable": "report", "consents": "trust"})
 
 
 def _refused(raw: RawMessage, refusal: Refusal) -> Arrival:

@@ -111,6 +111,128 @@ HTTP_SCHEMA: dict[str, Any] = {
 }
 
 
+_SECRET: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {
+        "file": {"description": "A file that holds it, read anew for each use.", "type": "string", "minLength": 1},
+        "environment": {"description": "The environment variable that holds it.", "type": "string", "minLength": 1},
+    },
+}
+
+POLL_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Settings of a fhir-poll feed",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["url"],
+    "not": {"required": ["token", "client"]},
+    "properties": {
+        "url": {
+            "description": "The base address of the server; nothing is followed away from its host.",
+            "type": "string",
+            "pattern": "^https?://[^/?#@]+(/[^?#]*)?$",
+        },
+        "mode": {
+            "description": "`history` sees every version and every delete; `search` the newest versions alone, for"
+            " servers that have no history of a type or of all.",
+            "enum": ["history", "search"],
+            "default": "history",
+        },
+        "types": {
+            "description": "The resource types to ask for; a history without any asks for all.",
+            "type": "array",
+            "items": {"type": "string", "pattern": "^[A-Z][A-Za-z]+$"},
+            "uniqueItems": True,
+            "default": [],
+        },
+        "version": {
+            "description": "The version of FHIR that the server speaks; without it the server says it.",
+            "enum": ["R4", "STU3", "DSTU2", "R5"],
+        },
+        "since": {"description": "Where to begin (an instant); without it at the beginning.", "type": "string"},
+        "interval_seconds": {
+            "description": "Time between two rounds.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 30,
+        },
+        "overlap_seconds": {
+            "description": "How far a round goes back behind the last one, for what a server shows late.",
+            "type": "number",
+            "minimum": 0,
+            "default": 60,
+        },
+        "page_size": {
+            "description": "Entries of a page (`_count`).",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 10000,
+            "default": 200,
+        },
+        "page_bytes": {
+            "description": "The largest page.",
+            "type": "integer",
+            "minimum": 1024,
+            "default": 67108864,
+        },
+        "window": {
+            "description": "Messages that may wait for the journal.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 64,
+        },
+        "timeout_seconds": {
+            "description": "Time for one answer.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "default": 60,
+        },
+        "ca": {
+            "description": "The server's authority (PEM; relative to the configuration file); without it those of the"
+            " machine.",
+            "type": "string",
+            "minLength": 1,
+        },
+        "token": {"description": "A bearer token.", **_SECRET},
+        "client": {
+            "description": "Client credentials (OAuth 2.0) that a token is asked for with.",
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["token_url", "id", "secret"],
+            "properties": {
+                "token_url": {"description": "Where tokens are given.", "type": "string", "pattern": "^https?://"},
+                "id": {"description": "The client's id.", "type": "string", "minLength": 1},
+                "secret": {"description": "The client's secret.", **_SECRET},
+                "scope": {"description": "The scopes to ask for.", "type": "string", "minLength": 1},
+            },
+        },
+        "retry": {
+            "description": "Waits after a failure; a `Retry-After` of the server makes them longer.",
+            "type": "object",
+            "additionalProperties": False,
+            "default": {"first_seconds": 1, "most_seconds": 300},
+            "properties": {
+                "first_seconds": {
+                    "description": "The first wait; each further one is twice as long, half of it by chance.",
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "default": 1,
+                },
+                "most_seconds": {
+                    "description": "The longest wait.",
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "default": 300,
+                },
+            },
+        },
+    },
+}
+
+
 def filled(schema: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with the defaults of the schema filled in, at every level."""
     result = dict(settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe_fhir import polling
 from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_fhir import web as fhir_web
 from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
@@ -21,6 +22,7 @@ KINDS = {
     "Feed kind `hl7v2-http`": web.KIND,
     "Feed kind `hl7v2-files`": folder.KIND,
     "Feed kind `fhir-http`": fhir_web.KIND,
+    "Feed kind `fhir-poll`": polling.KIND,
     "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,
