@@ -28,7 +28,7 @@ VALUE = PREFIX + "value"
 UNIT = PREFIX + "unit"
 VALUE_TYPE = PREFIX + "value-type"
 _SEVERAL = frozenset(
-    "CE CWE CNE CF IS TX FT ID DT TS DTM XAD AD XTN TN XPN PN XCN CN CX EI".split()  # noqa: SIM905 - a list of codes
+    "CE CWE CNE CF IS TX FT ID DT TS DTM XAD AD XTN TN XPN PN XCN CN CX EI".split()  # noqa: SIM905  a list of codes
 )
 """Types that the element of the value does not tell from others: they stay in an extension."""
 
