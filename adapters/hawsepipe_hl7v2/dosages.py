@@ -13,7 +13,7 @@ from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import DELETE, Segment
-from hawsepipe_hl7v2.primitives import number
+from hawsepipe_hl7v2.primitives import named, number
 
 _CONCEPT = concept()
 _ROUTE, _SITE, _METHOD = concept("Route"), concept("BodyPart"), concept("AdministrationMethod")
@@ -338,13 +338,13 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
             regimens.explicit(bench, content, bench.text(raw), f"{label}-4" + (f"[{at + 1}]" if at else ""), leaves)
     for raw in segment.repetitions(5)[:1]:
         if raw and raw != DELETE:
-            amount, told = _amount(bench, raw)
+            amount, told = _amount(bench, raw, f"{label}-5")
             repeat = content.get("timing", {}).get("repeat", {})
             if "when" in repeat and "offset" not in repeat:
                 regimens.offset(content, repeat, amount, told, f"{label}-5", leaves)
             else:
                 regimens.extend(content, "relative-time", f"{amount} {told}".strip(), leaves, "", f"{label}-5")
-    amount, told = _amount(bench, _first(segment, 6))
+    amount, told = _amount(bench, _first(segment, 6), f"{label}-6")
     starts, ends = (segment.field(7), f"{label}-7"), (segment.field(8), f"{label}-8")
     regimens.bounds(bench, content, starts, ends, (amount, told, f"{label}-6"), leaves)
     if text := segment.text(10):
@@ -356,7 +356,7 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
         leaves.append((".text", f"{label}-11"))
     if text := segment.text(12):
         regimens.extend(content, "conjunction", text, leaves, "", f"{label}-12")
-    amount, told = _amount(bench, _first(segment, 13))
+    amount, told = _amount(bench, _first(segment, 13), f"{label}-13")
     regimens.occurrence(bench, content, amount, told, f"{label}-13", leaves)
     if text := segment.text(14):
         regimens.total(bench, content, text, f"{label}-14", leaves)
@@ -364,10 +364,12 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
     draft.trail.append((path, leaves))
 
 
-def _amount(bench: Bench, raw: str) -> tuple[str, str]:
+def _amount(bench: Bench, raw: str, where: str) -> tuple[str, str]:
     """Return amount and unit of a CQ."""
     parts = [*raw.split(bench.component), ""]
-    units = [*bench.parts(bench.sub(parts[1])), "", ""]
+    units = [*bench.parts(bench.sub(parts[1])), "", "", ""]
+    if units[2]:
+        named(bench, ((units[2], ".2.3"),), where)
     return bench.text(parts[0]) if parts[0] else "", units[0] or units[1]
 
 

@@ -125,6 +125,9 @@ def status(bench: Bench, draft: Draft, _segment: Segment) -> None:
             if text in codes[table]["codes"]:
                 draft.put("status", mapped_code(codes[table], text), f"{control.label}-{field}")
                 return
+            if text and field == 5:
+                bench.warn("code", f"{control.label}-5", "an unknown order status; kept beside the element")
+                leftovers.field(bench, draft, control, 5)
     if request is not None and request.text(25) in codes["ResultToOrderStatus"]["codes"]:
         draft.put("status", codes["ResultToOrderStatus"]["codes"][request.text(25)], f"{request.label}-25")
 

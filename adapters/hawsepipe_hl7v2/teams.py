@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Convert, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.leftovers import EXTENSION
@@ -254,6 +255,10 @@ def device_details(bench: Bench, draft: Draft, segment: Segment) -> None:
                     carrier["issuer"] = issuer
                     leaves.append((".issuer", f"{segment.label}-{number}.{2 if hd[0] else 3}"))
                 draft.put_converted("udiCarrier[]", (carrier, leaves))
+    for raw in segment.repetitions(21)[:1]:
+        if bench.component in raw:
+            # Whose number it is.
+            leftovers.repetition(bench, draft, "PRT-21", raw, f"{segment.label}-21")
     home = _home(bench, segment)
     if home is None:
         return

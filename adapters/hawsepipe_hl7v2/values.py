@@ -50,13 +50,13 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Write OBX-5 as OBX-2 says. Repetitions of a text are its lines; of a file each is a document; of any other type
     each is a component, none of them the value: it would be taken for all."""
     raw = segment.field(5)
+    type_ = segment.text(2).upper()
+    if type_ in _SEVERAL:
+        draft.put("extension[]", {"url": VALUE_TYPE, "valueCode": type_}, f"{segment.label}-2")
     if not raw or raw == DELETE:
         return
     repetitions = segment.repetitions(5)
-    type_ = segment.text(2).upper()
     base = f"{segment.label}-5"
-    if type_ in _SEVERAL:
-        draft.put("extension[]", {"url": VALUE_TYPE, "valueCode": type_}, f"{segment.label}-2")
     if type_ not in _MEASURES:
         _unit(bench, draft, segment)
     if type_ in _TEXTS:
