@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from hawsepipe import (
+    Converted,
     HawsepipeError,
     Issue,
     Kind,
     MessageError,
     Opening,
+    Piece,
     RawMessage,
     Resource,
     Severity,
@@ -28,8 +30,10 @@ from hawsepipe_fhir import detection, tables
 from hawsepipe_fhir.bench import Move
 from hawsepipe_fhir.bundles import Asked, asked
 from hawsepipe_fhir.caution import modifiers
-from hawsepipe_fhir.conversion import Conversion, converter
+from hawsepipe_fhir.conversion import Conversion, convert, converter
+from hawsepipe_fhir.evidence import version_of
 from hawsepipe_fhir.identity import Identities
+from hawsepipe_fhir.lines import parts
 from hawsepipe_fhir.settings import SCHEMA
 
 MEDIA_TYPES = frozenset({"application/fhir+json", "application/json+fhir", "application/json", "text/json"})
@@ -89,6 +93,33 @@ class FhirTranslator:
             # A fault of ours must stay with this message: the host sets it aside and goes on.
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
+    def convert(self, message: RawMessage) -> Converted:
+        """Return the R4 of one message. Raises MessageError, and nothing else.
+
+        The version is that of the media type, else what the body states, else its shape if that leaves no doubt.
+        """
+        try:
+            essence, told = detection.essence(message.media_type)
+            if essence not in MEDIA_TYPES:
+                raise MessageError("structure", "", "only JSON is read here")
+            body = decode(message.body)
+            if not isinstance(body.get("resourceType"), str):
+                raise MessageError("structure", "resourceType", "is missing")
+            version = version_of(body, told, None)
+            conversion = convert(body, version)
+            issues = sorted(self._findings(conversion), key=lambda issue: _RANK[issue.severity])
+            return Converted(conversion.resource, _label(version, conversion.resource), tuple(issues))
+        except MessageError:
+            raise
+        except HawsepipeError as error:
+            raise MessageError("parse", "", str(error)) from error
+        except Exception as error:
+            raise MessageError("mapping", "", f"the conversion failed ({type(error).__name__})") from error
+
+    def parts(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+        """Yield the resources of a file: one as JSON, or one a line (NDJSON), of which one at a time is held."""
+        return parts(chunks)
+
     def _translate(self, message: RawMessage) -> Translation:
         essence, told = detection.essence(message.media_type)
         if essence not in MEDIA_TYPES:
@@ -107,13 +138,12 @@ class FhirTranslator:
             text = "a modifier that nobody here understands may turn the meaning (setting `modifiers`)"
             issues.append(Issue(Severity.ERROR, "structure", _shown(path), text))
         changes = asked(body, Identities(self._source), issues, self._consents)
-        kind = body.get("type") if body["resourceType"] == "Bundle" else None
-        name = " ".join(filter(None, (version.upper(), body["resourceType"], kind)))
+        name, several = _label(version, body), body["resourceType"] == "Bundle"
         return Translation(
             changes=tuple(it.change for it in changes),
             issues=tuple(sorted(issues, key=lambda issue: _RANK[issue.severity])),
             trail=tuple(_trail(changes, moves)),
-            label=f"{name} ({len(changes)} resources)" if kind else name,
+            label=f"{name} ({len(changes)} resources)" if several else name,
             event_time=_event_time(body),
         )
 
@@ -126,6 +156,12 @@ class FhirTranslator:
 
     def _weighed(self, severity: Severity) -> Severity:
         return severity if self._strict or severity is not Severity.ERROR else Severity.WARNING
+
+
+def _label(version: str, body: Resource) -> str:
+    """Name a resource of R4 for people, with the version that it came in: `STU3 Bundle transaction`."""
+    kind = body.get("type") if body["resourceType"] == "Bundle" else None
+    return " ".join(str(part) for part in (version.upper(), body["resourceType"], kind) if part)
 
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]]{0,500}")

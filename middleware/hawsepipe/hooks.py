@@ -19,7 +19,7 @@ import pluggy
 
 from hawsepipe.clock import Clock
 from hawsepipe.meters import Meters
-from hawsepipe.model import Checkpoint, Issue, Piece, Principal, RawMessage, Receipt, Resource, Translation
+from hawsepipe.model import Checkpoint, Converted, Issue, Piece, Principal, RawMessage, Receipt, Resource, Translation
 from hawsepipe.visibility import Formula
 
 GROUP = "hawsepipe"
@@ -183,6 +183,22 @@ class Reader(Translator, Protocol):
 
     def value(self, message: RawMessage, location: str) -> str:
         """Return what stands at a location of an issue, for people; empty when nothing does. Raises as `read`."""
+        ...
+
+
+@runtime_checkable
+class Converter(Translator, Protocol):
+    """A translator of whole resources, which `hawsepipe convert` can use. Both MUST be as pure."""
+
+    def convert(self, message: RawMessage) -> Converted:
+        """Return the R4 resource or Bundle that a message is; what has no place there is an issue.
+
+        Raises MessageError, and nothing else, for what is no resource, and when its version cannot be told.
+        """
+        ...
+
+    def parts(self, chunks: Iterable[bytes]) -> Iterator[Piece]:
+        """Yield the resources of a file as its chunks come: one as JSON, or one a line (NDJSON)."""
         ...
 
 

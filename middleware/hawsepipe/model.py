@@ -130,6 +130,17 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Converted:
+    """A resource or Bundle as R4: `label` names version and type (`STU3 Bundle transaction`); `issues` say what has no
+    place in R4 and what was written that the source does not say.
+    """
+
+    resource: Resource
+    label: str
+    issues: tuple[Issue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """Changes that take effect together, at one instant, or not at all.
 

@@ -48,6 +48,7 @@ def test_every_hook_is_documented_with_its_signature(name: str) -> None:
         hooks.Destination,
         hooks.Translator,
         hooks.Reader,
+        hooks.Converter,
         hooks.LedgerBackend,
         hooks.ConsentRule,
     ],

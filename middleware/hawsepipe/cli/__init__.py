@@ -21,6 +21,7 @@ _COMMANDS = {
     "plugins": "setup:plugins",
     "serve": "running:serve",
     "translate": "translating:translate",
+    "convert": "converting:convert",
     "send": "sending:send",
     "token": "access:token",
     "accesses": "record:accesses",
