@@ -87,7 +87,10 @@ class MessageError(HawsepipeError):
 
 
 class RequestError(HawsepipeError):
-    """What a FHIR client did. `expression` is a FHIRPath into the resource, `location` a parameter or header name."""
+    """What a FHIR client did. `expression` is a FHIRPath into the resource, `location` a parameter or header name.
+
+    `part` says which of several things that are done together it is about, by its place among them.
+    """
 
     code = "invalid"
     status = 400
@@ -97,6 +100,7 @@ class RequestError(HawsepipeError):
         self.text = text
         self.expression = expression
         self.location = location
+        self.part: int | None = None
 
 
 class InvalidRequest(RequestError):

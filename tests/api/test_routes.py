@@ -22,6 +22,9 @@ ROUTER = Router(frozenset({"Patient", "Observation"}))
         ("GET", "Patient/1", "read"),
         ("HEAD", "Patient/1", "read"),
         ("PUT", "Patient/1", "update"),
+        ("PUT", "Patient", "update"),
+        ("DELETE", "Patient/1", "delete"),
+        ("DELETE", "Patient", "delete"),
         ("GET", "Patient/1/_history", "history-instance"),
         ("GET", "Patient/1/_history/2", "vread"),
         ("GET", "Patient/1/_history/2/$receipt", "$receipt"),
@@ -43,9 +46,9 @@ def test_every_row_of_the_table_is_reached() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "Patient/1", ("GET", "HEAD", "PUT")),
-        ("PATCH", "Patient/1", ("GET", "HEAD", "PUT")),
-        ("PUT", "Patient", ("GET", "HEAD", "POST")),
+        ("POST", "Patient/1", ("GET", "HEAD", "PUT", "DELETE")),
+        ("DELETE", "Patient/1/_history", ("GET", "HEAD")),
+        ("PUT", "Patient/_search", ("POST",)),
         ("GET", "Patient/_search", ("POST",)),
         ("POST", "metadata", ("GET", "HEAD")),
         ("OPTIONS", "Patient/1/_history", ("GET", "HEAD")),

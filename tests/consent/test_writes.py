@@ -7,13 +7,24 @@ from typing import Any
 
 import pytest
 
-from hawsepipe.errors import Forbidden, InvalidResource, MethodNotAllowed, NotFound
-from hawsepipe.fhir.query import Query
+from hawsepipe.consent.orders import Order
+from hawsepipe.errors import (
+    Forbidden,
+    InvalidRequest,
+    InvalidResource,
+    MethodNotAllowed,
+    NotFound,
+    PreconditionFailed,
+    RequestError,
+)
+from hawsepipe.fhir import codec
+from hawsepipe.fhir.query import Clause, Kind, Query, TokenValue
 from hawsepipe.store.contract import ACTORS
 
 Json = dict[str, Any]
 T = "http://terminology.hl7.org/CodeSystem/"
 OFFICER = frozenset({"privacy-officer"})
+WITH_BODY = frozenset({"create", "update"})
 OWN: Json = {
     "scopes": frozenset({"patient/*.cruds"}),
     "roles": frozenset({"patient"}),
@@ -240,3 +251,113 @@ async def test_a_deny_whose_actor_is_garbled_fires(hospital: Any) -> None:
     await hospital.put(consent("c", provision=[{"type": "deny", "data": instance}]))
     with pytest.raises(NotFound):
         await hospital.view().read("Observation", "o")
+
+
+def reading(kind: str, pairs: Any) -> Query:
+    """Read criteria as the API does from a query string."""
+    return Query(kind, tuple(Clause(name, Kind.TOKEN, None, (TokenValue(None, text),)) for name, text in pairs))
+
+
+IDENTIFIED: Json = {"identifier": [{"system": "urn:x", "value": "7"}]}
+
+
+async def test_a_hidden_match_is_no_match_and_the_officer_is_told_of_the_pair(hospital: Any) -> None:
+    hidden = observation("h", "q") | IDENTIFIED
+    await hospital.put(patient("p"), patient("q"), consent("c"), consent("d", "q", type="deny"), hidden)
+    order = Order("create", "Observation", resource=observation("x") | IDENTIFIED, criteria=(("identifier", "7"),))
+    (made,) = await hospital.view().write([order], reading)
+    assert made.created
+    assert made.version is not None
+    assert made.version.id != "h"
+    (again,) = await hospital.view().write([order], reading)
+    assert (again.created, again.version and again.version.id) == (False, made.version.id)
+    assert (await hospital.view().search(Query("Task"))).versions == ()
+    officer = hospital.view("Practitioner/olga", roles=OFFICER)
+    (task,) = (await officer.search(Query("Task"))).versions
+    told = codec.decode(task.content)
+    assert told["focus"] == {"reference": f"Observation/{made.version.id}"}
+    assert [it["valueReference"] for it in told["input"]] == [{"reference": "Observation/h"}]
+
+
+async def test_a_task_about_a_hidden_match_hides_no_provenance_of_the_maker(hospital: Any) -> None:
+    hidden = observation("h", "q") | IDENTIFIED
+    await hospital.put(patient("p"), patient("q"), consent("c"), consent("d", "q", type="deny"), hidden)
+    order = Order("create", "Observation", resource=observation("x") | IDENTIFIED, criteria=(("identifier", "7"),))
+    (made,) = await hospital.view().write([order], reading)
+    assert made.version is not None
+    (told,) = (await hospital.view().search(Query("Provenance"))).versions
+    assert [it["reference"] for it in codec.decode(told.content)["target"]] == [made.version.versioned_reference]
+
+
+@pytest.mark.parametrize("interaction", ["create", "update", "patch", "delete"])
+async def test_hidden_and_absent_matches_cannot_be_told_apart(hospital: Any, interaction: str) -> None:
+    await hospital.put(patient("p"), patient("q"), consent("c"), consent("d", "q", type="deny"))
+    await hospital.put(observation("h", "q") | IDENTIFIED)
+
+    async def asked(value: str, **more: Any) -> Any:
+        sent = {key: it for key, it in observation("x").items() if key != "id"} if interaction in WITH_BODY else None
+        order = Order(
+            interaction, "Observation", resource=sent, criteria=(("identifier", value),), alter=lambda it: it, **more
+        )
+        try:
+            (written,) = await hospital.view().write([order], reading)
+        except RequestError as error:
+            return type(error), str(error)
+        return written.created, written.version is None
+
+    assert await asked("7") == await asked("8")
+    assert await asked("7", if_match=1) == await asked("8", if_match=1)
+    assert (await hospital.store.read("Observation", "h")).version == 1
+
+
+async def test_a_delete_of_what_is_hidden_answers_like_one_of_what_is_absent_and_deletes_nothing(hospital: Any) -> None:
+    await hospital.put(patient("p"), consent("c", type="deny"), observation("h"))
+    for if_match in (None, 1):
+        answers = []
+        for identity in ("h", "absent"):
+            try:
+                (written,) = await hospital.view().write([Order("delete", "Observation", identity, if_match=if_match)])
+                answers.append((written.version, ""))
+            except PreconditionFailed as error:
+                answers.append((None, str(error)))
+        assert answers[0] == answers[1]
+    assert (await hospital.store.read("Observation", "h")).content is not None
+
+
+async def test_what_is_seen_and_not_to_be_corrected_is_not_deleted(hospital: Any) -> None:
+    access: Json = {"action": [{"coding": [{"system": T + "consentaction", "code": "access"}]}]}
+    await hospital.put(patient("p"), consent("c", **access), observation("o"))
+    with pytest.raises(Forbidden):
+        await hospital.view().write([Order("delete", "Observation", "o")])
+    assert (await hospital.view().read("Observation", "o")).version == 1
+
+
+async def test_a_consent_is_deleted_by_its_patient_and_the_officer_alone(hospital: Any) -> None:
+    await hospital.put(patient("p"), patient("q"), consent("c"), consent("d", "q"), consent("e"))
+    assert (await hospital.view().write([Order("delete", "Consent", "c")]))[0].version is None  # she does not see it
+    own = hospital.view("Patient/p", **OWN)
+    assert (await own.write([Order("delete", "Consent", "d")]))[0].version is None
+    assert (await own.write([Order("delete", "Consent", "c")]))[0].version is not None
+    officer = hospital.view("Practitioner/olga", roles=OFFICER)
+    assert (await officer.write([Order("delete", "Consent", "e")]))[0].version is not None
+    with pytest.raises(NotFound):
+        await hospital.view().read("Observation", "n")
+
+
+async def test_orders_about_one_resource_are_refused_and_nothing_is_written(hospital: Any) -> None:
+    await hospital.put(patient("p"), consent("c"), observation("o"))
+    orders = [Order("update", "Observation", "o", observation("o", code="1-8")), Order("delete", "Observation", "o")]
+    with pytest.raises(InvalidRequest) as caught:
+        await hospital.view().write(orders)
+    assert caught.value.part == 1
+    assert (await hospital.store.read("Observation", "o")).version == 1
+
+
+async def test_an_order_that_fails_takes_the_others_with_it_and_is_named(hospital: Any) -> None:
+    await hospital.put(patient("p"), consent("c"), observation("o"))
+    bad = observation("x") | {"status": "purple"}
+    orders = [Order("delete", "Observation", "o"), Order("create", "Observation", resource=bad)]
+    with pytest.raises(InvalidResource) as caught:
+        await hospital.view().write(list(reversed(orders)))
+    assert caught.value.part == 0
+    assert (await hospital.store.read("Observation", "o")).version == 1

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request
 from hawsepipe.api.negotiation import Format, Preference
+from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Page, Query
-from hawsepipe.model import Principal, Resource, Version
+from hawsepipe.model import Principal, Version
 
 Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
 """Makes the evidence document of a version; raises LedgerError while there is none yet."""
@@ -41,14 +42,8 @@ class View(Protocol):
         """Return one page. Raises Forbidden."""
         ...
 
-    async def create(self, resource: Resource) -> Version:
-        """Store a new resource under an id of its own. Raises InvalidResource or Forbidden."""
-        ...
-
-    async def update(self, resource: Resource, if_match: int | None) -> Version:
-        """Store new content of what is visible. Raises InvalidResource, PreconditionFailed, MethodNotAllowed or
-        Forbidden.
-        """
+    async def write(self, orders: Sequence[Order], criteria: Criteria | None = None) -> Sequence[Written]:
+        """Carry out orders together, all or nothing; see `consent.writing.Writing.carried_out`."""
         ...
 
 

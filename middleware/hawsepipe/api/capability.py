@@ -17,7 +17,7 @@ _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
     "code": "SMART-on-FHIR",
 }
-_WRITES: Final = frozenset({"create", "update"})
+_WRITES: Final = frozenset({"create", "update", "patch", "delete"})
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -56,16 +56,17 @@ def capability_statement(
 def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
     routed = dict.fromkeys(route.code for route in TABLE if TYPE in route.pattern)
     codes = [code for code in routed if name not in SERVER_MADE or code not in _WRITES]
+    conditional = {route.code for route in TABLE if route.conditional}
     entry: dict[str, Any] = {
         "type": name,
         "interaction": [{"code": code} for code in codes if not code.startswith("$")],
         "versioning": "versioned-update",
         "readHistory": "vread" in codes,
         "updateCreate": False,
-        "conditionalCreate": False,
+        "conditionalCreate": "create" in codes,
         "conditionalRead": "full-support",
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
+        "conditionalUpdate": "update" in conditional & set(codes),
+        "conditionalDelete": "single" if "delete" in conditional & set(codes) else "not-supported",
     }
     search = [{"name": code, "type": kind.value} for code, kind in parameters.supported(name)]
     if search:

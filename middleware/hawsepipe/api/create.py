@@ -1,24 +1,30 @@
-"""create: https://hl7.org/fhir/R4/http.html#create"""
+"""create, conditional create: https://hl7.org/fhir/R4/http.html#create, #ccreate"""
 
 from __future__ import annotations
 
 from hawsepipe.api.call import Call
+from hawsepipe.api.conditions import must_be_absent, reader, unless_there
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.negotiation import check_json_body
 from hawsepipe.api.rendering import COMMON, content, refuse_unknown, resource, validators
+from hawsepipe.consent.orders import Order, Written
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.outcome import outcome
-from hawsepipe.model import Issue, Operation, Resource, Severity, Version
+from hawsepipe.model import Issue, Resource, Severity
 
 
 async def create(call: Call) -> Response:
-    """Store a new resource and answer 201 with its Location. The client's id is not used, as the specification says."""
+    """Store a new resource and answer 201 with its Location. The client's id is not used, as the specification says.
+
+    With If-None-Exist only if nothing that the requester sees matches; one match is answered with 200, several with
+    412. A new resource is never there already, so If-None-Match: * holds.
+    """
     refuse_unknown(call, call.request.query)
-    if call.request.header("if-none-exist") is not None:
-        raise InvalidRequest("conditional create is not supported", location="If-None-Exist")
-    sent = body(call)
-    return stored(await call.view.create({name: value for name, value in sent.items() if name != "id"}), call)
+    must_be_absent(call.request)
+    sent = {name: value for name, value in body(call).items() if name != "id"}
+    order = Order("create", call.type, resource=sent, criteria=unless_there(call.request))
+    return stored((await call.view.write([order], reader(call.services.parameters)))[0], call)
 
 
 def body(call: Call) -> Resource:
@@ -32,9 +38,11 @@ def body(call: Call) -> Resource:
     return sent
 
 
-def stored(version: Version, call: Call) -> Response:
+def stored(written: Written, call: Call) -> Response:
     """Answer a write as Prefer asks: 201 for a new resource, 200 for a new version or one that was there already."""
-    created = version.operation is Operation.CREATE and version.changed
+    version = written.version
+    assert version is not None, "a write of content leaves a version"
+    created = written.created and version.changed
     headers = {**validators(version), "Location": f"{call.services.base_url}/{version.versioned_reference}"}
     status = 201 if created else 200
     match call.preference.returns:

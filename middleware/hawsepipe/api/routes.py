@@ -9,12 +9,13 @@ from typing import Final
 
 from hawsepipe.api.call import Call
 from hawsepipe.api.create import create
+from hawsepipe.api.delete import conditional_delete, delete
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.history import history
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
 from hawsepipe.api.search import search
-from hawsepipe.api.update import update
+from hawsepipe.api.update import conditional_update, update
 from hawsepipe.api.vread import vread
 
 Interaction = Callable[[Call], Awaitable[Response]]
@@ -25,13 +26,14 @@ class Route:
     """One row. `code` is the RESTful interaction's code in a CapabilityStatement, or an operation's name with `$`.
 
     A part of `pattern` in braces stands for a value. A row without `run` is public: it answers anybody with a document
-    of the service's own.
+    of the service's own. `conditional`: the address names the resource by criteria.
     """
 
     method: str
     pattern: tuple[str, ...]
     code: str
     run: Interaction | None
+    conditional: bool = False
 
 
 TYPE: Final = "{type}"
@@ -44,8 +46,11 @@ TABLE: Final = (
     Route("GET", (TYPE,), "search-type", search),
     Route("POST", (TYPE,), "create", create),
     Route("POST", (TYPE, "_search"), "search-type", search),
+    Route("PUT", (TYPE,), "update", conditional_update, conditional=True),
+    Route("DELETE", (TYPE,), "delete", conditional_delete, conditional=True),
     Route("GET", (TYPE, _ID), "read", read),
     Route("PUT", (TYPE, _ID), "update", update),
+    Route("DELETE", (TYPE, _ID), "delete", delete),
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),
     Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),

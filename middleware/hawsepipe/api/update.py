@@ -1,35 +1,37 @@
-"""update: https://hl7.org/fhir/R4/http.html#update, #concurrency"""
+"""update, conditional update: https://hl7.org/fhir/R4/http.html#update, #cond-update, #concurrency"""
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 from hawsepipe.api.call import Call
+from hawsepipe.api.conditions import expected_version, in_address, must_be_absent, reader
 from hawsepipe.api.create import body, stored
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.rendering import refuse_unknown
+from hawsepipe.consent.orders import Order
 from hawsepipe.errors import InvalidRequest
-
-_TAG: Final = re.compile(r'\s*W/"([1-9][0-9]{0,8})"\s*')
 
 
 async def update(call: Call) -> Response:
-    """Store new content under the id in the path; with If-Match only if that version is current (else 412)."""
+    """Store new content under the id in the path; with If-Match only if that version is current (else 412).
+
+    What was deleted comes back with 201.
+    """
     refuse_unknown(call, call.request.query)
-    if call.request.header("if-none-match") is not None:
-        raise InvalidRequest("If-None-Match is not supported on update", location="If-None-Match")
-    expected = _expected(call.request.header("if-match"))
+    expected, absent = expected_version(call.request), must_be_absent(call.request)
     sent = body(call)
     if sent.get("id") != call.id:
         raise InvalidRequest("the resource must have the id that is in the address", expression=f"{call.type}.id")
-    return stored(await call.view.update(sent, expected), call)
+    order = Order("update", call.type, call.id, sent, if_match=expected, if_absent=absent)
+    return stored((await call.view.write([order]))[0], call)
 
 
-def _expected(tag: str | None) -> int | None:
-    if tag is None:
-        return None
-    match = _TAG.fullmatch(tag)
-    if match is None:
-        raise InvalidRequest('If-Match takes one weak ETag such as W/"3"', location="If-Match")
-    return int(match[1])
+async def conditional_update(call: Call) -> Response:
+    """Update the one resource that the criteria match, or create one when none does; several are 412.
+
+    An id in the body must be that of the match; with one, nothing is created.
+    """
+    expected, absent = expected_version(call.request), must_be_absent(call.request)
+    order = Order(
+        "update", call.type, resource=body(call), criteria=in_address(call), if_match=expected, if_absent=absent
+    )
+    return stored((await call.view.write([order], reader(call.services.parameters)))[0], call)

@@ -42,7 +42,9 @@ HOUSE: Final = Decision(False, ("house-rule",))
 
 _log = structlog.get_logger("hawsepipe.consent")
 
-_EVERYTHING: Final = Visibility(Constant(True), (), Constant(True))
+EVERYTHING: Final = Visibility(Constant(True), (), Constant(True))
+"""What hides nothing: for questions whose answer no requester gets."""
+
 _LINKED: Final = Query(
     "Patient", (Clause("link", Kind.REFERENCE, Modifier.MISSING, (MissingValue(False),)),), count=1000
 )
@@ -192,7 +194,7 @@ class Judge:
         found: dict[str, frozenset[str]] = {}
         query: Query | None = _LINKED
         while query is not None:
-            page = await self._store.search(query, _EVERYTHING)
+            page = await self._store.search(query, EVERYTHING)
             for version in page.versions:
                 if version.content is not None:
                     others = _merged(decoded(version.content), self._settings.base_url)

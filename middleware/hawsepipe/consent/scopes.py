@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from hawsepipe.consent.terms import SIGHT
+from hawsepipe.consent.terms import SIGHT, SIGHT_OF_DELETED
 from hawsepipe.model import Principal
 
 _FORM: Final = re.compile(
@@ -33,6 +33,7 @@ VERBS: Final[Mapping[str, str]] = {
     "create": "c",
     "update": "u",
     SIGHT: "u",
+    SIGHT_OF_DELETED: "d",
     "patch": "u",
     "delete": "d",
 }

@@ -35,6 +35,9 @@ VERY_RESTRICTED: Final = 5
 SIGHT: Final = "update-sight"
 """Seeing what is to be updated: the action is access, the scope that of update."""
 
+SIGHT_OF_DELETED: Final = "delete-sight"
+"""Seeing what is to be deleted: the action is access, the scope that of delete."""
+
 ACTIONS: Final[Mapping[str, str]] = {
     "read": "access",
     "vread": "access",
@@ -42,6 +45,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "history-type": "access",
     "search-type": "access",
     SIGHT: "access",
+    SIGHT_OF_DELETED: "access",
     "export": "disclose",
     "subscribe": "disclose",
     "create": "collect",

@@ -112,6 +112,18 @@ class Validator(Protocol):
         ...
 
 
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a search must give at the moment of a commit: the first `query.count` resources (`Type/id`), in order."""
+
+    query: Query
+    visibility: Visibility
+    found: tuple[str, ...]
+
+
 # -- the journal -------------------------------------------------------------------------------------------------------
 
 
@@ -325,8 +337,14 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
+    async def commit(
+        self, transaction: Transaction, *, expected: Sequence[Expectation] = (), beside: Sequence[Transaction] = ()
+    ) -> tuple[Version, ...]:
         """Commit a transaction: one version for each change, in order, then the Provenance's if anything changed.
+
+        Nothing is committed unless each of `expected` holds at that moment (else PreconditionFailed): no other commit
+        comes between. `beside` are transactions that are committed with it, or not at all. An error about one change
+        has its place as `part`.
 
         Raises InvalidRequest (a change that is none), InvalidResource, PreconditionFailed (if_match; a deleted
         resource is not there, so 0 holds for it), Conflict (CREATE of an id that is or was in use), NotFound (DELETE

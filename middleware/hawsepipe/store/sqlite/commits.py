@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hawsepipe.errors import HawsepipeError
+from hawsepipe.errors import HawsepipeError, PreconditionFailed
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.provenance import Place, lines, superseded
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
-from hawsepipe.store.contract import Application, Extractor, Labeller, Sealer, Validator
+from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
@@ -20,6 +20,7 @@ from hawsepipe.store.sqlite.drafting import Drafting, Planned
 from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sqlite.search import search
 from hawsepipe.store.sqlite.sheet import Sheet, Stand
 from hawsepipe.store.sqlite.versions import currents, row_key
 from hawsepipe.store.sqlite.writer import unexpected
@@ -41,10 +42,24 @@ class Commits:
     validator: Validator
     base_url: str = ""
 
-    def commit(self, pen: Pen, transaction: Transaction) -> tuple[Version, ...]:
-        """Commit a transaction inside the open one; see `Store.commit`."""
+    def commit(
+        self,
+        pen: Pen,
+        transaction: Transaction,
+        *,
+        expected: Sequence[Expectation] = (),
+        beside: Sequence[Transaction] = (),
+        now: int = 0,
+    ) -> tuple[Version, ...]:
+        """Commit a transaction inside the open one; `now` is when searches are made. See `Store.commit`."""
+        for expectation in expected:
+            page = search(pen.connection, expectation.query, expectation.visibility, now)
+            if tuple(version.reference for version in page.versions) != expectation.found:
+                raise PreconditionFailed("what was found before is not what there is now")
         sheet = Sheet()
         made = self._draft(pen, sheet, transaction)
+        for other in beside:
+            self._draft(pen, sheet, other)
         sheet.write(pen)
         return made
 
@@ -124,7 +139,7 @@ class Commits:
         told = transaction.event_time
         event = None if told is None else microseconds(told)
         drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url, event)
-        steps = [drafting.change(change) for change in transaction.changes]
+        steps = drafting.changes(transaction.changes)
         for place, (current, newest) in drafting.heard.items():
             sheet.heard(current.key, newest)
             pen.currents.put(place, replace(current, event=newest))

@@ -35,6 +35,7 @@ def open_writer(file: Path, vfs: str | None = None) -> apsw.Connection:
     """Open the one connection that writes; each of its commits is on the disk when it returns."""
     connection = apsw.Connection(str(file), statementcachesize=_STATEMENTS, vfs=vfs)
     connection.set_busy_timeout(_WAIT_MS)
+    formulas.register(connection)
     if connection.pragma("journal_mode", "wal") != "wal":
         raise StoreError("the file system cannot hold a write-ahead log")
     connection.pragma("synchronous", "FULL")

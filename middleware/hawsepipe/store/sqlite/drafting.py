@@ -5,12 +5,19 @@ Reads what is stored and writes nothing, so a refused transaction leaves no trac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hawsepipe.errors import Conflict, InvalidRequest, InvalidResource, NotFound, PreconditionFailed
+from hawsepipe.errors import (
+    Conflict,
+    InvalidRequest,
+    InvalidResource,
+    NotFound,
+    PreconditionFailed,
+    RequestError,
+)
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.merge import given_way, merged, speaks
@@ -159,6 +166,17 @@ class Drafting:
         self.late: list[str] = []
         self.heard: dict[tuple[str, str], tuple[Current, int]] = {}
 
+    def changes(self, changes: Sequence[Change | PreparedChange]) -> list[Planned | Version]:
+        """Draft changes one after the other; an error tells its place as `part`."""
+        steps: list[Planned | Version] = []
+        for place, change in enumerate(changes):
+            try:
+                steps.append(self.change(change))
+            except RequestError as error:
+                error.part = place
+                raise
+        return steps
+
     def change(self, change: Change | PreparedChange) -> Planned | Version:
         """Draft one change; the version that is there when it has no effect. Raises as `Store.commit` says."""
         standing = self._standing(change.type, change.id)
@@ -202,13 +220,22 @@ class Drafting:
         # To label again what the labeller has labelled changes nothing (`contract.Labeller`).
         if settled and before is not None and same_content(content, before):
             return self._unchanged(standing)
-        content = self._labeller.label(content, before)
+        content = self._labeller.label(content, before or self._ended(change.type, change.id, standing))
         if before is not None and same_content(content, before):
             if standing.planned is None and current is not None:
                 current.labelled = True
             return self._unchanged(standing)
         operation = Operation.UPDATE if standing.version else Operation.CREATE
         return self._write(change.type, change.id, standing, content, operation)
+
+    def _ended(self, type_: str, id_: str, standing: Standing) -> Resource | None:
+        """Return the content that a tombstone ended: what comes back keeps its labels."""
+        if standing.planned is not None:
+            return standing.planned.ended
+        if not standing.version:
+            return None
+        before = versions.vread(self._pen.connection, type_, id_, standing.version - 1)
+        return None if before is None or before.content is None else codec.decode(before.content)
 
     def provenance(self, draft: Resource, trail: Mapping[str, str], story: Story | None) -> Planned:
         """Draft the Provenance of everything drafted so far; `trail` is of `provenance.lines`."""

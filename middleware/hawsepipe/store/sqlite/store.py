@@ -25,6 +25,7 @@ from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
     Delivery,
+    Expectation,
     Extractor,
     JournalEntry,
     JournalRecord,
@@ -157,8 +158,13 @@ class SqliteStore:
         micros = microseconds(self._clock())
         return await self._write(partial(self._commits.apply, applications=applications, micros=micros), bulk=True)
 
-    async def commit(self, transaction: Transaction) -> tuple[Version, ...]:
-        return await self._write(partial(self._commits.commit, transaction=transaction))
+    async def commit(
+        self, transaction: Transaction, *, expected: Sequence[Expectation] = (), beside: Sequence[Transaction] = ()
+    ) -> tuple[Version, ...]:
+        now = microseconds(self._clock())
+        return await self._write(
+            partial(self._commits.commit, transaction=transaction, expected=expected, beside=beside, now=now)
+        )
 
     async def read(self, type: str, id: str) -> Version | None:
         return await self._read(partial(versions.read, type_=type, id_=id))

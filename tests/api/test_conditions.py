@@ -1,0 +1,95 @@
+"""Conditional create and update (https://hl7.org/fhir/R4/http.html#ccreate, #cond-update)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hawsepipe.model import Resource
+
+
+async def test_a_conditional_create_makes_one_resource_and_finds_it_again(service: Any, ann: Resource) -> None:
+    first = await service.ask("POST", "Patient", ann, If_None_Exist="identifier=urn:oid:1.2.3|4711")
+    assert first.status == 201
+    second = await service.ask("POST", "Patient", ann, If_None_Exist="identifier=urn:oid:1.2.3|4711")
+    assert (second.status, second.body) == (200, first.body)
+    assert second.headers["Location"] == first.headers["Location"]
+    assert second.headers["ETag"] == 'W/"1"'
+    whole = await service.ask("POST", "Patient", ann, If_None_Exist="Patient?identifier=urn:oid:1.2.3%7C4711")
+    assert whole.status == 200
+
+
+async def test_a_conditional_create_with_several_matches_fails(service: Any, ann: Resource) -> None:
+    await service.put(ann, {**ann, "id": "bob"})
+    answer = await service.ask("POST", "Patient", ann, If_None_Exist="family=Lindqvist")
+    assert answer.status == 412
+
+
+async def test_parallel_conditional_creates_make_one_resource(service: Any, ann: Resource) -> None:
+    answers = await asyncio.gather(
+        *(service.ask("POST", "Patient", ann, If_None_Exist="identifier=4711") for _ in range(12))
+    )
+    assert sorted(answer.status for answer in answers) == [200] * 11 + [201]
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert (await service.ask("GET", "Patient?identifier=4711&_total=accurate")).json["total"] == 1
+
+
+@pytest.mark.parametrize("criteria", ["", "nonsense=1", "_count=1", "identifier=%ff", "family=a&_sort=family"])
+async def test_criteria_that_cannot_be_kept_are_refused(service: Any, ann: Resource, criteria: str) -> None:
+    assert (await service.ask("POST", "Patient", ann, If_None_Exist=criteria)).status == 400
+    if criteria:
+        sent = {name: value for name, value in ann.items() if name != "id"}
+        assert (await service.ask("PUT", f"Patient?{criteria}", sent)).status == 400
+
+
+async def test_a_condition_needs_the_scope_to_search(service: Any, ann: Resource) -> None:
+    token = service.token(scopes=("user/Patient.cru",))
+    assert (await service.ask("POST", "Patient", ann, token=token, If_None_Exist="identifier=4711")).status == 403
+
+
+async def test_a_conditional_update_updates_the_match_or_creates(service: Any, ann: Resource) -> None:
+    sent = {name: value for name, value in ann.items() if name != "id"}
+    made = await service.ask("PUT", "Patient?identifier=4711", sent)
+    assert (made.status, made.headers["ETag"]) == (201, 'W/"1"')
+    changed = await service.ask("PUT", "Patient?identifier=4711", {**sent, "gender": "other"})
+    assert (changed.status, changed.headers["ETag"]) == (200, 'W/"2"')
+    assert changed.json["id"] == made.json["id"]
+    named = await service.ask("PUT", "Patient?identifier=4711", {**sent, "id": made.json["id"], "gender": "male"})
+    assert (named.status, named.headers["ETag"]) == (200, 'W/"3"')
+
+
+async def test_a_conditional_update_refuses_another_id_several_matches_and_an_id_of_the_clients(
+    service: Any, ann: Resource
+) -> None:
+    absent = await service.ask("PUT", "Patient?identifier=4711", ann)
+    assert absent.status == 405
+    await service.put({**ann, "id": "bob"})
+    assert (await service.ask("PUT", "Patient?identifier=4711", ann)).status == 400
+    await service.put(ann)
+    sent = {name: value for name, value in ann.items() if name != "id"}
+    assert (await service.ask("PUT", "Patient?identifier=4711", sent)).status == 412
+
+
+async def test_parallel_conditional_updates_lose_nothing(service: Any, ann: Resource) -> None:
+    sent = {name: value for name, value in ann.items() if name != "id"}
+    answers = await asyncio.gather(
+        *(
+            service.ask("PUT", "Patient?identifier=4711", {**sent, "name": [{"family": f"L{number}"}]})
+            for number in range(4)
+        )
+    )
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
+    assert len({answer.json["id"] for answer in answers}) == 1
+    history = (await service.ask("GET", f"Patient/{answers[0].json['id']}/_history")).json
+    assert {entry["resource"]["name"][0]["family"] for entry in history["entry"]} == {"L0", "L1", "L2", "L3"}
+
+
+async def test_if_none_match_keeps_an_update_from_what_is_there(service: Any, ann: Resource) -> None:
+    await service.put(ann)
+    assert (await service.ask("PUT", "Patient/ann", ann, If_None_Match="*")).status == 412
+    assert (await service.ask("PUT", "Patient/ann", ann, If_None_Match='W/"1"')).status == 400
+    await service.ask("DELETE", "Patient/ann")
+    assert (await service.ask("PUT", "Patient/ann", ann, If_None_Match="*")).status == 201
+    assert (await service.ask("POST", "Patient", ann, If_None_Match="*")).status == 201
