@@ -10,16 +10,14 @@ import pytest
 
 from hawsepipe.consent.labels import Labels
 from hawsepipe.fhir import codec, definitions
-from hawsepipe.fhir.canonical import digests
+from hawsepipe.fhir.canonical import forms
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.fhir.validate import Validator
-from hawsepipe.model import Change, Method, Resource
+from hawsepipe.model import Resource
 from hawsepipe.store import elements
-from hawsepipe.store.elements import Elements
-from hawsepipe.store.preparation import Preparation
-from hawsepipe.store.prepared import First
+from hawsepipe.store.elements import Elements, Whole
 
 BASE = "http://test.example/fhir"
 FACTS = definitions.load()
@@ -136,16 +134,16 @@ class _Drawing:
         }
 
 
-def _agrees(first: First, kind: str) -> None:
-    content = first.at(INSTANT)
+def _agrees(whole: Whole, kind: str) -> None:
+    content = INSTANT.join(whole.content)
     resource = codec.decode(content)
     assert codec.encode(resource) == content
-    assert first.digests(INSTANT) == digests(content)
-    assert first.rows == grouped(EXTRACTOR.rows(resource))
-    assert first.facets == LABELLER.facets(resource)
-    assert list(first.values) == list(LABELLER.facets(resource).values)
-    assert first.patients == patients_of(resource, BASE)
-    assert first.linked == ("link" in resource)
+    assert (INSTANT.join(whole.canonical), whole.static) == forms(content)
+    assert whole.rows == grouped(EXTRACTOR.rows(resource))
+    assert whole.facets == LABELLER.facets(resource)
+    assert list(whole.facets.values) == list(LABELLER.facets(resource).values)
+    assert whole.patients == patients_of(resource, BASE)
+    assert whole.linked == ("link" in resource)
     assert LABELLER.label(resource, None) == resource
     assert VALIDATOR.check(resource) == ()
     assert resource["resourceType"] == kind
@@ -160,17 +158,13 @@ def test_elements_give_what_the_whole_gives(seed: int) -> None:
         resource = drawing.resource()
         kind = resource["resourceType"]
         joined = drawing.some((), ("identifier", "participant", "link"))
-        found = known.first(kind, resource["id"], joined, codec.encode(resource))
+        found = known.whole(kind, resource["id"], joined, codec.encode(resource))
         labelled = LABELLER.label(resource, None)
         if found is None:
             refused += 1
             continue
         put_together += 1
         _agrees(found, kind)
-        method = Method.MERGE if joined else Method.PUT
-        change = Change(method, kind, resource["id"], resource, union=frozenset(joined))
-        whole = Preparation(*PARTS, BASE).change(change).first
-        assert whole == found
         assert VALIDATOR.check(labelled) == ()
     assert put_together > 300
     assert refused > 300
@@ -189,11 +183,11 @@ def test_an_element_is_worked_out_once_for_whichever_resources_it_names(monkeypa
     known = Elements(LABELLER, extractor, VALIDATOR, BASE)
     for number in "123":
         written = codec.encode({"subject": {"reference": f"Patient/{number}"}, "code": {"text": "x"}})
-        found = known.first("Condition", "1", (), written)
+        found = known.whole("Condition", "1", (), written)
         assert found is not None
         assert found.patients == (number,)
         assert ("subject", "Patient", number, "") in found.rows.references
-        assert found.values["ref"] == {f"Patient/{number}"}
+        assert found.facets.values["ref"] == {f"Patient/{number}"}
     assert sorted(asked) == ["code", "meta", "subject"]
 
 
@@ -201,17 +195,17 @@ def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> Non
     known = Elements(*PARTS, BASE)
     one = {"deceasedBoolean": True}
     other = {"deceasedDateTime": "2026-01-02"}
-    assert known.first("Patient", "1", (), codec.encode(one)) is not None
-    assert known.first("Patient", "1", (), codec.encode(other)) is not None
-    assert known.first("Patient", "1", (), codec.encode(one | other)) is None
+    assert known.whole("Patient", "1", (), codec.encode(one)) is not None
+    assert known.whole("Patient", "1", (), codec.encode(other)) is not None
+    assert known.whole("Patient", "1", (), codec.encode(one | other)) is None
     twin = [{"id": "a"}]
-    assert known.first("Patient", "1", (), codec.encode({"name": [{"given": ["A"], "_given": twin}]})) is not None
+    assert known.whole("Patient", "1", (), codec.encode({"name": [{"given": ["A"], "_given": twin}]})) is not None
     allergy = {"patient": {"reference": "Patient/1"}}
-    assert known.first("AllergyIntolerance", "1", (), codec.encode(allergy | {"category": ["food"]})) is not None
+    assert known.whole("AllergyIntolerance", "1", (), codec.encode(allergy | {"category": ["food"]})) is not None
     two = allergy | {"category": ["food"], "_category": [*twin, *twin]}
-    assert known.first("AllergyIntolerance", "1", (), codec.encode(two)) is None
-    assert known.first("AllergyIntolerance", "1", (), codec.encode(two | {"_category": twin})) is not None
-    assert known.first("AllergyIntolerance", "1", (), codec.encode({"category": ["food"]})) is None, "without a patient"
+    assert known.whole("AllergyIntolerance", "1", (), codec.encode(two)) is None
+    assert known.whole("AllergyIntolerance", "1", (), codec.encode(two | {"_category": twin})) is not None
+    assert known.whole("AllergyIntolerance", "1", (), codec.encode({"category": ["food"]})) is None, "without a patient"
 
 
 def test_what_is_remembered_of_elements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,5 +213,5 @@ def test_what_is_remembered_of_elements_is_bounded(monkeypatch: pytest.MonkeyPat
     known = Elements(*PARTS, BASE)
     for number in range(40):
         written = codec.encode({"birthDate": f"19{number + 10}-01-01", "name": [{"text": "x" * 2000}]})
-        assert known.first("Patient", "1", (), written) is not None
+        assert known.whole("Patient", "1", (), written) is not None
     assert len(known._lately) + len(known._before) <= 10

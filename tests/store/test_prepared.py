@@ -31,6 +31,7 @@ from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 BASE = "http://test.example/fhir"
+INSTANT = b"2026-11-02T08:00:00.000000Z"
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 FACTS = definitions.load()
 PARTS = (Labels(base_url=BASE), Extractor(FACTS, BASE), Validator(FACTS))
@@ -160,44 +161,47 @@ def _of(resource: Resource) -> Change:
 
 def test_what_is_worked_out_beforehand_is_what_the_content_gives() -> None:
     chance = random.Random(5)
-    instant = b"2026-11-02T08:00:00.000000Z"
     for number in range(60):
         resource = _resource(chance, chance.choice(["Patient", "Observation", "Condition"]), str(number))
-        first = Preparation(*PARTS, BASE).change(_of(resource)).first
+        first = Preparation(*PARTS, BASE).change(_of(resource), INSTANT).first
         if "unknown" in resource:
             assert first is None
             continue
         assert first is not None
-        assert first.digests(instant) == digests(first.at(instant))
-        assert b'"lastUpdated":"2026-11-02T08:00:00.000000Z"' in first.at(instant)
+        assert first.digests == first.digests_at(INSTANT) == digests(first.at(INSTANT))
+        assert b'"lastUpdated":"2026-11-02T08:00:00.000000Z"' in first.at(INSTANT)
+        assert first.digests_at(b"2026-11-02T08:00:00.000001Z") is None
 
 
 def test_an_instant_that_stands_twice_is_not_worked_out() -> None:
     held = {"resourceType": "Patient", "name": [{"text": "0001-01-01T00:00:00.000000Z"}]}
-    assert Preparation(*PARTS, BASE).change(_of(held | {"id": "1", "contained": [held | {"id": "2"}]})).first is None
+    assert (
+        Preparation(*PARTS, BASE).change(_of(held | {"id": "1", "contained": [held | {"id": "2"}]}), INSTANT).first
+        is None
+    )
 
 
 def test_an_instant_that_an_element_holds_is_told_from_that_of_the_version() -> None:
     same = {"resourceType": "Patient", "id": "1", "name": [{"text": "0001-01-01T00:00:00.000000Z"}]}
-    first = Preparation(*PARTS, BASE).change(_of(same)).first
+    first = Preparation(*PARTS, BASE).change(_of(same), INSTANT).first
     assert first is not None
-    content = first.at(b"2026-11-02T08:00:00.000000Z")
+    content = first.at(INSTANT)
     assert b'{"text":"0001-01-01T00:00:00.000000Z"}' in content
-    assert first.digests(b"2026-11-02T08:00:00.000000Z") == digests(content)
+    assert first.digests == digests(content)
 
 
 def test_a_change_is_worked_out_once() -> None:
     preparation = Preparation(*PARTS, BASE)
     change = _of({"resourceType": "Practitioner", "id": "1", "active": True})
-    assert preparation.change(change).first is not None
-    again = preparation.change(change)
+    assert preparation.change(change, INSTANT).first is not None
+    again = preparation.change(change, INSTANT)
     assert again.first is None
     assert again.change == change
 
 
 def test_content_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        Preparation(*PARTS, BASE).change(_of({"resourceType": "Patient", "id": "1", "x": object()}))
+        Preparation(*PARTS, BASE).change(_of({"resourceType": "Patient", "id": "1", "x": object()}), INSTANT)
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -209,8 +213,8 @@ def test_what_is_remembered_is_bounded() -> None:
     assert (Method.MERGE, b"99", (), (), ()) in current.idle
     preparation = Preparation(*PARTS, BASE)
     large = _of({"resourceType": "Patient", "id": "1", "name": [{"text": "x" * 20_000}]})
-    assert preparation.change(large).first is not None
-    assert preparation.change(large).first is not None, "it was not kept"
+    assert preparation.change(large, INSTANT).first is not None
+    assert preparation.change(large, INSTANT).first is not None, "it was not kept"
 
 
 def _version() -> Version:

@@ -24,7 +24,6 @@ from hawsepipe.fhir.primitives import fits
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Resource, Severity
 from hawsepipe.store.contract import Extractor, Labeller, Validator
-from hawsepipe.store.prepared import First
 from hawsepipe.visibility import Facets
 
 REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
@@ -48,7 +47,9 @@ _NESTING: Final = frozenset({"Bundle", "Parameters"})
 _META: Final = b'"meta":'
 """Stands where `meta` comes."""
 
-_REFERENCE: Final = re.compile(rb'("reference":"[A-Z][A-Za-z]{1,63}/)([A-Za-z0-9\-.]{1,64})"')
+_REFERENCE: Final = re.compile(
+    rb'("reference":"[A-Z][A-Za-z]{1,63}/)([A-Za-z0-9\-.]{1,64})((?:/_history/[0-9]{1,9})?")'
+)
 _HOLES: Final = b"hole-of-an-id-"
 _HOLE: Final = _HOLES + b"%d."
 """Stands where the id of a resource that is referred to comes."""
@@ -140,6 +141,20 @@ class _Meta(NamedTuple):
     canonical: tuple[bytes, bytes]
 
 
+class Whole(NamedTuple):
+    """A first version, labelled and right, but for its instant: what stands before and after it in the content and in
+    the canonical form, the static form, and what it is found and seen by.
+    """
+
+    content: tuple[bytes, bytes]
+    canonical: tuple[bytes, bytes]
+    static: bytes
+    patients: tuple[str, ...]
+    rows: Grouped
+    facets: Facets
+    linked: bool
+
+
 class _Doubtful(Exception):
     """The whole has to be looked at."""
 
@@ -160,16 +175,16 @@ class Elements:
         self._names: dict[tuple[str, frozenset[str]], None] = {}
         self._twins: dict[tuple[str, bytes, bytes], None] = {}
 
-    def first(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> First | None:
+    def whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole | None:
         """Return the first version of a resource of this content, whose lists `joined` were joined to none; None when
         the whole has to be looked at.
         """
         try:
-            return self._first(kind, id_, joined, written)
+            return self._whole(kind, id_, joined, written)
         except (_Doubtful, HawsepipeError):
             return None
 
-    def _first(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> First:
+    def _whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole:
         held = _PARTS.decode(written)
         own = held.pop("resourceType", None)
         held.pop("id", None)
@@ -203,18 +218,7 @@ class Elements:
         front, back, unmoved = _sorted(type_, number, meta, elements)
         known = [meta.element, *elements.values()]
         facets = self._labeller.element_facets(kind, [element.traits for element in known], about=bool(about))
-        return First(
-            content=content,
-            canonical=(front, back),
-            static=canonical.digest(unmoved),
-            patients=about,
-            rows=self._rows(kind, known),
-            rank=facets.rank,
-            clinical_start=facets.clinical_start,
-            clinical_end=facets.clinical_end,
-            values=facets.values,
-            linked="link" in elements,
-        )
+        return Whole(content, (front, back), unmoved, about, self._rows(kind, known), facets, "link" in elements)
 
     def _rows(self, kind: str, elements: Iterable[_Element]) -> Grouped:
         rows: list[list[Any]] = [[] for _ in Grouped._fields]
@@ -274,7 +278,7 @@ class Elements:
         ids: dict[bytes, bytes] = {}
 
         def marked(match: re.Match[bytes]) -> bytes:
-            return match[1] + ids.setdefault(match[2], _HOLE % len(ids)) + b'"'
+            return match[1] + ids.setdefault(match[2], _HOLE % len(ids)) + match[3]
 
         general = _REFERENCE.sub(marked, written)
         known = self._known(kind, name, general)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from hawsepipe.fhir import canonical, codec
+from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged, speaks
-from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines
+from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, subjects
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Transaction
 from hawsepipe.store.elements import (
@@ -19,8 +20,10 @@ from hawsepipe.store.elements import (
     ElementLabeller,
     Elements,
     ElementValidator,
+    Whole,
 )
-from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Story
+from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, named
+from hawsepipe.visibility import Subject, joined
 
 _KEPT: Final = 4096
 """Changes that are remembered as worked out."""
@@ -31,13 +34,12 @@ LARGEST: Final = 16_384
 _TRAILS: Final = 1024
 """Trails of resources that are remembered."""
 
-_SOME_DATE: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""The same as a value."""
-
-_TARGETS: Final = "urn:hawsepipe:targets"
-"""Stands where the targets come."""
-
-_MARKS: Final = {"i": SOME_INSTANT.encode(), "t": f'"{_TARGETS}"'.encode()}
+_SOME_PROVENANCE: Final[Resource] = {
+    "resourceType": "Provenance",
+    "recorded": SOME_INSTANT,
+    "agent": [{"who": {"display": "-"}}],
+}
+"""A Provenance that is right but for its targets."""
 
 
 class Preparation:
@@ -61,9 +63,11 @@ class Preparation:
     def transaction(self, transaction: Transaction) -> PreparedTransaction:
         """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
         trail = lines(transaction.trail)
-        story = self._story(transaction, trail)
+        instant = instant_text(transaction.instant).encode()
+        changes = tuple(self.change(change, instant) for change in transaction.changes)
+        story = self._story(transaction, trail, changes)
         return PreparedTransaction(
-            changes=tuple(self.change(change) for change in transaction.changes),
+            changes=changes,
             provenance=transaction.provenance,
             story=story,
             lines=trail if story is None else {},
@@ -74,8 +78,11 @@ class Preparation:
             event_time=transaction.event_time,
         )
 
-    def change(self, change: Change) -> PreparedChange:
-        """Prepare one change. Raises InvalidRequest for content that JSON cannot hold."""
+    def change(self, change: Change, instant: bytes) -> PreparedChange:
+        """Prepare one change that is expected to be made at an instant as R4 writes it.
+
+        Raises InvalidRequest for content that JSON cannot hold.
+        """
         effect: Effect = (
             change.method,
             b"" if change.resource is None else codec.encode(change.resource),
@@ -91,41 +98,73 @@ class Preparation:
             self._worked_out[known] = None
             if len(self._worked_out) > _KEPT:
                 del self._worked_out[next(iter(self._worked_out))]
-        joined = change.union if change.method is Method.MERGE else ()
-        first = self._elements.first(change.type, change.id, joined, effect[1])
-        if first is not None:
-            return bare._replace(first=first)
-        try:
-            # What is read back from the bytes is what the store would see: no type that only prints like JSON.
-            return bare._replace(first=self._first(bare.change))
-        except Exception:
-            return bare  # the store finds the same and answers for it
+        lists = change.union if change.method is Method.MERGE else ()
+        whole = self._elements.whole(change.type, change.id, lists, effect[1])
+        if whole is None:
+            try:
+                # What is read back from the bytes is what the store would see: no type that only prints like JSON.
+                whole = self._whole(bare.change)
+            except Exception:
+                return bare  # the store finds the same and answers for it
+        return bare if whole is None else bare._replace(first=_first(whole, instant))
 
-    def _story(self, transaction: Transaction, trail: Mapping[str, str]) -> Story | None:
+    def _story(
+        self, transaction: Transaction, trail: Mapping[str, str], changes: Sequence[PreparedChange]
+    ) -> Story | None:
+        """Tell what the transaction is expected to do: make the first version of what is worked out, nothing else."""
         draft = transaction.provenance
-        if draft is None:
+        made = {Place(change.type, change.id, 1): change.first for change in changes if change.first is not None}
+        if draft is None or not made:
             return None
-        places = [Place(change.type, change.id, 1) for change in transaction.changes]
         try:
-            # Its labels are the same whatever its targets are (`contract.Labeller`); these are added below.
-            labelled = self._labeller.label(complete(draft, places, _SOME_DATE, {}), None)
-            content = stamped("Provenance", str(draft["id"]), 1, SOME_INSTANT, labelled)
-            if not self._valid(content):
-                return None
-            named = {place.reference for place in places} & trail.keys()
-            extensions = {reference: self._extension(content, trail[reference]) for reference in sorted(named)}
-            marked = content | {"target": [_TARGETS]}
-            written = codec.encode(marked)
-            sorted_, unmoved = canonical.written(marked)
+            return self._told(draft, trail, made, [Place(it.type, it.id, 1) for it in changes], transaction.instant)
         except Exception:
             return None  # the store finds the same and answers for it
-        around = _pieces(written, "iti"), _pieces(sorted_, "iit"), _pieces(unmoved, "it")
-        if None in around or b"" in extensions.values():
-            return None
-        body = {key: value for key, value in content.items() if key not in ("target", "recorded")}
-        return Story(*around, extensions, body)  # type: ignore[arg-type]  # as many as the places between them
 
-    def _extension(self, content: Resource, text: str) -> bytes:
+    def _told(
+        self,
+        draft: Resource,
+        trail: Mapping[str, str],
+        made: Mapping[Place, First],
+        places: Sequence[Place],
+        when: datetime,
+    ) -> Story | None:
+        instant = instant_text(when).encode()
+        about = subjects(draft, list(made))
+        bare = complete(draft, about, when, {})
+        whole = self._elements.whole("Provenance", str(draft["id"]), (), codec.encode(bare))
+        if whole is None:
+            return None
+        extensions: dict[str, bytes] = {}
+        for reference in sorted({place.reference for place in places} & trail.keys()):
+            extension = extensions[reference] = self._extension(trail[reference])
+            if not extension:
+                return None
+        # The targets without their extensions are where those with them come, in each of the forms.
+        plain = b'"target":[' + named(about, {}) + b"]"
+        recorded = b'"recorded":"' + instant + b'"'
+        head, target, rest = whole.content[1].partition(plain)
+        middle, record, tail = rest.partition(recorded)
+        full = b'"target":[' + named(about, extensions, sort=True) + b"]"
+        before, after = whole.canonical
+        if not target or not record or after.count(plain) != 1 or whole.static.count(plain) != 1:
+            return None
+        patients = tuple(dict.fromkeys(patient for first in made.values() for patient in first.patients))
+        own = Subject("Provenance", str(draft["id"]), patients, 0, 0, whole.facets)
+        targets = [Subject(it.type, it.id, made[it].patients, 0, 0, made[it].sight.facets) for it in about]
+        return Story(
+            content=(whole.content[0], head + b'"target":[', b"]" + middle + recorded[:-28], b'"' + tail),
+            extensions=extensions,
+            drafted=tuple(made),
+            instant=instant,
+            digests=(
+                canonical.digest(before + instant + after.replace(plain, full)),
+                canonical.digest(whole.static.replace(plain, full)),
+            ),
+            sight=Sight.of(whole.rows, joined(own, targets)),
+        )
+
+    def _extension(self, text: str) -> bytes:
         """Return the extension of a target with this trail as JSON, empty if it is not valid.
 
         Messages of one shape have the same trails, so most of them have been here before.
@@ -133,8 +172,7 @@ class Preparation:
         known = self._extensions.get(text)
         if known is None:
             extension = [{"url": TRAIL, "valueString": text}]
-            target = content["target"][0] | {"extension": extension}
-            valid = self._valid(content | {"target": [target]})
+            valid = self._valid(_SOME_PROVENANCE | {"target": [{"reference": "Patient/1", "extension": extension}]})
             known = codec.encode({"": extension})[4:-1] if valid else b""
             if len(text) <= LARGEST:
                 self._extensions[text] = known
@@ -145,7 +183,7 @@ class Preparation:
     def _valid(self, content: Resource) -> bool:
         return not any(issue.severity in REFUSED for issue in self._validator.check(content))
 
-    def _first(self, change: Change) -> First | None:
+    def _whole(self, change: Change) -> Whole | None:
         resource = change.resource
         if resource is None or resource.get("resourceType", change.type) != change.type:
             return None
@@ -158,33 +196,27 @@ class Preparation:
         parts, sorted_parts = (text.split(SOME_INSTANT.encode()) for text in (written, whole))
         if len(parts) != 2 or len(sorted_parts) != 2:
             return None
-        facets = self._labeller.facets(content)
-        return First(
+        return Whole(
             content=(parts[0], parts[1]),
             canonical=(sorted_parts[0], sorted_parts[1]),
-            static=canonical.digest(unmoved),
+            static=unmoved,
             patients=patients_of(content, self._base_url),
             rows=grouped(self._extractor.rows(content)),
-            rank=facets.rank,
-            clinical_start=facets.clinical_start,
-            clinical_end=facets.clinical_end,
-            values=facets.values,
+            facets=self._labeller.facets(content),
             linked="link" in content,
         )
 
 
-def _pieces(written: bytes, places: str) -> tuple[bytes, ...] | None:
-    """Return what stands around an instant (`i`) and the targets (`t`); None when something else looks like them."""
-    pieces: list[bytes] = []
-    rest = written
-    for place in places:
-        piece, found, rest = rest.partition(_MARKS[place])
-        if not found:
-            return None
-        pieces.append(piece)
-    if any(mark in piece for mark in _MARKS.values() for piece in (*pieces, rest)):
-        return None
-    return *pieces, rest
+def _first(whole: Whole, instant: bytes) -> First:
+    before, after = whole.canonical
+    return First(
+        content=whole.content,
+        instant=instant,
+        digests=(canonical.digest(before + instant + after), canonical.digest(whole.static)),
+        patients=whole.patients,
+        sight=Sight.of(whole.rows, whole.facets),
+        linked=whole.linked,
+    )
 
 
 def stamped(type: str, id: str, version: int, instant: str, content: Resource) -> Resource:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from hashlib import sha256
-from itertools import chain, zip_longest
 from typing import NamedTuple
 
 import msgspec
@@ -29,38 +27,48 @@ Effect = tuple[Method, bytes, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 _encoded = msgspec.json.Encoder().encode
 
 
-class First(NamedTuple):
-    """The first version of a resource, labelled and valid, but for its instant.
+class Sight(NamedTuple):
+    """What a version is found and seen by. `rows` leaves out `_id` and `_lastUpdated`."""
 
-    `content` and the canonical form are what stands before and after `meta.lastUpdated`; `static` is the SHA-256 of
-    `fhir.canonical.static`. `rows` leaves out `_id` and `_lastUpdated`. `linked`: it has an element `link`.
-    """
-
-    content: tuple[bytes, bytes]
-    canonical: tuple[bytes, bytes]
-    static: bytes
-    patients: tuple[str, ...]
     rows: Grouped
     rank: int | None
     clinical_start: int | None
     clinical_end: int | None
     values: Mapping[str, frozenset[str]]
-    linked: bool
+
+    @classmethod
+    def of(cls, rows: Grouped, facets: Facets) -> Sight:
+        """Return these together."""
+        return cls(rows, facets.rank, facets.clinical_start, facets.clinical_end, facets.values)
 
     @property
     def facets(self) -> Facets:
         """What visibility formulas ask of it."""
         return Facets(self.rank, self.clinical_start, self.clinical_end, self.values)
 
+
+class First(NamedTuple):
+    """The first version of a resource, labelled and valid, but for its instant.
+
+    `content` is what stands before and after `meta.lastUpdated`; `instant` is the one that is expected, and `digests`
+    is what `fhir.canonical.digests` gives of the content with it. `linked`: it has an element `link`.
+    """
+
+    content: tuple[bytes, bytes]
+    instant: bytes
+    digests: tuple[bytes, bytes]
+    patients: tuple[str, ...]
+    sight: Sight
+    linked: bool
+
     def at(self, instant: bytes) -> bytes:
         """Return the content with an instant as R4 writes it (27 bytes)."""
         before, after = self.content
         return before + instant + after
 
-    def digests(self, instant: bytes) -> tuple[bytes, bytes]:
-        """Return what `fhir.canonical.digests` gives of the content with this instant."""
-        before, after = self.canonical
-        return sha256(before + instant + after).digest(), self.static
+    def digests_at(self, instant: bytes) -> tuple[bytes, bytes] | None:
+        """Return what `fhir.canonical.digests` gives of the content with this instant, None where it has to be made."""
+        return self.digests if instant == self.instant else None
 
 
 class PreparedChange(NamedTuple):
@@ -95,58 +103,47 @@ class PreparedChange(NamedTuple):
 class Story(NamedTuple):
     """The first version of a transaction's Provenance, labelled and valid, but for its instant and its targets.
 
-    `content` is what stands around `meta.lastUpdated`, the targets and `recorded`, `canonical` around the same in the
-    order of the canonical form (instant, instant, targets), `static` around `recorded` and the targets. `extensions`
-    are the targets' by what they name (`Patient/1`), as JSON. `body` is the content without `target` and `recorded`.
+    `content` is what stands around `meta.lastUpdated`, the targets and `recorded`; `extensions` are the targets' by
+    what they name (`Patient/1`), as JSON. `drafted` are the versions that the transaction is expected to make, all at
+    `instant`; if it does, `digests` is what `fhir.canonical.digests` gives of the content, and `sight` is its sight,
+    joined with that of its targets.
     """
 
     content: tuple[bytes, bytes, bytes, bytes]
-    canonical: tuple[bytes, bytes, bytes, bytes]
-    static: tuple[bytes, bytes, bytes]
     extensions: Mapping[str, bytes]
-    body: Resource
+    drafted: tuple[Place, ...]
+    instant: bytes
+    digests: tuple[bytes, bytes]
+    sight: Sight
 
     def at(self, instant: bytes, places: Sequence[Place]) -> bytes:
         """Return the content that names these versions, with an instant as R4 writes it."""
-        extensions = self.extensions
-        targets = b",".join(
-            b'{"reference":'
-            + _encoded(place.versioned_reference)
-            + b',"extension":'
-            + extensions[place.reference]
-            + b"}"
-            if place.reference in extensions
-            else b'{"reference":' + _encoded(place.versioned_reference) + b"}"
-            for place in places
-        )
-        return b"".join(chain.from_iterable(zip_longest(self.content, (instant, targets, instant), fillvalue=b"")))
+        before, middle, between, after = self.content
+        return b"".join((before, instant, middle, self.targets(places), between, instant, after))
 
-    def digests(self, instant: bytes, places: Sequence[Place]) -> tuple[bytes, bytes]:
-        """Return what `fhir.canonical.digests` gives of that content."""
-        extensions = self.extensions
-        targets = b",".join(
-            b'{"extension":'
-            + extensions[place.reference]
-            + b',"reference":'
-            + _encoded(place.versioned_reference)
-            + b"}"
-            if place.reference in extensions
-            else b'{"reference":' + _encoded(place.versioned_reference) + b"}"
-            for place in places
-        )
-        whole = chain.from_iterable(zip_longest(self.canonical, (instant, instant, targets), fillvalue=b""))
-        unmoved = chain.from_iterable(zip_longest(self.static, (instant, targets), fillvalue=b""))
-        return sha256(b"".join(whole)).digest(), sha256(b"".join(unmoved)).digest()
+    def targets(self, places: Sequence[Place]) -> bytes:
+        """Return the targets that name these versions as JSON, without the brackets around them."""
+        return named(places, self.extensions)
 
     @property
     def lines(self) -> dict[str, str]:
         """The trail of each resource as the Provenance holds it."""
         return {name: msgspec.json.decode(text)[0]["valueString"] for name, text in self.extensions.items()}
 
-    def told(self, instant: str, places: Sequence[Place]) -> Resource:
-        """Return what it can be found and seen by: that content without what its targets tell of fields."""
-        named = [{"reference": place.versioned_reference} for place in places]
-        return self.body | {"target": named, "recorded": instant}
+
+def named(places: Sequence[Place], extensions: Mapping[str, bytes], *, sort: bool = False) -> bytes:
+    """Return the targets of a Provenance as JSON, without the brackets around them; `sort` puts keys in order."""
+    written: list[bytes] = []
+    for place in places:
+        reference = b'"reference":' + _encoded(place.versioned_reference)
+        extension = extensions.get(place.reference)
+        if extension is None:
+            written.append(b"{" + reference + b"}")
+        elif sort:
+            written.append(b'{"extension":' + extension + b"," + reference + b"}")
+        else:
+            written.append(b"{" + reference + b',"extension":' + extension + b"}")
+    return b",".join(written)
 
 
 class PreparedTransaction(NamedTuple):

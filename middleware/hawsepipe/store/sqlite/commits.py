@@ -215,12 +215,12 @@ class Commits:
     def _facets(self, plans: Sequence[Planned], micros: int) -> dict[int, Facets]:
         """Return what visibility formulas ask of the versions of a transaction, by the identity of their plan.
 
-        Those of a Provenance are joined from all that it names of this transaction.
+        Those of a Provenance are joined from all that it names of this transaction, unless that was done beforehand.
         """
-        told = [planned for planned in plans if planned.draft.type == "Provenance" and planned.present]
+        told = [planned for planned in plans if planned.draft.type == "Provenance" and _to_join(planned)]
         asked = plans if told else [planned for planned in plans if planned.last and planned.present]
         found = {
-            id(planned): self.labeller.facets(planned.about) if planned.first is None else planned.first.facets
+            id(planned): self.labeller.facets(planned.about) if planned.sight is None else planned.sight.facets
             for planned in asked
         }
         if told:
@@ -237,12 +237,12 @@ class Commits:
         """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
         one before. Return which side tables they are in.
         """
-        draft, first = planned.draft, planned.first
+        draft, sight = planned.draft, planned.sight
         found = NOTHING
         if not planned.present:
             facets = _NO_FACETS
         else:
-            rows = grouped(self.extractor.rows(planned.about)) if first is None else first.rows
+            rows = grouped(self.extractor.rows(planned.about)) if sight is None else sight.rows
             found = found_by(pen, key, draft.type, rows, facets, draft.patients)
         tables = indexed(found)
         row = (
@@ -278,6 +278,10 @@ def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | N
             pen.currents.miss(place)
         else:
             pen.currents.put(place, current)
+
+
+def _to_join(planned: Planned) -> bool:
+    return planned.present and planned.sight is None
 
 
 def _subject(planned: Planned, facets: Facets, micros: int) -> Subject:

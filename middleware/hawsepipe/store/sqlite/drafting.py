@@ -26,7 +26,7 @@ from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Ve
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
 from hawsepipe.store.elements import REFUSED
 from hawsepipe.store.preparation import stamped
-from hawsepipe.store.prepared import First, PreparedChange, Story
+from hawsepipe.store.prepared import First, PreparedChange, Sight, Story
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
 from hawsepipe.store.sqlite.current import Current
@@ -41,9 +41,9 @@ class Planned:
     """A version to be.
 
     `key` is the resource's, None for a new one; `indexed` says what it is found by so far (see `indexing`);
-    `written` is the content, None for a tombstone or where it is still to be read from `first`; `ended` is the content
+    `written` is the content, None for a tombstone or where it is still to be read from `draft`; `ended` is the content
     that a tombstone ends; `last`: no later version of it follows in the transaction; `decisive`: it changes what
-    decides about other resources; `first` is what was worked out beforehand; `event` is when the newest event
+    decides about other resources; `sight` is what was worked out beforehand; `event` is when the newest event
     happened that told what it shows.
     """
 
@@ -54,7 +54,7 @@ class Planned:
     first_recorded: datetime
     decisive: bool
     last: bool = True
-    first: First | None = None
+    sight: Sight | None = None
     ended: Resource | None = None
     event: int | None = None
 
@@ -246,10 +246,11 @@ class Drafting:
         standing = self._standing("Provenance", id_)
         patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
         if story is not None and not standing.version:
-            instant = self._bytes
-            written, digests = story.at(instant, places), story.digests(instant, places)
+            foretold = story.instant == self._bytes and story.drafted == tuple(drafted)
+            written = story.at(self._bytes, places)
+            digests, sight = (story.digests, story.sight) if foretold else (None, None)
             made = Draft("Provenance", id_, 1, Operation.CREATE, self._instant, written, patients, None, digests)
-            return self._planned(standing, Planned(made, story.told(self._text, places), None, 0, self._instant, False))
+            return self._planned(standing, Planned(made, None, None, 0, self._instant, False, sight=sight))
         complete = provenance.complete(draft, places, self._instant, trail if story is None else story.lines)
         content = self._labeller.label(complete, standing.resource)
         operation = Operation.UPDATE if standing.version else Operation.CREATE
@@ -300,10 +301,10 @@ class Drafting:
             first.at(self._bytes),
             first.patients,
             None,
-            first.digests(self._bytes),
+            first.digests_at(self._bytes),
         )
         decisive = change.type in _DECISIVE or (change.type == "Patient" and first.linked)
-        return self._planned(standing, Planned(draft, None, None, 0, self._instant, decisive, first=first))
+        return self._planned(standing, Planned(draft, None, None, 0, self._instant, decisive, sight=first.sight))
 
     def _plan(
         self,
