@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
@@ -43,6 +44,9 @@ _LINGER = 0.01
 """Seconds to wait for as many as that, so that a lone sender's messages share commits as well."""
 
 
+_MOMENT = timedelta(microseconds=1)
+
+
 class _Ready(NamedTuple):
     record: JournalRecord
     effect: Effect
@@ -58,6 +62,7 @@ class _Ahead:
         self._parts: deque[tuple[Sequence[JournalRecord], asyncio.Task[list[Effect]]]] = deque()
         self._ready: deque[_Ready] = deque()
         self._working = 0
+        self._last: datetime | None = None
         self.count = 0
 
     def add(self, records: Sequence[JournalRecord]) -> None:
@@ -80,11 +85,17 @@ class _Ahead:
     def _start(self) -> None:
         while self._read and self._working < self._desk.width:
             records = [self._read.popleft() for _ in range(min(_PART, len(self._read)))]
-            tasks = [Task(record.sequence, self._clock(), record.message) for record in records]
+            tasks = [Task(record.sequence, self._instant(), record.message) for record in records]
             working = asyncio.create_task(self._desk.effects(tasks))
             self._working += 1
             working.add_done_callback(self._done)
             self._parts.append((records, working))
+
+    def _instant(self) -> datetime:
+        """Return the present instant, or one after the last that was given: no two effects are to have the same."""
+        now = self._clock()
+        self._last = now if self._last is None else max(now, self._last + _MOMENT)
+        return self._last
 
     def _done(self, _: asyncio.Task[list[Effect]]) -> None:
         self._working -= 1

@@ -69,36 +69,29 @@ def indexed(found: Found) -> int:
 
 def found_by(pen: Pen, key: int, type_: str, rows: Grouped, facets: Facets, patients: Sequence[str]) -> Found:
     """Return the rows of a resource by its key."""
-    symbol, person = pen.symbols.key, pen.people.key
-    parameters: dict[str, int] = {}
-
-    def number(name: str) -> int:
-        found = parameters.get(name)
-        if found is None:
-            found = parameters[name] = symbol(parameter_symbol(type_, name))
-        return found
-
+    symbols, people = pen.symbols.numbers, pen.people.numbers
+    names = pen.symbols.below(parameter_symbol(type_, ""))
     references: dict[_Tuple, None] = {}
     for name, kind, id_, url in rows.references:
-        references[(key, number(name), url, 0) if url else (key, number(name), id_, symbol(kind))] = None
+        references[(key, names[name], url, 0) if url else (key, names[name], id_, symbols[kind])] = None
     return (
-        [(key, number(name), code, symbol(system)) for name, system, code in rows.tokens],
+        [(key, names[name], code, symbols[system]) for name, system, code in rows.tokens],
         references,
-        [(key, number(name), uri) for name, uri in rows.uris],
-        [(key, number(name), place, normal, exact) for place, (name, exact, normal) in enumerate(rows.strings)],
-        [(key, number(name), low, high) for name, low, high in rows.dates],
-        {(key, number(name), sortable(value)): None for name, value in rows.numbers},
+        [(key, names[name], uri) for name, uri in rows.uris] if rows.uris else (),
+        [(key, names[name], place, normal, exact) for place, (name, exact, normal) in enumerate(rows.strings)],
+        [(key, names[name], low, high) for name, low, high in rows.dates],
+        {(key, names[name], sortable(value)): None for name, value in rows.numbers} if rows.numbers else (),
         [
-            (key, number(name), place, sortable(value), system, code, unit)
+            (key, names[name], place, sortable(value), system, code, unit)
             for place, (name, value, system, code, unit) in enumerate(rows.quantities)
         ],
         [
             (key, place, value)
             for kind, values in facets.values.items()
-            for place in (symbol(kind),)
+            for place in (symbols[kind],)
             for value in values
         ],
-        {(key, person(patient)): None for patient in patients},
+        {(key, people[patient]): None for patient in patients},
     )
 
 

@@ -5,7 +5,7 @@ All of them roll back together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -31,6 +31,17 @@ class State(NamedTuple):
     backlog: int
 
 
+class _Numbers(dict[str, int]):
+    """Numbers by text; one that is not there is asked for."""
+
+    def __init__(self, ask: Callable[[str], int]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def __missing__(self, text: str) -> int:
+        return self._ask(text)
+
+
 class Interned:
     """Small integers for texts, from one table, whose new rows `write` writes.
 
@@ -41,22 +52,32 @@ class Interned:
         self._connection = connection
         self._select = f"SELECT key FROM {table} WHERE {column} = ?"  # noqa: S608  our own two names
         self._insert = f"INSERT INTO {table} ({column}, key) VALUES (?, ?)"  # noqa: S608  our own two names
-        self._keys: dict[str, int] = {}
+        self.numbers = _Numbers(self._new)
+        """The number of each text, which gets one if it has none."""
+        self._below: dict[str, _Numbers] = {}
         self._added: list[tuple[str, int]] = []
         self._written = 0
         self._last: int = connection.execute(f"SELECT coalesce(max(key), 0) FROM {table}").get  # noqa: S608  our own name
 
     def key(self, text: str) -> int:
         """Return the text's number, giving it one if it has none."""
-        key = self._keys.get(text)
-        if key is None:
-            found = self._connection.execute(self._select, (text,)).get
-            if found is None:
-                key = self._last = self._last + 1
-                self._added.append((text, key))
-            else:
-                key = int(found)
-            self._keys[text] = key
+        return self.numbers[text]
+
+    def below(self, prefix: str) -> Mapping[str, int]:
+        """Return the number of `prefix` and a text, by the text alone, until the next rollback."""
+        known = self._below.get(prefix)
+        if known is None:
+            known = self._below[prefix] = _Numbers(lambda text: known.setdefault(text, self.numbers[prefix + text]))
+        return known
+
+    def _new(self, text: str) -> int:
+        found = self._connection.execute(self._select, (text,)).get
+        if found is None:
+            key = self._last = self._last + 1
+            self._added.append((text, key))
+        else:
+            key = int(found)
+        self.numbers[text] = key
         return key
 
     def write(self) -> None:
@@ -74,7 +95,9 @@ class Interned:
         kept, self._written = mark
         gone = self._added[kept:]
         for text, _ in gone:
-            self._keys.pop(text, None)
+            self.numbers.pop(text, None)
+        if gone:
+            self._below.clear()
         self._last -= len(gone)
         del self._added[kept:]
 
@@ -82,8 +105,8 @@ class Interned:
         """Take note that everything added is committed."""
         self._added.clear()
         self._written = 0
-        if len(self._keys) > _KEPT:
-            self._keys.clear()
+        if len(self.numbers) > _KEPT:
+            self.numbers.clear()
 
 
 Mark = tuple[State, tuple[int, int], tuple[int, int], int, int]
