@@ -119,6 +119,7 @@ class _Element:
     rows by their class, and more.
 
     `plain`: joined to nothing it stays as it is; `right`: it is right in any resource where it stands without a twin;
+    `single`: so it is beside a twin that is single, too (a list and its twin depend on each other);
     `general`: its rows name by id alone what it refers to.
     """
 
@@ -130,6 +131,7 @@ class _Element:
     patients: tuple[str, ...]
     plain: bool
     right: bool
+    single: bool
     general: bool
 
 
@@ -241,9 +243,9 @@ class Elements:
         pairs: list[tuple[str, bytes, bytes]] = []
         for name, element in elements.items():
             twin = elements.get(f"_{name}")
-            if twin is not None:
+            if twin is not None and not (element.single and twin.single):
                 pairs.append((kind, element.written, twin.written))
-            elif name[0] != "_" or name[1:] not in elements:
+            elif element.single or name[0] != "_" or name[1:] not in elements:
                 alone.append(element)
         if names in self._names and all(it.right for it in alone) and all(it in self._twins for it in pairs):
             return
@@ -306,6 +308,7 @@ class Elements:
             patients=tuple(names.get(id_, id_) for id_ in general.patients),
             plain=general.plain,
             right=general.right,
+            single=general.single,
             general=False,
         )
 
@@ -330,6 +333,7 @@ class Elements:
         if codec.encode({name: value})[1:-1] != member:
             raise _Doubtful
         rows, existing = self._extractor.element(kind, name, value)
+        right = self._validator.accepts_elements(kind, {name: value})
         return _Element(
             written=member,
             canonical=canonical.member(name, value),
@@ -338,7 +342,8 @@ class Elements:
             traits=self._labeller.element(kind, name, value),
             patients=patients_of({"resourceType": kind, name: value}, self._base_url),
             plain=joins_to_itself(name, value),
-            right=self._validator.accepts_elements(kind, {name: value}),
+            right=right,
+            single=right,
             general=not any(
                 _HOLES.decode() in value and not value.startswith(_HOLES.decode())
                 for row in rows

@@ -42,6 +42,19 @@ class _Numbers(dict[str, int]):
         return self._ask(text)
 
 
+class _Below(dict[str, int]):
+    """Numbers of texts that begin alike, by what comes after."""
+
+    def __init__(self, numbers: _Numbers, prefix: str) -> None:
+        super().__init__()
+        self._numbers = numbers
+        self._prefix = prefix
+
+    def __missing__(self, text: str) -> int:
+        number = self[text] = self._numbers[self._prefix + text]
+        return number
+
+
 class Interned:
     """Small integers for texts, from one table, whose new rows `write` writes.
 
@@ -54,7 +67,7 @@ class Interned:
         self._insert = f"INSERT INTO {table} ({column}, key) VALUES (?, ?)"  # noqa: S608  our own two names
         self.numbers = _Numbers(self._new)
         """The number of each text, which gets one if it has none."""
-        self._below: dict[str, _Numbers] = {}
+        self._below: dict[str, _Below] = {}
         self._added: list[tuple[str, int]] = []
         self._written = 0
         self._last: int = connection.execute(f"SELECT coalesce(max(key), 0) FROM {table}").get  # noqa: S608  our own name
@@ -66,9 +79,7 @@ class Interned:
     def below(self, prefix: str) -> Mapping[str, int]:
         """Return the number of `prefix` and a text, by the text alone, until the next rollback."""
         known = self._below.get(prefix)
-        if known is None:
-            known = self._below[prefix] = _Numbers(lambda text: known.setdefault(text, self.numbers[prefix + text]))
-        return known
+        return known if known is not None else self._below.setdefault(prefix, _Below(self.numbers, prefix))
 
     def _new(self, text: str) -> int:
         found = self._connection.execute(self._select, (text,)).get
