@@ -86,13 +86,14 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
                 # An authority without a number of its own.
                 leftovers.field(bench, draft, segment, field)
             continue
-        value: dict[str, Any] = {}
-        leaves = bench.site.converts["EI"](bench, segment.repetitions(field)[0], f"{segment.label}-{field}", value)
-        if "value" in value:
-            value["type"] = {"coding": [{"system": NUMBER_TYPES, "code": code}]}
-            draft.put_converted("identifier[]", (value, leaves))
-            if draft.type == "ServiceRequest":
-                bench.cache.setdefault(("numbers", f"{value['system']}|{value['value']}"), draft)
+        for raw, where in _repeated(segment, field):
+            value: dict[str, Any] = {}
+            leaves = bench.site.converts["EI"](bench, raw, where, value)
+            if "value" in value:
+                value["type"] = {"coding": [{"system": NUMBER_TYPES, "code": code}]}
+                draft.put_converted("identifier[]", (value, leaves))
+                if draft.type == "ServiceRequest":
+                    bench.cache.setdefault(("numbers", f"{value['system']}|{value['value']}"), draft)
 
 
 def group_number(bench: Bench, raw: str, where: str) -> Converted | None:

@@ -4,8 +4,9 @@
 
 DIR of --scorer holds `score.py` (which judges a Bundle by the rows of HL7's V2-to-FHIR guide) and
 `peer_scores_share.json`; DIR of --corpus holds `manifest.json` and the messages that it lists. Neither is part of this
-project. What the scorer counts as missed is listed by field, with the reason from `score_reasons.json` beside this
-file; a field without a reason is an error (exit 1), so that none goes unexplained.
+project. What the scorer counts against the translation (leaves missed or not kept, values without a source, links that
+are not there) is listed with the reason from `score_reasons.json` beside this file; anything without a reason is an
+error (exit 1), so that nothing goes unexplained.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,102 @@ def score_of(folder: str, corpus: str, item: Mapping[str, Any]) -> Score | None:
         out.write(encode(made))
         out.flush()
         result: Score = module.score(text, out.name, maps)
-    return {**result, "id": item["id"]}
+        resources = module.load_bundle(out.name)[1]
+    segments = module.parse(text)[0]
+    leaves, mapped = module.Scorer(maps).expected(segments)
+    return {
+        **result,
+        "id": item["id"],
+        "sourceless": sourceless(module, maps, leaves.values(), resources),
+        "lost": lost(module, {k: v for k, v in leaves.items() if k not in mapped and len(v) >= 3}, resources),
+        "asked": asked(segments, resources),
+    }
+
+
+_UNCOUNTED = frozenset(["id", "reference", "system", "display", "url", "resourceType", "status", "mode", "versionId"])
+_UNCOUNTED |= {"lastUpdated", "profile", "fullUrl", "div", "source"}
+"""Elements that the scorer does not ask for a source."""
+
+
+def sourceless(module: Any, maps: Any, sent: Iterable[str], resources: Sequence[Any]) -> Counter[str]:
+    """Count the values of resources that the scorer finds neither in the message nor in a code map, by element."""
+    values = {module.norm(value) for value in sent}
+    together, long = " ".join(values), [value for value in values if len(value) >= 3]
+    numbers = [digits for value in values if len(digits := module.digits(value)) >= 4]
+    mapped = {module.norm(x) for table in maps.voc.values() for targets in table.values() for x in targets}
+
+    def traced(value: Any) -> bool:
+        text, digits = module.norm(value), module.digits(value)
+        return (
+            text in values
+            or text in mapped
+            or (len(text) >= 3 and text in together)
+            or any(one in text for one in long)
+            or (len(digits) >= 4 and any(digits[: len(one)] == one[: len(digits)] for one in numbers))
+        )
+
+    found: Counter[str] = Counter()
+    for resource in resources:
+        for path, value in module.leaves_of(resource):
+            names = [part for part in path if isinstance(part, str)]
+            if names and names[-1] not in _UNCOUNTED and not isinstance(value, bool) and not traced(value):
+                found[f"{resource.get('resourceType')}.{'.'.join(names)}"] += 1
+    return found
+
+
+def lost(module: Any, leaves: Mapping[Any, str], resources: Sequence[Any]) -> Counter[str]:
+    """Count the leaves without a row that are found nowhere, by field."""
+    values = {value for resource in resources for _, value in module.leaves_of(resource)}
+    texts = {module.norm(value) for value in values}
+    together, digits = "\0".join(texts), "\0".join({module.digits(value) for value in values})
+    found: Counter[str] = Counter()
+    for (_, segment, field, _, component, part), value in leaves.items():
+        number = module.digits(value)
+        if module.norm(value) not in together and not (len(number) >= 8 and number[:8] in digits):
+            found[f"{segment}-{field}.{component}.{part}"] += 1
+    return found
+
+
+_ANSWERS = ("QST", "SCI")
+
+
+def asked(segments: Sequence[Any], resources: Sequence[Any]) -> dict[str, tuple[int, int]]:
+    """Count, by kind, the links that the guide asks for in the groups where it does, and those that are there.
+
+    The scorer asks every resource of a type for each link of the type that a message may have.
+    """
+    type_ = segments[0].get(9, 1)
+    wanted: Counter[str] = Counter()
+    results = specimen = answers = reasons = 0
+    ordered = False
+    for segment in [*segments, None]:
+        if segment is None or segment.name in ("OBR", "ORC"):
+            placed = type_ in ("ORM", "OML")
+            wanted["ServiceRequest.supportingInfo->Observation"] += bool(results if placed else answers)
+            wanted["ServiceRequest.reasonReference->Condition"] += bool(reasons)
+            wanted["DiagnosticReport.result->Observation"] += bool(results > answers and type_ == "ORU")
+            results = specimen = answers = reasons = 0
+            ordered = segment is not None and segment.name == "OBR"
+        elif segment.name in ("SPM", "DG1", "IN1"):
+            specimen = specimen or segment.name == "SPM"
+            reasons += ordered and segment.name == "DG1" and type_ in ("ORM", "OML")
+            relation = {segment.get(17, part).upper() for part in (1, 2)} if segment.name == "IN1" else set()
+            wanted["Coverage.subscriber->Patient"] += bool(relation & {"SEL", "SELF", "ONESELF"})
+        elif segment.name == "OBX" and specimen and results:
+            wanted["Observation.focus->Specimen"] += type_ == "ORU"
+        elif segment.name == "OBX" and ordered:
+            results += 1
+            answers += segment.get(29, 1) in _ANSWERS
+    there: Counter[str] = Counter()
+    for kind in wanted:
+        home, _, rest = kind.partition(".")
+        element, _, target = rest.partition("->")
+        ids = {f"urn:uuid:{one.get('id')}" for one in resources if one.get("resourceType") == target}
+        for one in resources:
+            links = one.get(element, []) if one.get("resourceType") == home else []
+            links = links if isinstance(links, list) else [links]
+            there[kind] += any(link.get("reference") in ids for link in links)
+    return {kind: (min(there[kind], count), count) for kind, count in wanted.items() if count}
 
 
 def share(part: int, whole: int) -> str:
@@ -94,8 +191,10 @@ HEAD = (
 )
 
 
-def page(scores: Sequence[Score], peers: Mapping[str, Sequence[Score]], reasons: Mapping[str, str]) -> tuple[str, int]:
-    """Return the page and how many missed fields have no reason."""
+def page(
+    scores: Sequence[Score], peers: Mapping[str, Sequence[Score]], reasons: Mapping[str, Mapping[str, str]]
+) -> tuple[str, int]:
+    """Return the page and how much of it has no reason."""
     types = defaultdict(list)
     for score in scores:
         types[score["type"]].append(score)
@@ -136,12 +235,53 @@ def page(scores: Sequence[Score], peers: Mapping[str, Sequence[Score]], reasons:
     missed = Counter((_NUMBERS.sub("", place), outcome) for score in scores for place, _, outcome, _ in score["misses"])
     rows, unexplained = ["| field | found | times | reason |", "|---|---|---|---|"], 0
     for (place, outcome), count in sorted(missed.items(), key=lambda entry: (-entry[1], entry[0])):
-        reason = _reason(place, reasons)
+        reason = _reason(place, reasons["strict"])
         unexplained += not reason
         found = {"resource": "elsewhere in the resource", "bundle": "in another resource", "miss": "not found"}[outcome]
         rows.append(f"| {place} | {found} | {count} | {reason or '**none yet**'} |")
+    for title, lines in (
+        ("## Values that the message does not have, by cause", _sources(scores, reasons["trace"])),
+        ("## Links, by kind", _links(scores, reasons["links"])),
+        ("## Leaves without a row that are kept nowhere", _lost(scores, reasons["kept"])),
+    ):
+        parts += [title, "\n".join(lines)]
+        unexplained += sum("**none yet**" in line for line in lines)
     parts += ["## Every strict miss, by field", "\n".join(rows)]
     return "\n\n".join(parts) + "\n", unexplained
+
+
+def _sources(scores: Sequence[Score], reasons: Mapping[str, str]) -> list[str]:
+    found: Counter[str] = sum((score["sourceless"] for score in scores), Counter())
+    causes: dict[str, Counter[str]] = defaultdict(Counter)
+    for place, count in found.items():
+        causes[next((why for pattern, why in reasons.items() if fnmatchcase(place, pattern)), "")][place] += count
+    rows = ["| cause | times | elements |", "|---|---|---|"]
+    for why, places in sorted(causes.items(), key=lambda entry: -entry[1].total()):
+        named = ", ".join(place for place, _ in places.most_common(4)) + (", …" if len(places) > 4 else "")
+        rows.append(f"| {why or '**none yet**'} | {places.total()} | {named} |")
+    return rows
+
+
+def _links(scores: Sequence[Score], reasons: Mapping[str, str]) -> list[str]:
+    rows = [
+        "| link | of all resources of the type | in the groups where the guide asks for it | why not all |",
+        "|---|---|---|---|",
+    ]
+    for kind in sorted({kind for score in scores for kind in score["links"]}):
+        every = [sum(score["links"].get(kind, (0, 0))[at] for score in scores) for at in (0, 1)]
+        exact = [sum(score["asked"].get(kind, (0, 0))[at] for score in scores) for at in (0, 1)]
+        reason = "" if every[0] == every[1] else reasons.get(kind, "**none yet**")
+        told = f"{exact[0]}/{exact[1]}" if exact[1] else ""
+        rows.append(f"| {kind} | {every[0]}/{every[1]} | {told} | {reason} |")
+    return rows
+
+
+def _lost(scores: Sequence[Score], reasons: Mapping[str, str]) -> list[str]:
+    found: Counter[str] = sum((score["lost"] for score in scores), Counter())
+    rows = ["| field | times | reason |", "|---|---|---|"]
+    for place, count in sorted(found.items(), key=lambda entry: (-entry[1], entry[0])):
+        rows.append(f"| {place} | {count} | {_reason(place, reasons) or '**none yet**'} |")
+    return rows
 
 
 def _reason(place: str, reasons: Mapping[str, str]) -> str:
@@ -174,7 +314,7 @@ def main() -> int:
         options.out.write_text(before + text)
     else:
         print(text)
-    print(f"{unexplained} missed fields without a reason", file=sys.stderr)
+    print(f"{unexplained} rows without a reason", file=sys.stderr)
     return 1 if unexplained else 0
 
 

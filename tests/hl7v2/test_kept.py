@@ -157,6 +157,26 @@ def test_an_authority_without_an_order_number_stays(translate: Any) -> None:
     assert [one["value"] for one in request["identifier"]] == ["F1"]
 
 
+def test_an_order_may_have_several_numbers_of_its_filler(translate: Any) -> None:
+    made = translate((HEAD, PID, "OBR|1|P1|F1^LAB~M9^REFERENCE|1^A^L|||||||||||||||||||||F"))
+    for resource in (made.one("ServiceRequest"), made.one("DiagnosticReport")):
+        assert [one["value"] for one in resource["identifier"]] == ["P1", "F1", "M9"]
+
+
+def test_a_diagnosis_of_an_ordered_drug_is_its_reason(translate: Any, write: Any) -> None:
+    head = HEAD.replace("ORU^R01^ORU_R01", "ORM^O01")
+    drug = write("RXO", f1="123^Ampicillin^NDC", f2="2")
+    made = translate((head, PID, "ORC|NW|P1", drug, write("DG1", f1="1", f3="J13^Pneumonia^I10", f6="W")))
+    condition = made.one("Condition")
+    assert made.one("MedicationRequest")["reasonReference"] == [{"reference": f"Condition/{condition['id']}"}]
+
+
+def test_an_unknown_order_status_stays_beside_that_of_the_control(translate: Any) -> None:
+    made = translate((HEAD.replace("ORU^R01^ORU_R01", "ORM^O01"), PID, "ORC|NW|P1|||Ordered", "OBR|1|P1||1^A^L"))
+    request = made.one("ServiceRequest")
+    assert (request["status"], told(request, "ORC-5")) == ("active", ["Ordered"])
+
+
 def test_an_area_without_a_number_is_a_part_without_a_value(translate: Any, write: Any) -> None:
     (telecom,) = translate(
         (HEAD, write("PID", f3="M1", f5="DOE", f13="^PRN^PH^^1^218")),
