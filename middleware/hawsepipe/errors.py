@@ -4,6 +4,7 @@ HawsepipeError
 ├── ConfigError                 a setting is wrong; `key` names it
 ├── PluginError                 a named plugin or kind is missing, doubled, misspelt or broken
 ├── MessageError                a message cannot be used; `location` is the v2 location, `cause` the class
+├── IdentityConflict            409  the identifiers of a message belong to several people; names their ids
 ├── RequestError                what a FHIR client did; has an HTTP status
 │   ├── InvalidRequest          400  the request cannot be understood
 │   ├── InvalidResource         422  the resource breaks R4; carries each issue
@@ -83,6 +84,18 @@ class MessageError(HawsepipeError):
         super().__init__(f"{location or 'message'}: {reason}")
         self.cause = cause
         self.location = location
+        self.reason = reason
+
+
+class IdentityConflict(HawsepipeError):
+    """It is not clear who is meant: a person must decide. `patients` are the ids, `reason` a sentence."""
+
+    code = "conflict"
+    status = 409
+
+    def __init__(self, patients: Sequence[str], reason: str) -> None:
+        super().__init__(f"{reason} ({', '.join(f'Patient/{id_}' for id_ in patients)})")
+        self.patients = tuple(patients)
         self.reason = reason
 
 

@@ -385,3 +385,23 @@ async def test_the_default_policy_leaves_restricted_data_closed(open_hospital: C
         with pytest.raises(NotFound):
             await hospital.view().read("Observation", "r")
         assert ids(await hospital.view(purpose="HPAYMT").search(observations())) == []
+
+
+async def test_a_search_about_one_record_of_a_person_finds_what_is_about_the_others(hospital: Any) -> None:
+    def query(who: str) -> Query:
+        return Query(
+            "Observation", (Clause("subject", Kind.REFERENCE, None, (ReferenceValue("Patient", who, None),)),), count=10
+        )
+
+    async def found(who: str) -> list[str]:
+        return [version.id for version in (await hospital.view().search(query(who))).versions]
+
+    await hospital.put(patient("p"), patient("q"), observation("o", "p"), observation("n", "q"))
+    await hospital.put(consent("a", "p"), consent("b", "q"))
+    assert (await found("p"), await found("q")) == (["o"], ["n"])
+    await hospital.put(patient("p", link=[{"other": {"reference": "Patient/q"}, "type": "replaces"}]))
+    assert await found("p") == ["o"], "one record alone joins nothing"
+    await hospital.put(patient("q", link=[{"other": {"reference": "Patient/p"}, "type": "replaced-by"}]))
+    assert (await found("p"), await found("q")) == (["o", "n"], ["o", "n"])
+    await hospital.put(consent("c", "q", type="deny"))
+    assert await found("p") == [], "a deny about one of them is about the person"

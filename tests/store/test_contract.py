@@ -20,12 +20,13 @@ import pytest
 from hawsepipe.errors import (
     Conflict,
     HawsepipeError,
+    IdentityConflict,
     InvalidRequest,
     InvalidResource,
     NotFound,
     PreconditionFailed,
 )
-from hawsepipe.fhir import codec, provenance
+from hawsepipe.fhir import codec, identity, provenance
 from hawsepipe.fhir.index import Row, TokenRow
 from hawsepipe.hooks import Refusal, Reuse
 from hawsepipe.meters import Meters
@@ -617,3 +618,146 @@ class TestCommit:
         read = meters.registry.get_sample_value
         assert read("hawsepipe_store_versions_total", {"type": "Patient"}) == 1
         assert read("hawsepipe_store_versions_total", {"type": "Provenance"}) == 1
+
+
+class TestIdentity:
+    """Messages meet people by any of their identifiers, and those who took others' places."""
+
+    @staticmethod
+    def person(id_: str, *numbers: str, **more: Any) -> Change:
+        items = [{"system": "urn:s", "value": number} for number in numbers]
+        return Change(
+            Method.MERGE,
+            "Patient",
+            id_,
+            {"resourceType": "Patient", "identifier": items, **more},
+            union=frozenset({"identifier", "link"}),
+        )
+
+    @staticmethod
+    def result(id_: str, patient: str) -> Change:
+        return change("Observation", id_, subject={"reference": f"Patient/{patient}"})
+
+    @staticmethod
+    async def apply(store: Store, *transactions: Transaction) -> list[Any]:
+        applications: list[Application] = []
+        for one in transactions:
+            body = str(len(applications)).encode() + (one.source or b"")
+            found = await store.append(JournalEntry(message(body), body.hex(), b""))
+            applications.append(Application(found.sequence, "", one))
+        return list(await store.apply(applications))
+
+    def sent(self, number: int, *changes: Change, **more: Any) -> Transaction:
+        source = sha256(b"%d" % number).digest()
+        return transaction(*changes, draft=provenance.draft("feed:adt", id=f"p{number}", source=source), source=source)
+
+    def merge(self, number: int, winner: str, loser: str) -> Transaction:
+        replaces = {"other": {"reference": f"Patient/{loser}"}, "type": "replaces"}
+        replaced = {"other": {"reference": f"Patient/{winner}"}, "type": "replaced-by"}
+        kept = self.person(winner, winner, link=[replaces])
+        old = {"system": "urn:s", "value": loser, "use": "old"}
+        assert kept.resource is not None
+        kept.resource["identifier"].append(old)
+        return self.sent(number, kept, self.person(loser, loser, active=False, link=[replaced]))
+
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_patient_is_met_by_any_identifier(self, store: Store, together: bool) -> None:
+        one = self.sent(1, self.person("a", "1", "2"))
+        other = self.sent(2, self.person("b", "9", "2", birthDate="1980"), self.result("o", "b"))
+        if together:
+            await self.apply(store, one, other)
+        else:
+            await self.apply(store, one)
+            await self.apply(store, other)
+        assert await store.read("Patient", "b") is None
+        met = await store.read("Patient", "a")
+        assert met is not None
+        assert content(met)["birthDate"] == "1980"
+        assert [item["value"] for item in content(met)["identifier"]] == ["1", "2", "9"]
+        found = await store.read("Observation", "o")
+        assert found is not None
+        assert (content(found)["subject"]["reference"], found.patients) == ("Patient/a", ("a",))
+        proof = await store.read("Provenance", "p2")
+        assert proof is not None
+        (note,) = [it for it in content(proof)["extension"] if it["url"] == identity.KNOWN_AS]
+        assert note["valueReference"] == {"reference": "Patient/b"}
+
+    async def test_what_is_said_of_one_merged_away_is_said_of_the_survivor(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b")))
+        await self.apply(store, self.merge(3, "a", "b"))
+        await self.apply(store, self.sent(4, self.person("b", "b", gender="female"), self.result("o", "b")))
+        survivor, gone, found = [
+            await store.read(*place) for place in (("Patient", "a"), ("Patient", "b"), ("Observation", "o"))
+        ]
+        assert survivor is not None
+        assert gone is not None
+        assert found is not None
+        assert content(survivor)["gender"] == "female"
+        assert (gone.version, content(gone)["active"]) == (2, False)
+        assert found.patients == ("a",)
+
+    async def test_a_merge_that_comes_again_changes_nothing(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b")))
+        await self.apply(store, self.merge(3, "a", "b"))
+        (made,) = await self.apply(store, self.merge(4, "a", "b"))
+        assert [version.changed for version in made[:-1]] == [False, False]
+
+    async def test_a_merge_is_followed_through_a_chain(self, store: Store) -> None:
+        await self.apply(store, *(self.sent(n, self.person(who, who)) for n, who in enumerate("abc")))
+        await self.apply(store, self.merge(5, "b", "c"), self.merge(6, "a", "b"))
+        await self.apply(store, self.sent(7, self.person("c", "c"), self.result("o", "c")))
+        found = await store.read("Observation", "o")
+        assert found is not None
+        assert found.patients == ("a",)
+
+    async def test_identifiers_of_two_people_are_nobodys_choice(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "1")), self.sent(2, self.person("b", "2")))
+        before = [await store.read("Patient", who) for who in "ab"]
+        (answer,) = await self.apply(store, self.sent(3, self.person("c", "1", "2", active=True)))
+        assert isinstance(answer, IdentityConflict)
+        assert set(answer.patients) == {"a", "b"}
+        assert [await store.read("Patient", who) for who in "ab"] == before
+        assert await store.read("Patient", "c") is None
+
+    async def test_a_merge_that_says_the_opposite_is_a_conflict(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b")))
+        await self.apply(store, self.merge(3, "a", "b"))
+        (answer,) = await self.apply(store, self.merge(4, "b", "a"))
+        assert isinstance(answer, IdentityConflict)
+
+    async def test_shared_and_old_numbers_make_nobody_the_same(self, store: Store) -> None:
+        ssn = {
+            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "SS"}]},
+            "system": "urn:s",
+            "value": "5",
+        }
+        for number, who in enumerate("ab"):
+            one = self.person(who, who)
+            assert one.resource is not None
+            one.resource["identifier"].append(ssn)
+            await self.apply(store, self.sent(number, one))
+        assert [await store.read("Patient", who) is not None for who in "ab"] == [True, True]
+
+    async def test_a_second_number_of_a_visit_stands_for_the_first(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, change("Encounter", "v", status="in-progress")))
+        old = change("Encounter", "w", status="entered-in-error", partOf={"reference": "Encounter/v"})
+        await self.apply(store, self.sent(2, old))
+        later = change("Encounter", "w", Method.MERGE, status="finished")
+        await self.apply(store, self.sent(3, later, change("Observation", "o", encounter={"reference": "Encounter/w"})))
+        visit, found = await store.read("Encounter", "v"), await store.read("Observation", "o")
+        assert visit is not None
+        assert found is not None
+        assert content(visit)["status"] == "finished"
+        assert content(found)["encounter"] == {"reference": "Encounter/v"}
+
+    async def test_a_message_that_changes_nothing_is_noted(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "1")))
+        (made,) = await self.apply(store, self.sent(2, self.person("a", "1")))
+        assert [version.reference for version in made] == ["Patient/a", "Provenance/p2"]
+        assert content(made[1])["target"] == [{"reference": "Patient/a/_history/1"}]
+        assert made[1].patients == ("a",)
+
+    async def test_only_the_store_says_that_something_stayed_as_it_was(self, store: Store) -> None:
+        forged = change("Provenance", "x", extension=[{"url": provenance.UNCHANGED, "valueBoolean": True}])
+        with pytest.raises(InvalidRequest):
+            await store.commit(transaction(forged))

@@ -16,6 +16,8 @@ from hawsepipe_conformance.feeds.line import Line, bodies, connect
 from hawsepipe_conformance.feeds.product import Local, Plan, Product
 
 MESSAGE = "urn:hawsepipe:message"
+UNCHANGED = "urn:hawsepipe:extension:unchanged"
+"""Marks the Provenance of a message that has changed nothing."""
 
 
 class Stage:
@@ -119,7 +121,7 @@ class Stage:
 
     async def versions(self, body: bytes) -> list[str]:
         """Return the versions that a message has made, as `Patient/1/_history/2`."""
-        found = await self.provenances(body)
+        found = [it for it in await self.provenances(body) if not _unchanged(it)]
         return [target["reference"] for provenance in found for target in provenance["target"]]
 
     async def made(self, body: bytes, type_: str) -> list[dict[str, Any]]:
@@ -174,6 +176,10 @@ class Stage:
             if sample.labels.get("feed", self.feed) == self.feed:
                 counts["\n".join(sorted(_key(sample.name, sample.labels)))] = sample.value
         return counts
+
+
+def _unchanged(provenance: Mapping[str, Any]) -> bool:
+    return any(extension.get("url") == UNCHANGED for extension in provenance.get("extension", []))
 
 
 def _key(name: str, labels: Mapping[str, str]) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -84,6 +84,11 @@ class Judge:
         consents, _, _ = await self._present()
         return Sitting(self, principal, interaction, now, consents, self._narrowed(principal, now))
 
+    async def persons(self) -> Mapping[str, frozenset[str]]:
+        """Return, for each patient whose record was merged with others, every id of the person."""
+        consents, _, _ = await self._present()
+        return consents.linked
+
     async def visibility(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
         """Return what a principal may see now, for a search."""
         found = await self._by_consents(principal, interaction, now)
@@ -135,12 +140,14 @@ class Judge:
         alone = self._alone(version, resource)
         if version.type != "Provenance":
             return alone
-        targets = [await self._target(version, place) for place in provenance.targets(resource)]
+        earlier = provenance.says_unchanged(resource)
+        targets = [await self._target(version, place, earlier) for place in provenance.targets(resource)]
         return replace(alone, facets=joined(alone, targets))
 
-    async def _target(self, about: Version, place: provenance.Place | None) -> Subject | None:
+    async def _target(self, about: Version, place: provenance.Place | None, earlier: bool) -> Subject | None:
+        """Return what a Provenance is about: what was written with it, or before it where the store says so."""
         version = None if place is None else await self._store.vread(*place)
-        if version is None or version.last_updated != about.last_updated:
+        if version is None or (version.last_updated < about.last_updated) != earlier:
             return None
         resource = await self.content(version)
         return None if resource is None else self._alone(version, resource)

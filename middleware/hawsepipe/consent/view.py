@@ -16,6 +16,7 @@ from hawsepipe.consent.admission import PERMIT, Admission, Asked
 from hawsepipe.consent.judge import Judge, Sitting
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.orders import Criteria, Order, Written
+from hawsepipe.consent.persons import throughout
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.writing import Writing
@@ -116,12 +117,13 @@ class View:
     async def search(self, query: Query) -> Page:
         """Search (https://hl7.org/fhir/R4/http.html#search) over what is visible, as if nothing else were there.
 
+        Who asks for what is about a patient gets what is about the person: records that were merged count as one.
         Raises Forbidden.
         """
         asked = await self._admission.admitted("search-type", query.type, query.type)
         judge = self._gate.judge
         visibility = await judge.visibility(self.principal, asked.interaction, asked.now)
-        page = await self._gate.store.search(query, visibility)
+        page = await self._gate.store.search(throughout(query, await judge.persons()), visibility)
         if self._gate.settings.recheck:
             for version in page.versions:
                 content = None if version.content is None else decoded(version.content)

@@ -32,6 +32,9 @@ RULES = "urn:hawsepipe:rules:"
 SUPERSEDED = "urn:hawsepipe:extension:superseded"
 """The extension of a Provenance that names a resource which its message was too old to change."""
 
+UNCHANGED = "urn:hawsepipe:extension:unchanged"
+"""The extension of a Provenance whose message changed nothing: its targets are versions that were there before."""
+
 _FEED_PREFIX = "feed:"
 _LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
@@ -128,6 +131,9 @@ def _joined(ours: Resource, told: Resource) -> Resource:
             result = {key: value for key, value in result.items() if not key.startswith(("occurred", "_occurred"))}
             break
     result |= {name: told[name] for name in _SENDERS if name in told}
+    if "extension" in result:
+        # Only the store says that a target was there before: a Provenance is seen by what its targets are.
+        result["extension"] = [item for item in result["extension"] if item.get("url") != UNCHANGED]
     activity = told.get("activity", {}).get("coding", [])
     if activity:
         result["activity"] = {"coding": [*ours["activity"]["coding"], *activity]}
@@ -169,6 +175,17 @@ def superseded(draft: Resource, resources: Sequence[str]) -> Resource:
     return draft | {"extension": [*draft.get("extension", ()), *names]}
 
 
+def unchanged(draft: Resource) -> Resource:
+    """Return the draft saying that its targets were there before and stay as they are."""
+    return draft | {"extension": [*draft.get("extension", ()), {"url": UNCHANGED, "valueBoolean": True}]}
+
+
+def says_unchanged(provenance: Resource) -> bool:
+    """Whether a Provenance says so."""
+    items = provenance.get("extension")
+    return isinstance(items, list) and any(isinstance(item, dict) and item.get("url") == UNCHANGED for item in items)
+
+
 def complete(draft: Resource, versions: Iterable[Place], instant: datetime, trail: Mapping[str, str]) -> Resource:
     """Return the Provenance of the versions that a transaction made; `trail` is of `lines`.
 
@@ -191,8 +208,13 @@ def subjects(draft: Resource, versions: Sequence[Place]) -> Sequence[Place]:
     """Return the versions that a Provenance is about: not what it names as an entity, where the others come from,
     unless there is nothing else.
     """
-    sources = {entity.get("what", {}).get("reference") for entity in draft.get("entity", ())}
+    sources = named_as_sources(draft)
     return [version for version in versions if version.reference not in sources] or versions
+
+
+def named_as_sources(draft: Resource) -> set[str]:
+    """Return what a Provenance names as an entity (`DocumentReference/1`)."""
+    return {str(entity.get("what", {}).get("reference")) for entity in draft.get("entity", ())}
 
 
 def _concept(system: str, code: str) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from typing import NamedTuple
 import structlog
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import HawsepipeError, InvalidResource, StoreError
+from hawsepipe.errors import HawsepipeError, IdentityConflict, InvalidResource, StoreError
 from hawsepipe.hooks import Refusal
 from hawsepipe.intake.effects import Desk, Effect, Task
 from hawsepipe.meters import Meters
 from hawsepipe.model import Severity
 from hawsepipe.store.contract import Application, JournalRecord, Store
+from hawsepipe.store.prepared import PreparedTransaction
 
 _log = structlog.get_logger("hawsepipe.intake")
 _READ = 64
@@ -235,5 +236,21 @@ def _refusal(error: HawsepipeError, application: Application) -> Refusal:
     if isinstance(error, InvalidResource):
         first = error.issues[0]
         return Refusal("mapping", first.location, f"the result breaks R4: {first.text}")
+    if isinstance(error, IdentityConflict):
+        return Refusal("identity", _told(application), str(error))
     changes = application.transaction.changes if application.transaction is not None else ()
     return Refusal("delivery", "", f"{type(error).__name__}: the {len(changes)} changes were not taken")
+
+
+def _told(application: Application) -> str:
+    """Return where in its message the identifiers of the first patient stand."""
+    transaction = application.transaction
+    if not isinstance(transaction, PreparedTransaction):
+        return ""
+    trail = transaction.lines if transaction.story is None else transaction.story.lines
+    for one in transaction.named:
+        for line in trail.get(one.reference, "").split("\n"):
+            path, _, source = line.partition("=")
+            if path.startswith("identifier["):
+                return source.partition(".")[0]
+    return ""

@@ -9,6 +9,11 @@ Implementations MUST:
 * let no transaction with an `event_time` change what a newer event told: for each resource the newest time is kept of
   the changes of which `fhir.merge.speaks`; an older one is applied as `fhir.merge.given_way` makes it (equal times: the
   later commit counts), and the Provenance names the resource as `fhir.provenance.superseded` does;
+* meet whom a message's transaction names (`fhir.identity.named`): a patient by any of its identifiers (system and
+  value) or its id, each followed to whoever took its place (`fhir.identity.successor`), visits and accounts likewise;
+  apply the transaction to those whom it found (`store.redirection`); answer IdentityConflict when these are several;
+* note a transaction with a `source` that changes nothing (but what its Provenance names as an entity) by a Provenance
+  of the versions that were there (`fhir.provenance.unchanged`);
 * serve content byte for byte as it was written;
 * compile `Visibility` so that it agrees with `visibility.visible`, before order, count and limit.
 
@@ -340,7 +345,8 @@ class Store(Protocol):
     async def commit(
         self, transaction: Transaction, *, expected: Sequence[Expectation] = (), beside: Sequence[Transaction] = ()
     ) -> tuple[Version, ...]:
-        """Commit a transaction: one version for each change, in order, then the Provenance's if anything changed.
+        """Commit a transaction: one version for each change, in order, then the Provenance's if anything changed or
+        there is a `source`.
 
         Nothing is committed unless each of `expected` holds at that moment (else PreconditionFailed): no other commit
         comes between. `beside` are transactions that are committed with it, or not at all. An error about one change

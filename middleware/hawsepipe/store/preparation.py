@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from hawsepipe.fhir import canonical, codec
 from hawsepipe.fhir.dates import instant_text
+from hawsepipe.fhir.identity import named
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged, speaks
-from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, subjects
+from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, says_unchanged, subjects
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Transaction
 from hawsepipe.store.elements import (
@@ -76,6 +77,7 @@ class Preparation:
             source=transaction.source,
             rules=transaction.rules,
             event_time=transaction.event_time,
+            named=named(transaction.changes),
         )
 
     def change(self, change: Change, instant: bytes) -> PreparedChange:
@@ -83,14 +85,8 @@ class Preparation:
 
         Raises InvalidRequest for content that JSON cannot hold.
         """
-        effect: Effect = (
-            change.method,
-            b"" if change.resource is None else codec.encode(change.resource),
-            tuple(sorted(change.remove)),
-            tuple(sorted(change.union)),
-            tuple(sorted(change.keep)),
-        )
-        bare = PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change))
+        bare = _bare(change)
+        effect = bare.effect
         known = (change.type, change.id, effect)
         if known in self._worked_out or change.resource is None or change.method is Method.DELETE:
             return bare
@@ -185,7 +181,7 @@ class Preparation:
 
     def _whole(self, change: Change) -> Whole | None:
         resource = change.resource
-        if resource is None or resource.get("resourceType", change.type) != change.type:
+        if resource is None or resource.get("resourceType", change.type) != change.type or says_unchanged(resource):
             return None
         labelled = self._labeller.label(merged(None, change), None)
         content = stamped(change.type, change.id, 1, SOME_INSTANT, labelled)
@@ -217,6 +213,33 @@ def _first(whole: Whole, instant: bytes) -> First:
         sight=Sight.of(whole.rows, whole.facets),
         linked=whole.linked,
     )
+
+
+def unprepared(transaction: Transaction) -> PreparedTransaction:
+    """Return a transaction in the form of a prepared one, with nothing worked out. Raises as `Preparation.change`."""
+    return PreparedTransaction(
+        changes=tuple(_bare(change) for change in transaction.changes),
+        provenance=transaction.provenance,
+        story=None,
+        lines=lines(transaction.trail),
+        actor=transaction.actor,
+        instant=transaction.instant,
+        source=transaction.source,
+        rules=transaction.rules,
+        event_time=transaction.event_time,
+        named=named(transaction.changes),
+    )
+
+
+def _bare(change: Change) -> PreparedChange:
+    effect: Effect = (
+        change.method,
+        b"" if change.resource is None else codec.encode(change.resource),
+        tuple(sorted(change.remove)),
+        tuple(sorted(change.union)),
+        tuple(sorted(change.keep)),
+    )
+    return PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change))
 
 
 def stamped(type: str, id: str, version: int, instant: str, content: Resource) -> Resource:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from hawsepipe.fhir import codec
+from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import Grouped
 from hawsepipe.fhir.provenance import Place
 from hawsepipe.model import Change, Method, Resource
@@ -149,7 +150,8 @@ def named(places: Sequence[Place], extensions: Mapping[str, bytes], *, sort: boo
 class PreparedTransaction(NamedTuple):
     """As `model.Transaction`; `story` is None where it has not been worked out, and holds the trail where it has.
 
-    `lines` is the trail of each resource as its Provenance holds it.
+    `lines` is the trail of each resource as its Provenance holds it. `named` are those whom it names and who may
+    be known under other ids: the store looks them up.
     """
 
     changes: tuple[PreparedChange, ...]
@@ -161,3 +163,4 @@ class PreparedTransaction(NamedTuple):
     source: bytes | None
     rules: bytes | None
     event_time: datetime | None = None
+    named: tuple[Named, ...] = ()

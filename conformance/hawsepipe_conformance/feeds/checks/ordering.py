@@ -9,6 +9,8 @@ from hawsepipe_conformance.feeds.drafts import Draft
 from hawsepipe_conformance.feeds.stage import Stage
 
 CHECKS = Checks()
+SUPERSEDED = "urn:hawsepipe:extension:superseded"
+"""In a Provenance: names what its message was too old to change."""
 
 
 def _update(stage: Stage, control: str, clock: str, name: str) -> Draft:
@@ -25,7 +27,8 @@ async def _late(stage: Stage) -> None:
     late = _update(stage, "OR01b", "1001", "EARLY").body()
     stage.claim("AA", await stage.send(_update(stage, "OR01", "1005", "LATER").body(), late) == ["AA", "AA"])
     stage.measure(current="10:05 values" if await _name(stage) == "LATER" else "10:01 values")
-    stage.claim("a Provenance notes the late one", await stage.provenances(late))
+    noted = [extension["url"] for it in await stage.provenances(late) for extension in it.get("extension", [])]
+    stage.claim(f"a Provenance notes the late one as superseded (found {noted})", SUPERSEDED in noted)
 
 
 @CHECKS.case("OR-02", "Encounter created finished; later A01 fills start, does not reopen")
@@ -104,7 +107,12 @@ async def _after_merge(stage: Stage) -> None:
     stage.claim("AA", codes == ["AA", "AA"])
     subjects = [entry["subject"]["reference"] for entry in await stage.made(result, "Observation")]
     stage.claim(f"it is the survivor's, not {subjects}", subjects == [f"Patient/{winner[1]}"])
-    stage.claim("a note", await stage.grown("hawsepipe_translation_findings_total"))
+    noted = [
+        extension.get("valueReference", {}).get("reference")
+        for provenance in await stage.provenances(result)
+        for extension in provenance.get("extension", [])
+    ]
+    stage.claim(f"a note names the other (found {noted})", f"Patient/{loser[1]}" in noted)
 
 
 @CHECKS.case("MG-03", "no-op, AA")

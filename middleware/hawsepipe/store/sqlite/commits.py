@@ -6,19 +6,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hawsepipe.errors import HawsepipeError, PreconditionFailed
+from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import grouped
-from hawsepipe.fhir.provenance import Place, lines, superseded
+from hawsepipe.fhir.provenance import Place, lines, named_as_sources, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
+from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction
+from hawsepipe.store.redirection import redirected
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
 from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.drafting import Drafting, Planned
 from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
+from hawsepipe.store.sqlite.meeting import Meeting
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.search import search
 from hawsepipe.store.sqlite.sheet import Sheet, Stand
@@ -57,9 +61,10 @@ class Commits:
             if tuple(version.reference for version in page.versions) != expectation.found:
                 raise PreconditionFailed("what was found before is not what there is now")
         sheet = Sheet()
-        made = self._draft(pen, sheet, transaction)
+        met = Meeting(pen, sheet, ())
+        made = self._draft(pen, sheet, met, transaction)
         for other in beside:
-            self._draft(pen, sheet, other)
+            self._draft(pen, sheet, met, other)
         sheet.write(pen)
         return made
 
@@ -73,9 +78,11 @@ class Commits:
         """
         before = pen.mark()
         sheet = Sheet()
+        applications = [_alike(application) for application in applications]
         waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
         _meet(pen, [application.transaction for application in applications if application.sequence in waiting])
-        outcomes = [self._applied(pen, sheet, application, micros, waiting) for application in applications]
+        meeting = Meeting(pen, sheet, [application.transaction for application in applications])
+        outcomes = [self._applied(pen, sheet, meeting, application, micros, waiting) for application in applications]
         try:
             with pen.savepoint():
                 sheet.write(pen)
@@ -97,7 +104,8 @@ class Commits:
         sheet = Sheet()
         try:
             with pen.savepoint():
-                outcome = self._applied(pen, sheet, application, micros, waiting)
+                meeting = Meeting(pen, sheet, [application.transaction])
+                outcome = self._applied(pen, sheet, meeting, application, micros, waiting)
                 sheet.write(pen)
                 return outcome
         except FATAL:
@@ -109,7 +117,7 @@ class Commits:
             return unexpected(error)
 
     def _applied(
-        self, pen: Pen, sheet: Sheet, application: Application, micros: int, waiting: set[int]
+        self, pen: Pen, sheet: Sheet, meeting: Meeting, application: Application, micros: int, waiting: set[int]
     ) -> tuple[Version, ...] | HawsepipeError:
         """Draft the effect of one message onto the sheet; one that fails leaves nothing there and goes on waiting."""
         sequence = application.sequence
@@ -119,7 +127,7 @@ class Commits:
         made: tuple[Version, ...] = ()
         try:
             if application.transaction is not None and application.refusal is None:
-                made = self._draft(pen, sheet, application.transaction)
+                made = self._draft(pen, sheet, meeting, application.transaction)
             sheet.settle(journal.settled(sequence, application.label, application.refusal, micros))
         except FATAL:
             raise
@@ -133,22 +141,36 @@ class Commits:
         pen.count(backlog=pen.state.backlog - 1)
         return made
 
-    def _draft(self, pen: Pen, sheet: Sheet, transaction: Transaction | PreparedTransaction) -> tuple[Version, ...]:
+    def _draft(
+        self, pen: Pen, sheet: Sheet, meeting: Meeting, transaction: Transaction | PreparedTransaction
+    ) -> tuple[Version, ...]:
         """Put what a transaction writes onto the sheet; return what it answers."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
         told = transaction.event_time
         event = None if told is None else microseconds(told)
         drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url, event)
+        if isinstance(transaction, PreparedTransaction) and transaction.named:
+            moves = meeting.moves(transaction.named, drafting.stored)
+            if moves:
+                transaction = redirected(transaction, moves)
         steps = drafting.changes(transaction.changes)
         for place, (current, newest) in drafting.heard.items():
             sheet.heard(current.key, newest)
             pen.currents.put(place, replace(current, event=newest))
         planned = list(drafting.planned)
-        if not planned:
+        there: Sequence[Version] = ()
+        if transaction.source is not None and transaction.provenance is not None:
+            sources = named_as_sources(transaction.provenance)
+            if all(f"{it.draft.type}/{it.draft.id}" in sources for it in planned):
+                there = list({it.reference: it for it in steps if isinstance(it, Version) and it.content}.values())
+        if not planned and not there:
             return tuple(step for step in steps if isinstance(step, Version))
         provenance: Planned | None = None
         if transaction.provenance is not None:
-            if isinstance(transaction, Transaction):
+            if there:
+                draft = unchanged(superseded(transaction.provenance, drafting.late))
+                provenance = drafting.provenance(draft, {}, None, there)
+            elif isinstance(transaction, Transaction):
                 provenance = drafting.provenance(
                     superseded(transaction.provenance, drafting.late), lines(transaction.trail), None
                 )
@@ -169,18 +191,18 @@ class Commits:
                 raise HawsepipeError("the sealer did not seal the Provenance")
             # First, so that its place in the log is before those of the versions that name it.
             sealed.insert(0, (provenance, seal))
-        made = self._record(pen, sheet, micros, sealed)
+        made = self._record(pen, sheet, micros, sealed, there)
         return _results(steps, made, provenance)
 
     def _record(
-        self, pen: Pen, sheet: Sheet, micros: int, sealed: Sequence[tuple[Planned, Seal]]
+        self, pen: Pen, sheet: Sheet, micros: int, sealed: Sequence[tuple[Planned, Seal]], there: Sequence[Version]
     ) -> dict[int, Version]:
-        """Collect the versions; return them by the identity of their plan."""
+        """Collect the versions; return them by the identity of their plan. `there` are targets from before."""
         state = pen.state
         leaves, resources, epoch = state.leaves, state.resources, 0
         keys: dict[tuple[str, str], int] = {}
         made: dict[int, Version] = {}
-        facets = self._facets([planned for planned, _ in sealed], micros)
+        facets = self._facets([planned for planned, _ in sealed], micros, there)
         for planned, seal in sealed:
             draft = planned.draft
             place = (draft.type, draft.id)
@@ -212,7 +234,7 @@ class Commits:
         pen.count(leaves=leaves, resources=resources, epoch=state.epoch + epoch, instant=micros)
         return made
 
-    def _facets(self, plans: Sequence[Planned], micros: int) -> dict[int, Facets]:
+    def _facets(self, plans: Sequence[Planned], micros: int, there: Sequence[Version]) -> dict[int, Facets]:
         """Return what visibility formulas ask of the versions of a transaction, by the identity of their plan.
 
         Those of a Provenance are joined from all that it names of this transaction, unless that was done beforehand.
@@ -226,12 +248,18 @@ class Commits:
         if told:
             subjects = {
                 Place(it.draft.type, it.draft.id, it.draft.version): _subject(it, found[id(it)], micros) for it in plans
-            }
+            } | {Place(it.type, it.id, it.version): self._known(it) for it in there}
             for planned in told:
                 own = _subject(planned, found[id(planned)], micros)
                 targets = [None if place is None else subjects.get(place) for place in targets_of(planned.about)]
                 found[id(planned)] = joined(own, targets)
         return found
+
+    def _known(self, version: Version) -> Subject:
+        """Return a version that was there before as decisions see it."""
+        recorded, updated = microseconds(version.first_recorded), microseconds(version.last_updated)
+        facets = self.labeller.facets(decode(version.content or b""))
+        return Subject(version.type, version.id, version.patients, recorded, updated, facets)
 
     def _stand(self, pen: Pen, sheet: Sheet, key: int, planned: Planned, facets: Facets, micros: int) -> int:
         """Make a version the current one of its resource: it is found by its own rows and no longer by those of the
@@ -244,6 +272,9 @@ class Commits:
         else:
             rows = grouped(self.extractor.rows(planned.about)) if sight is None else sight.rows
             found = found_by(pen, key, draft.type, rows, facets, draft.patients)
+            if draft.type == "Patient":
+                tokens = ((system, value) for name, system, value in rows.tokens if name == "identifier")
+                sheet.identified(draft.id, tokens)
         tables = indexed(found)
         row = (
             draft.version,
@@ -282,6 +313,16 @@ def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | N
 
 def _to_join(planned: Planned) -> bool:
     return planned.present and planned.sight is None
+
+
+def _alike(application: Application) -> Application:
+    """Return an application with a prepared transaction, so that all are met and applied in one way."""
+    if not isinstance(application.transaction, Transaction):
+        return application
+    try:
+        return replace(application, transaction=unprepared(application.transaction))
+    except HawsepipeError:
+        return application  # drafting finds the same and answers for it
 
 
 def _subject(planned: Planned, facets: Facets, micros: int) -> Subject:

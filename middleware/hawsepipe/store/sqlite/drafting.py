@@ -166,6 +166,11 @@ class Drafting:
         self.late: list[str] = []
         self.heard: dict[tuple[str, str], tuple[Current, int]] = {}
 
+    def stored(self, type_: str, id_: str) -> bytes | None:
+        """Return the content of a resource as it was before this transaction, None when there is none."""
+        current = self._standing(type_, id_).current
+        return None if current is None else current.version.content
+
     def changes(self, changes: Sequence[Change | PreparedChange]) -> list[Planned | Version]:
         """Draft changes one after the other; an error tells its place as `part`."""
         steps: list[Planned | Version] = []
@@ -214,6 +219,8 @@ class Drafting:
             if not standing.present:
                 return self._unchanged(standing)
             return self._plan(change.type, change.id, standing, None, Operation.DELETE, standing.patients)
+        if change.type == "Provenance" and provenance.says_unchanged(change.resource or {}):
+            raise InvalidRequest("only the store says what stayed as it was")
         before, current = standing.resource, standing.current
         content = merged(before, change)
         settled = standing.planned is None and current is not None and current.labelled
@@ -237,9 +244,11 @@ class Drafting:
         before = versions.vread(self._pen.connection, type_, id_, standing.version - 1)
         return None if before is None or before.content is None else codec.decode(before.content)
 
-    def provenance(self, draft: Resource, trail: Mapping[str, str], story: Story | None) -> Planned:
-        """Draft the Provenance of everything drafted so far; `trail` is of `provenance.lines`."""
-        targets = [planned.draft for planned in self.planned]
+    def provenance(
+        self, draft: Resource, trail: Mapping[str, str], story: Story | None, there: Sequence[Version] = ()
+    ) -> Planned:
+        """Draft the Provenance of all that is drafted, or of what is `there`; `trail` is of `provenance.lines`."""
+        targets: Sequence[Draft | Version] = there or [planned.draft for planned in self.planned]
         drafted = [provenance.Place(target.type, target.id, target.version) for target in targets]
         places = provenance.subjects(draft, drafted)
         id_ = str(draft["id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from hawsepipe.store.sqlite import indexing, journal, log
@@ -37,7 +38,7 @@ class Stand(NamedTuple):
     found: indexing.Found
 
 
-Mark = tuple[int, int, int, int, int]
+Mark = tuple[int, int, int, int, int, int]
 
 
 class Sheet:
@@ -50,6 +51,7 @@ class Sheet:
         self._stands: dict[int, Stand] = {}
         self._replaced: list[tuple[int, Stand | None]] = []
         self._heard: list[tuple[int, int]] = []
+        self._identified: list[tuple[tuple[str, str], str]] = []
 
     def heard(self, key: int, event: int) -> None:
         """Collect that a resource shows already what a newer event tells."""
@@ -69,17 +71,35 @@ class Sheet:
             stand = stand._replace(named=earlier.named, before=earlier.before)
         self._stands[key] = stand
 
+    def identified(self, id_: str, identifiers: Iterable[tuple[str, str]]) -> None:
+        """Collect by which (system, value) a patient can be met from now on."""
+        self._identified += [(identifier, id_) for identifier in identifiers]
+
+    def holders(self, identifiers: Collection[tuple[str, str]]) -> Iterator[str]:
+        """Yield the patients of this sheet that can be met by one of these."""
+        for identifier, id_ in self._identified:
+            if identifier in identifiers:
+                yield id_
+
     def settle(self, settled: journal.Settled) -> None:
         """Collect what becomes of a message."""
         self._settled.append(settled)
 
     def mark(self) -> Mark:
         """Return a point to strike out back to."""
-        return len(self._versions), len(self._leaves), len(self._settled), len(self._replaced), len(self._heard)
+        return (
+            len(self._versions),
+            len(self._leaves),
+            len(self._settled),
+            len(self._replaced),
+            len(self._heard),
+            len(self._identified),
+        )
 
     def back(self, mark: Mark) -> None:
         """Strike out what was collected since the mark."""
-        versions, leaves, settled, replaced, heard = mark
+        versions, leaves, settled, replaced, heard, identified = mark
+        del self._identified[identified:]
         del self._heard[heard:]
         del self._versions[versions:]
         del self._leaves[leaves:]

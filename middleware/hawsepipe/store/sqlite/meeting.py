@@ -1,0 +1,104 @@
+"""Who it is that a message names: met by identifier, followed to whoever took the place of the one that it names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from hawsepipe.errors import IdentityConflict
+from hawsepipe.fhir.codec import decode
+from hawsepipe.fhir.identity import Named, successor
+from hawsepipe.store.prepared import PreparedTransaction
+from hawsepipe.store.sqlite.indexing import parameter_symbol
+from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sqlite.sheet import Sheet
+
+_STEPS: Final = 32
+"""Successors that are followed; more are a circle."""
+
+_HOLDERS: Final = (
+    "SELECT named.key, r.id FROM json_each(?1) AS named"
+    " CROSS JOIN token AS t ON t.parameter = ?2 AND t.code = named.value ->> 1 AND t.system = named.value ->> 0"
+    " CROSS JOIN resource AS r ON r.key = t.resource AND r.deleted = 0"
+)
+
+_MARKS: Final = {"Patient": b'"replaced-by"', "Encounter": b'"partOf"', "Account": b'"partOf"'}
+"""What is in the content of a resource with a successor."""
+
+Stored = Callable[[str, str], bytes | None]
+"""Gives the current content of a resource by type and id, None when there is none."""
+
+
+class Meeting:
+    """The people whom some transactions name, read with one statement. What the sheet holds counts as stored."""
+
+    def __init__(self, pen: Pen, sheet: Sheet, transactions: Iterable[object]) -> None:
+        self._sheet = sheet
+        asked = list(
+            dict.fromkeys(
+                identifier
+                for transaction in transactions
+                if isinstance(transaction, PreparedTransaction)
+                for one in transaction.named
+                for identifier in one.identifiers
+            )
+        )
+        self._holders: dict[tuple[str, str], list[str]] = {}
+        if asked:
+            keys = json.dumps([(pen.symbols.key(system), value) for system, value in asked])
+            parameter = pen.symbols.key(parameter_symbol("Patient", "identifier"))
+            for place, id_ in pen.connection.execute(_HOLDERS, (keys, parameter)):
+                self._holders.setdefault(asked[place], []).append(id_)
+
+    def moves(self, named: Sequence[Named], stored: Stored) -> dict[tuple[str, str], str]:
+        """Return which of the named are others: (type, id) to the other's id. Raises IdentityConflict."""
+        result: dict[tuple[str, str], str] = {}
+        patients = [one for one in named if one.type == "Patient"]
+        met = {one.id: self._met(one, stored) for one in patients if not one.gone}
+        gone = {one.id: self._gone(one, met.values(), stored) for one in patients if one.gone}
+        for id_, who in gone.items():
+            if who != id_:
+                result["Patient", id_] = who
+        lost = set(gone.values())
+        for id_, whole in met.items():
+            found = whole - lost
+            if whole and not found and stored("Patient", id_) is not None:
+                raise IdentityConflict(tuple(sorted({id_, *whole})), "an earlier merge says the opposite of this one")
+            if len(found) > 1:
+                raise IdentityConflict(tuple(sorted(found)), "the identifiers of one patient belong to several")
+            if found and (who := found.pop()) != id_:
+                result["Patient", id_] = who
+        for one in named:
+            if one.type != "Patient" and not one.gone and (last := _last(one.type, one.id, stored)) != one.id:
+                result[one.type, one.id] = last
+        return result
+
+    def _known(self, one: Named) -> list[str]:
+        """Return who has one of the identifiers, or the id."""
+        found = [id_ for identifier in one.identifiers for id_ in self._holders.get(identifier, ())]
+        return [*found, *self._sheet.holders(one.identifiers)]
+
+    def _met(self, one: Named, stored: Stored) -> set[str]:
+        """Return who this may be, each one followed to whoever took its place."""
+        known = {_last("Patient", id_, stored) for id_ in self._known(one)}
+        return known if stored("Patient", one.id) is None else known | {_last("Patient", one.id, stored)}
+
+    def _gone(self, one: Named, met: Iterable[set[str]], stored: Stored) -> str:
+        """Return who it is that is said to be gone: nobody that the message names beside it."""
+        if stored("Patient", one.id) is not None:
+            return one.id
+        found = set(self._known(one)).difference(*met)
+        if len(found) > 1:
+            raise IdentityConflict(tuple(sorted(found)), "the identifiers of one patient belong to several")
+        return found.pop() if found else one.id
+
+
+def _last(type_: str, id_: str, stored: Stored) -> str:
+    for _ in range(_STEPS):
+        content = stored(type_, id_)
+        after = None if content is None or _MARKS[type_] not in content else successor(type_, decode(content))
+        if after is None:
+            return id_
+        id_ = after
+    raise IdentityConflict((id_,), "the merges of this record go round in a circle")
