@@ -49,6 +49,18 @@ def _pattern(escape: str) -> re.Pattern[str]:
     return re.compile(f"{mark}([^{mark}\r\n]{{1,200}}){mark}")
 
 
+def unresolved(text: str, delimiters: Delimiters) -> bool:
+    """Whether a value has an escape character that belongs to no escape sequence that `unescape` knows."""
+    mark = delimiters.escape
+    rest = _pattern(mark).sub(lambda match: "" if _known(match[1]) else mark, text)
+    return mark in rest
+
+
+def _known(code: str) -> bool:
+    whole = _SPACES.fullmatch(code) or _HEX.fullmatch(code) or _SWITCH.fullmatch(code)
+    return code in _FORMATS or code in ("F", "S", "T", "R", "E", "P") or whole is not None
+
+
 def unescape(text: str, delimiters: Delimiters, codec: str) -> str:
     r"""Resolve the escapes of one value; an unknown or unterminated one stays as it is.
 

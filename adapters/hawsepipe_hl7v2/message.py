@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from hawsepipe import MessageError
 from hawsepipe_hl7v2.charsets import codec_of, declared, decode
-from hawsepipe_hl7v2.escapes import Delimiters, unescape
+from hawsepipe_hl7v2.escapes import Delimiters, unescape, unresolved
 from hawsepipe_hl7v2.header import Header, read_header
 
 DELETE = '""'
@@ -232,6 +232,15 @@ class Message:
             if mark in segment.raw:
                 for number, raw in enumerate(segment.fields):
                     if raw.endswith(mark) or any(mark + end in raw for end in ends):
+                        yield f"{segment.label}-{number}"
+
+    def unresolved(self) -> Iterator[str]:
+        """Yield the fields with an escape character that belongs to no known escape: they are kept as they are."""
+        mark = self.delimiters.escape
+        for segment in self.segments[1:] if not self.reader.plain else ():
+            if mark in segment.raw:
+                for number, raw in enumerate(segment.fields):
+                    if mark in raw and unresolved(raw, self.delimiters):
                         yield f"{segment.label}-{number}"
 
     def first(self, name: str) -> Segment | None:

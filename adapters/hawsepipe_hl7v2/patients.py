@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
@@ -17,10 +18,22 @@ _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _PERSON_EVENTS = frozenset({"A18", "A24", "A28", "A29", "A30", "A31", "A34", "A37", "A39", "A40", "A43", "A46", "A47"})
 
 
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+
+
+def visible(text: str) -> str:
+    """Return a number without characters that nobody sees (zero-width spaces and joiners, marks of direction): whoever
+    types or reads it means the same number.
+    """
+    return text if text.isascii() else _INVISIBLE.sub("", text).strip()
+
+
 def identifier_key(bench: Bench, raw: str) -> str | None:
     """Return system and value of a CX, None without a value."""
     parts = raw.split(bench.component)
-    value = bench.text(parts[0])
+    value = visible(bench.text(parts[0]))
     if not value:
         return None
     system = ""
@@ -86,6 +99,12 @@ def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = 
     leaves = bench.site.converts["CX"](bench, raw, where, value)
     if "value" not in value:
         return
+    number = visible(value["value"])
+    if number != value["value"]:
+        bench.warn("parse", where, "characters that nobody sees were taken out of the identifier")
+        value["value"] = number
+        if not number:
+            return
     value.setdefault("system", bench.facility)
     if use:
         value["use"] = use

@@ -86,7 +86,7 @@ class Hl7v2Translator:
         translation = self.read(message)
         for issue in translation.issues:
             if issue.severity is Severity.ERROR:
-                raise MessageError(issue.cause, issue.location, issue.text)
+                raise MessageError(issue.cause, issue.location, issue.text, translation.changes)
         if not any(_tells(change) for change in translation.changes):
             raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
         return translation
@@ -119,6 +119,8 @@ class Hl7v2Translator:
             bench.warn("parse", "MSH-18", "the character set that came with the message went before this one")
         for location in message.cut_off():
             bench.warn("parse", location, "a value was cut off by its sender")
+        for location in message.unresolved():
+            bench.warn("parse", location, "an escape sequence is not known or has no end; it was kept as it is")
         for issue in missing(message):
             bench.issue(issue.severity, issue.cause, issue.location, issue.text)
         structure = self._structures.get((message.type, event.structure)) or self._structures["ADT", ""]

@@ -37,7 +37,7 @@ from hawsepipe.fhir.validate import Validator
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, RawMessage, Resource, Transaction, Version
-from hawsepipe.store.contract import Application, JournalEntry, Store
+from hawsepipe.store.contract import Application, Held, JournalEntry, Store
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.visibility import Constant, Has, Lacks, Not, Visibility
 
@@ -160,6 +160,7 @@ async def applied(store: Store, sequences: Sequence[int], turn: int, batch: int)
         for answer in answers:
             if isinstance(answer, HawsepipeError):
                 raise answer
+            assert not isinstance(answer, Held), "nothing is held"
             made += answer
     told(f"apply, turn {turn}, {batch} a commit", len(made), wall, cpu, "resource")
     return made, cpu

@@ -23,13 +23,16 @@ TEMPLATE = Path(__file__).with_name("template.toml")
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One opened thing: a feed, a translator or a ledger. `key` is where it stands (`feeds[0]`)."""
+    """One opened thing: a feed, a translator or a ledger. `key` is where it stands (`feeds[0]`); `passing`: a letter of
+    the feed lets later messages about the same patient pass.
+    """
 
     key: str
     name: str
     kind: str
     settings: Mapping[str, Any]
     translator: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ def _instances(family: str, entries: Sequence[Mapping[str, Any]]) -> tuple[Insta
             kind=entry["kind"],
             settings=entry["settings"],
             translator=entry.get("translator", ""),
+            passing=entry.get("on_failure") == "skip",
         )
         for number, entry in enumerate(entries)
     )

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hawsepipe.model import Issue
+    from hawsepipe.model import Change, Issue
 
 
 class HawsepipeError(Exception):
@@ -74,14 +74,16 @@ class MessageError(HawsepipeError):
     """A message cannot be used.
 
     `cause` is one of parse, structure, mapping, code, required, delivery; `location` is where in the message
-    (`PID-3[2].4`), or empty when it is the message as a whole.
+    (`PID-3[2].4`), or empty when it is the message as a whole. `changes` are what could be read of it all the
+    same: from them is known whom it is about, so that what comes later about them can wait.
     """
 
     code = "processing"
     status = 422
 
-    def __init__(self, cause: str, location: str, reason: str) -> None:
+    def __init__(self, cause: str, location: str, reason: str, changes: Sequence[Change] = ()) -> None:
         super().__init__(f"{location or 'message'}: {reason}")
+        self.changes = tuple(changes)
         self.cause = cause
         self.location = location
         self.reason = reason

@@ -116,6 +116,17 @@ class Meters:
         self.applied = Counter(
             "hawsepipe_intake_applied", "Messages whose effect is stored.", ["feed"], registry=self.registry
         )
+        self.held = Counter(
+            "hawsepipe_intake_held",
+            "Messages that had to wait behind a dead letter about the same patient.",
+            ["feed"],
+            registry=self.registry,
+        )
+        self.lanes = Gauge(
+            "hawsepipe_intake_lanes_held",
+            "Patients whose messages wait behind a dead letter.",
+            registry=self.registry,
+        )
         self.dead_letters = Counter(
             "hawsepipe_intake_dead_letters",
             "Messages set aside, by cause.",

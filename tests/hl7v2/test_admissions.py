@@ -349,3 +349,18 @@ def test_an_identifier_in_any_repetition_is_enough(translate: Any) -> None:
     assert translate(adt("A08", "PID|1||^^^GOOD~MRN1^^^GOOD")).one("Patient")["identifier"][0]["value"] == "MRN1"
     with pytest.raises(MessageError, match="no patient identifier"):
         translate(adt("A08", 'PID|1||""~^^^GOOD~ ^^^GOOD'))
+
+
+def test_characters_that_nobody_sees_make_no_other_patient(translate: Any) -> None:
+    def patient(number: str) -> Any:
+        return translate(
+            (
+                "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A08|M1|P|2.5.1||||||UNICODE UTF-8",
+                "EVN|A08|20260301083000+0000",
+                f"PID|1||{number}^^^GOOD^MR||DOE^JANE",
+            )
+        )
+
+    plain, marked = patient("MRN1"), patient("MRN\u200b1\ufeff")
+    assert plain.one("Patient") == marked.one("Patient")
+    assert any("nobody sees" in issue.text for issue in marked.translation.issues)

@@ -133,3 +133,20 @@ def test_more_parts_than_a_message_can_mean_are_refused_with_their_place(lines: 
 def test_as_many_parts_as_are_allowed_are_taken() -> None:
     lines = [HEAD, *["NTE|1"] * 9_998, "PID|1||" + "~".join(["A^^^G"] * 1_000)]
     assert len(parse("\r".join(lines).encode()).segments) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\\Q\\b", True),
+        ("c\\d", True),
+        ("a\\F\\b", False),
+        ("\\.br\\\\X41\\", False),
+        ("\\", True),
+    ],
+)
+def test_an_escape_that_is_not_known_or_has_no_end_is_kept_and_told(text: str, told: bool) -> None:
+    message = parse(f"MSH|^~\\&|A|B|C|D|20260301||ORU^R01|1|P|2.5.1\rOBX|1|ST|x||{text}\r".encode())
+    assert list(message.unresolved()) == (["OBX-5"] if told else [])
+    if told:
+        assert "\\" in message.segments[1].text(5)

@@ -24,7 +24,7 @@ from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Issue, Method, Operation, Principal, RawMessage, Severity, Translation, Version
-from hawsepipe.store.contract import Application, Store
+from hawsepipe.store.contract import Application, Held, Store
 from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import open_store
 
@@ -84,7 +84,7 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
+    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError | Held]:
         if self.times:
             self.times -= 1
             raise StoreFull("there is no room on the disk")
@@ -140,7 +140,7 @@ async def test_messages_take_effect_in_the_order_of_the_journal(store: Store) ->
     [
         ("raise", "mapping", ""),
         ("refuse", "code", "PID-8"),
-        ("invalid 1", "mapping", "Patient.gender"),
+        ("invalid 2", "mapping", "Patient.gender"),
         ("none error", "mapping", "MSH-9"),
     ],
 )

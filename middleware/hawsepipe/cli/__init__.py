@@ -26,6 +26,8 @@ _COMMANDS = {
     "token": "access:token",
     "accesses": "record:accesses",
     "dead-letters": "letters:dead_letters",
+    "lanes": "letters:lanes",
+    "patients": "patients:patients",
     "verify": "verifying:verify",
 }
 

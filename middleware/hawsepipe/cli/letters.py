@@ -27,7 +27,7 @@ def _filters(function: Decorated) -> Decorated:
     """Add the options that choose dead letters."""
     options: tuple[Decorated, ...] = (
         click.option("--feed", help="Letters of this feed."),
-        click.option("--cause", help="parse, structure, mapping, code, required or delivery."),
+        click.option("--cause", help="parse, structure, mapping, code, required, identity or delivery."),
         click.option("--location", help="Letters refused at this v2 location, or one that begins so (OBX)."),
         click.option("--since", help="Received at or after this time (2026-03-01T08:30:00+00:00)."),
         click.option("--until", help="Received before this time."),
@@ -110,6 +110,7 @@ def _content(letter: dict[str, Any]) -> bytes:
 @click.option(
     "--edited", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A mended copy of the one letter."
 )
+@click.option("--as-current", is_flag=True, help="Let it be current whatever newer events have told.")
 @click.option("--dry-run", is_flag=True, help="Print what would change (patient data!) and change nothing.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Letters a second (50).")
 def retry(
@@ -117,6 +118,7 @@ def retry(
     numbers: tuple[int, ...],
     every: bool,
     edited: Path | None,
+    as_current: bool,
     dry_run: bool,
     rate: float,
     **chosen: str | None,
@@ -124,7 +126,8 @@ def retry(
     """Apply dead letters again; each takes effect once, linked to the original.
 
     Name letters by number, or choose them with filters and --all. With --dry-run the difference between the resources
-    now and after is printed for each.
+    now and after is printed for each. What an old message tells gives way to newer events, unless --as-current says
+    otherwise.
     """
     query = _query(**chosen)
     if bool(numbers) == every or (query and not every):
@@ -132,16 +135,17 @@ def retry(
     if edited is not None and len(numbers) != 1:
         raise click.UsageError("--edited goes with the number of one letter")
     body = edited.read_bytes() if edited is not None else None
+    how = {"current": "true"} if as_current else {}
     begun, done = time.monotonic(), 0
     for number in _numbers(config_path, numbers, query):
         if done:
             time.sleep(max(0.0, begun + done / rate - time.monotonic()))
         done += 1
         if dry_run:
-            _print_rehearsal(number, call(config_path, "POST", f"{PATH}/{number}/rehearse", body=body))
+            _print_rehearsal(number, call(config_path, "POST", f"{PATH}/{number}/rehearse", how, body=body))
             continue
         try:
-            entry = call(config_path, "POST", f"{PATH}/{number}/retry", body=body)
+            entry = call(config_path, "POST", f"{PATH}/{number}/retry", how, body=body)
         except NotFound:
             if not every:
                 raise
@@ -188,3 +192,22 @@ def discard(config_path: Path, number: int) -> None:
     """Take a dead letter off the list. Its bytes stay in the journal."""
     call(config_path, "POST", f"{PATH}/{number}/discard")
     click.echo(f"dead letter {number} is discarded")
+
+
+@click.command("lanes")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lanes(config_path: Path, as_json: bool) -> None:
+    """List the patients whose messages wait behind a dead letter, the longest held first. No patient data.
+
+    Retry or discard the letter, and what waits goes on in its old order.
+    """
+    held = call(config_path, "GET", "lanes")
+    if as_json:
+        click.echo(json.dumps(held, indent=2))
+        return
+    for lane in held:
+        click.echo(
+            f"{lane['letter']:>8}  {lane['state']}  {lane['oldest'][:19]}  {lane['waiting']} wait(s)  {lane['patient']}"
+        )
+    click.echo(f"{len(held)} lane(s) held")

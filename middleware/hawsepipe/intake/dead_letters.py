@@ -54,31 +54,52 @@ class DeadLetters:
             content = {"base64": base64.b64encode(body).decode("ascii")}
         return summary(record) | {"content": content}
 
-    async def rehearse(self, sequence: int, operator: Principal, body: bytes | None = None) -> Rehearsal:
+    async def rehearse(
+        self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False
+    ) -> Rehearsal:
         """Return what a retry of the letter (or of a mended copy) would do now. Raises NotFound."""
         record = await self._letter(sequence)
         await self._record(operator, "rehearse", sequence)
         message = record.message if body is None else replace(record.message, body=body)
-        return await rehearse(message, self.translators, self.store)
+        return await rehearse(message, self.translators, self.store, self.clock(), forced=forced)
 
-    async def retry(self, sequence: int, operator: Principal, body: bytes | None = None) -> dict[str, Any]:
+    async def retry(
+        self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False
+    ) -> dict[str, Any]:
         """Journal a letter (or a mended copy) anew and return the new entry's summary. Raises NotFound when it is not a
-        dead letter.
+        dead letter. `forced`: what it tells is to be current whatever newer events have told.
         """
         await self._letter(sequence)
-        await self._record(operator, "retry" if body is None else "mend", sequence)
-        record = await self.store.retry(sequence, self.clock(), body)
+        await self._record(operator, ("retry" if body is None else "mend") + ("-forced" if forced else ""), sequence)
+        record = await self.store.retry(sequence, self.clock(), body, forced=forced)
         if record is None:
             raise _none(sequence)
         self.wake()
         return summary(record)
 
     async def discard(self, sequence: int, operator: Principal) -> None:
-        """Take a letter off the list; its bytes stay in the journal. Raises NotFound."""
+        """Take a letter off the list; its bytes stay in the journal, and what waited behind it goes on.
+
+        Raises NotFound.
+        """
         await self._letter(sequence)
         await self._record(operator, "discard", sequence)
         if not await self.store.discard(sequence, self.clock()):
             raise _none(sequence)
+        self.wake()
+
+    async def lanes(self) -> Sequence[dict[str, Any]]:
+        """Return the lanes that are held, the longest held first: of whom, by which letter, how many wait."""
+        return [
+            {
+                "patient": f"Patient/{lane.patient}",
+                "letter": lane.letter,
+                "state": lane.state,
+                "waiting": lane.waiting,
+                "oldest": lane.oldest.isoformat(),
+            }
+            for lane in await self.store.lanes()
+        ]
 
     async def _letter(self, sequence: int) -> JournalRecord:
         record = await self.store.journal(sequence)

@@ -16,6 +16,7 @@ import structlog
 
 from hawsepipe.errors import HawsepipeError, MessageError
 from hawsepipe.fhir import provenance
+from hawsepipe.fhir.identity import Named, named
 from hawsepipe.hooks import Refusal, Translator
 from hawsepipe.model import RawMessage, Severity, Transaction, Translation
 from hawsepipe.store.preparation import Preparation
@@ -45,12 +46,23 @@ class Finding(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a message is to do: a transaction, or nothing; with a refusal it becomes a dead letter instead."""
+    """What a message is to do: a transaction, or nothing; with a refusal it becomes a dead letter instead.
+
+    `named` are those whom a refused message names, as far as it could be read.
+    """
 
     label: str
     transaction: PreparedTransaction | None
     refusal: Refusal | None = None
     findings: tuple[Finding, ...] = ()
+    named: tuple[Named, ...] = ()
+
+
+class Refused(NamedTuple):
+    """A message that cannot be translated, and whom it names."""
+
+    refusal: Refusal
+    named: tuple[Named, ...] = ()
 
 
 class Desk(Protocol):
@@ -92,24 +104,24 @@ class Effects:
             translated = [self._translated(task) for task in tasks]
             return [self._prepared(task, found) for task, found in zip(tasks, translated, strict=True)]
 
-    def _translated(self, task: Task) -> tuple[Translation, bytes] | Refusal:
+    def _translated(self, task: Task) -> tuple[Translation, bytes] | Refused:
         """Translate one message by rules with this digest; one that cannot be translated is refused."""
         message = task.message
         translator = self._translators.get(message.feed)
         if translator is None:
-            return Refusal("structure", "", f"no feed is called {message.feed} any more")
+            return Refused(Refusal("structure", "", f"no feed is called {message.feed} any more"))
         try:
             return translator.translate(message), translator.rules_digest
         except MessageError as error:
-            return Refusal(error.cause, error.location, error.reason)
+            return Refused(Refusal(error.cause, error.location, error.reason), named(error.changes))
         except Exception as error:
             # The seam to a stranger's code: its words may hold patient data, its class does not.
             _log.exception("the translator failed", feed=message.feed, sequence=task.sequence)
-            return Refusal("mapping", "", f"the translator failed ({type(error).__name__})")
+            return Refused(Refusal("mapping", "", f"the translator failed ({type(error).__name__})"))
 
-    def _prepared(self, task: Task, translated: tuple[Translation, bytes] | Refusal) -> Effect:
-        if isinstance(translated, Refusal):
-            return Effect("", None, translated)
+    def _prepared(self, task: Task, translated: tuple[Translation, bytes] | Refused) -> Effect:
+        if isinstance(translated, Refused):
+            return Effect("", None, translated.refusal, (), translated.named)
         translation, rules = translated
         findings = tuple(Finding(issue.cause, issue.severity, issue.location) for issue in translation.issues)
         if not translation.changes:
@@ -118,12 +130,14 @@ class Effects:
             transaction = self._preparation.transaction(_transaction(task, translation, rules))
         except HawsepipeError as error:
             reason = f"{type(error).__name__}: the {len(translation.changes)} changes were not taken"
-            return Effect(translation.label, None, Refusal("delivery", "", reason), findings)
+            return Effect(
+                translation.label, None, Refusal("delivery", "", reason), findings, named(translation.changes)
+            )
         except Exception as error:
             # Changes of a shape that nobody foresaw must not end the pipeline: they would do so at each start.
             _log.exception("the changes cannot be prepared", feed=task.message.feed, sequence=task.sequence)
             reason = f"the changes cannot be prepared ({type(error).__name__})"
-            return Effect(translation.label, None, Refusal("mapping", "", reason), findings)
+            return Effect(translation.label, None, Refusal("mapping", "", reason), findings, named(translation.changes))
         return Effect(translation.label, transaction, None, findings)
 
 

@@ -32,7 +32,7 @@ class Outcomes:
                 record = await self._store.journal(sequence)
             except StoreError:
                 record = None
-            if record is not None and record.state is not JournalState.RECEIVED:
+            if record is not None and record.state not in (JournalState.RECEIVED, JournalState.HELD):
                 return None if record.state is JournalState.APPLIED else record.refusal or _DISCARDED
             try:
                 async with asyncio.timeout(_PAUSE):

@@ -11,18 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import HawsepipeError, IdentityConflict, InvalidResource, StoreError
+from hawsepipe.errors import HawsepipeError, StoreError
 from hawsepipe.hooks import Refusal
 from hawsepipe.intake.effects import Desk, Effect, Task
+from hawsepipe.intake.rehearsal import refusal_of
 from hawsepipe.meters import Meters
 from hawsepipe.model import Severity
-from hawsepipe.store.contract import Application, JournalRecord, Store
+from hawsepipe.store.contract import Application, Held, JournalRecord, Store
 from hawsepipe.store.prepared import PreparedTransaction
 
 _log = structlog.get_logger("hawsepipe.intake")
@@ -122,8 +124,12 @@ class Pipeline:
         committed: Callable[[], None],
         *,
         pause: float = 0.5,
+        passing: frozenset[str] = frozenset(),
     ) -> None:
-        """`committed` is called after each slice; `pause` is the wait, in seconds, after the store could not write."""
+        """`committed` is called after each slice; `pause` is the wait, in seconds, after the store could not write;
+        `passing` are the feeds whose letters hold nobody's lane.
+        """
+        self._passing = passing
         self._pause = pause
         self._store = store
         self._desk = desk
@@ -166,13 +172,19 @@ class Pipeline:
         """Apply everything that is in the journal, and what comes meanwhile. Raises StoreError."""
         ahead = _Ahead(self._desk, self._clock)
         self._after, self._unread = 0, True
+        again = False
         try:
             while True:
                 await self._read(ahead)
                 if not ahead.count:
                     if self._unread:
                         continue
+                    if not again and await self._store.backlog():
+                        # What waited behind a letter may go on, in its old place.
+                        self._after, self._unread, again = 0, True, True
+                        continue
                     break
+                again = False
                 busy = self._arrived is not None and asyncio.get_running_loop().time() < self._arrived + _LULL
                 if busy and ahead.count < _BUSY:
                     await asyncio.sleep(_LINGER)
@@ -193,26 +205,41 @@ class Pipeline:
             self._unread |= len(records) == _READ
 
     async def _apply(self, slice_: Sequence[_Ready]) -> None:
-        applications = [
-            Application(record.sequence, effect.label, effect.transaction, effect.refusal) for record, effect in slice_
-        ]
+        applications = [self._application(*ready) for ready in slice_]
         outcomes = await self._store.apply(applications)
         refused: list[Application] = []
         for application, outcome in zip(applications, outcomes, strict=True):
             if isinstance(outcome, StoreError):
                 raise outcome
             if isinstance(outcome, HawsepipeError):
-                refusal = _refusal(outcome, application)
-                refused.append(Application(application.sequence, application.label, None, refusal))
+                refused.append(self._refused(outcome, application))
         if refused:
             for outcome in await self._store.apply(refused):
                 if isinstance(outcome, HawsepipeError):
                     raise outcome
         refusals = {application.sequence: application.refusal for application in (*applications, *refused)}
-        for record, effect in slice_:
+        for (record, effect), outcome in zip(slice_, outcomes, strict=True):
+            if isinstance(outcome, Held):
+                self._meters.held.labels(record.message.feed).inc()
+                _log.info("held", feed=record.message.feed, sequence=record.sequence, behind=outcome.behind)
+                continue
             self._report(record, effect)
             self._count(record, refusals[record.sequence])
         self._committed()
+
+    def _application(self, record: JournalRecord, effect: Effect) -> Application:
+        transaction = effect.transaction
+        if transaction is not None and record.forced:
+            transaction = transaction._replace(event_time=None)
+        hold = record.message.feed not in self._passing
+        return Application(record.sequence, effect.label, transaction, effect.refusal, effect.named, hold)
+
+    def _refused(self, error: HawsepipeError, application: Application) -> Application:
+        """Return what makes a dead letter of a message that the store does not take."""
+        transaction = application.transaction
+        whom = transaction.named if isinstance(transaction, PreparedTransaction) else application.named
+        refusal = _refusal(error, application)
+        return replace(application, transaction=None, refusal=refusal, named=whom)
 
     def _report(self, record: JournalRecord, effect: Effect) -> None:
         """Count what the translator reported and log the places of warnings."""
@@ -233,13 +260,8 @@ class Pipeline:
 
 
 def _refusal(error: HawsepipeError, application: Application) -> Refusal:
-    if isinstance(error, InvalidResource):
-        first = error.issues[0]
-        return Refusal("mapping", first.location, f"the result breaks R4: {first.text}")
-    if isinstance(error, IdentityConflict):
-        return Refusal("identity", _told(application), str(error))
     changes = application.transaction.changes if application.transaction is not None else ()
-    return Refusal("delivery", "", f"{type(error).__name__}: the {len(changes)} changes were not taken")
+    return refusal_of(error, len(changes), _told(application))
 
 
 def _told(application: Application) -> str:

@@ -1,18 +1,19 @@
 """What a message would do if it were applied now: the resources before and after, and nothing is written.
 
-Labels, version numbers and instants are the store's to give; they are not part of a rehearsal.
+The store drafts it as it would when it applies it: it meets the same people, gives way to newer events, and refuses
+what it would refuse. Version numbers and instants are not part of a rehearsal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from hawsepipe.errors import MessageError
+from hawsepipe.errors import HawsepipeError, IdentityConflict, InvalidResource, MessageError, StoreError
 from hawsepipe.fhir.codec import decode, encode
-from hawsepipe.fhir.merge import merged
 from hawsepipe.hooks import Refusal, Translator
-from hawsepipe.model import Change, Issue, Method, Operation, RawMessage, Resource
+from hawsepipe.model import Issue, Operation, RawMessage, Resource, Transaction
 from hawsepipe.store.contract import Store
 
 
@@ -37,8 +38,17 @@ class Rehearsal:
     outcomes: tuple[Outcome, ...]
 
 
-async def rehearse(message: RawMessage, translators: Mapping[str, Translator], store: Store) -> Rehearsal:
-    """Translate the message and lay its changes over what is stored. `translators` maps a feed's name to its one."""
+async def rehearse(
+    message: RawMessage,
+    translators: Mapping[str, Translator],
+    store: Store,
+    instant: datetime,
+    *,
+    forced: bool = False,
+) -> Rehearsal:
+    """Translate the message and let the store say what it would do. `translators` maps a feed's name to its one;
+    `forced`: as if nothing newer were known. Raises StoreError.
+    """
     translator = translators.get(message.feed)
     if translator is None:
         return _refused(Refusal("structure", "", f"no feed is called {message.feed} any more"))
@@ -49,37 +59,40 @@ async def rehearse(message: RawMessage, translators: Mapping[str, Translator], s
     except Exception as error:
         # A stranger's code: its words may hold patient data, its class does not.
         return _refused(Refusal("mapping", "", f"the translator failed ({type(error).__name__})"))
-    now: dict[tuple[str, str], Resource | None] = {}
-    after: dict[tuple[str, str], Resource | None] = {}
-    for change in translation.changes:
-        key = (change.type, change.id)
-        if key not in now:
-            now[key] = after[key] = await _stored(store, *key)
-        after[key] = _changed(after[key], change)
-    outcomes = tuple(_outcome(*key, now[key], after[key]) for key in now)
+    transaction = Transaction(
+        translation.changes,
+        None,
+        f"feed:{message.feed}",
+        instant,
+        message.digest,
+        event_time=None if forced else translation.event_time,
+    )
+    try:
+        found = await store.rehearse(transaction)
+    except StoreError:
+        raise
+    except HawsepipeError as error:
+        return replace(_refused(refusal_of(error, len(translation.changes))), label=translation.label)
+    outcomes = tuple(_outcome(one.type, one.id, _bare(one.before), _bare(one.after)) for one in found)
     return Rehearsal(translation.label, None, translation.issues, outcomes)
+
+
+def refusal_of(error: HawsepipeError, changes: int, place: str = "") -> Refusal:
+    """Return why the store does not take so many changes; `place` is where in the message the person is named."""
+    if isinstance(error, InvalidResource):
+        first = error.issues[0]
+        return Refusal("mapping", first.location, f"the result breaks R4: {first.text}")
+    if isinstance(error, IdentityConflict):
+        return Refusal("identity", place, str(error))
+    return Refusal("delivery", "", f"{type(error).__name__}: the {changes} changes were not taken")
 
 
 def _refused(refusal: Refusal) -> Rehearsal:
     return Rehearsal("", refusal, (), ())
 
 
-async def _stored(store: Store, type: str, id: str) -> Resource | None:
-    version = await store.read(type, id)
-    if version is None or version.content is None:
-        return None
-    return _bare(decode(version.content))
-
-
-def _changed(stored: Resource | None, change: Change) -> Resource | None:
-    if change.method is Method.DELETE:
-        return None
-    # Through bytes, as the store has it: what prints alike is alike.
-    return _bare(decode(encode(merged(stored, change))))
-
-
-def _bare(resource: Resource) -> Resource:
-    return {key: value for key, value in resource.items() if key != "meta"}
+def _bare(content: bytes | None) -> Resource | None:
+    return None if content is None else {key: value for key, value in decode(content).items() if key != "meta"}
 
 
 def _outcome(type: str, id: str, before: Resource | None, after: Resource | None) -> Outcome:

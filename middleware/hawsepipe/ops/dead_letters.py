@@ -25,7 +25,7 @@ _FILTERS = frozenset({"feed", "cause", "location", "since", "until"})
 
 
 def routes(letters: DeadLetters, verifier: TokenVerifier) -> list[web.RouteDef]:
-    """Return the routes under `/ops/dead-letters`. Answers and errors are JSON."""
+    """Return the routes under `/ops/dead-letters`, and `/ops/lanes`. Answers and errors are JSON."""
 
     async def listed(request: web.Request, _operator: Principal) -> object:
         chosen = _chosen(request.query, {"after"})
@@ -39,16 +39,23 @@ def routes(letters: DeadLetters, verifier: TokenVerifier) -> list[web.RouteDef]:
 
     async def rehearsed(request: web.Request, operator: Principal) -> object:
         sequence = number(request.match_info["sequence"])
-        return _rehearsal(await letters.rehearse(sequence, operator, await _mended(request)))
+        forced = request.query.get("current") == "true"
+        return _rehearsal(await letters.rehearse(sequence, operator, await _mended(request), forced=forced))
 
     async def retried(request: web.Request, operator: Principal) -> object:
-        return await letters.retry(number(request.match_info["sequence"]), operator, await _mended(request))
+        forced = request.query.get("current") == "true"
+        sequence = number(request.match_info["sequence"])
+        return await letters.retry(sequence, operator, await _mended(request), forced=forced)
 
     async def discarded(request: web.Request, operator: Principal) -> object:
         await letters.discard(number(request.match_info["sequence"]), operator)
         return {}
 
+    async def lanes(_request: web.Request, _operator: Principal) -> object:
+        return await letters.lanes()
+
     return [
+        web.get("/ops/lanes", guarded(verifier, lanes)),
         web.get("/ops/dead-letters", guarded(verifier, listed)),
         web.get("/ops/dead-letters/groups", guarded(verifier, grouped)),
         web.get("/ops/dead-letters/{sequence}", guarded(verifier, shown)),

@@ -109,6 +109,7 @@ class Board:
             here = waiting.get(name)
             self.meters.feed_backlog.labels(name).set(here.count if here else 0)
             self.meters.feed_oldest.labels(name).set(_age(here, now))
+        self.meters.lanes.set(len(await self.store.lanes()))
         return waiting
 
 
@@ -143,6 +144,7 @@ def _entry(name: str, listed: Listed, waiting: Waiting | None, now: datetime) ->
         "kind": listed.kind,
         "address": listed.address(),
         "waiting": waiting.count if waiting else 0,
+        "held": waiting.held if waiting else 0,
         "oldest_seconds": _age(waiting, now),
         **dict.fromkeys(_COUNTS.values(), 0),
         "acknowledgements": {},

@@ -43,6 +43,7 @@ from hawsepipe.intake.courier import Courier, Patience
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.effects import Desk, Effects
 from hawsepipe.intake.journal import Journal
+from hawsepipe.intake.merging import Merging
 from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.intake.workers import open_workers
@@ -56,6 +57,7 @@ from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
+from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board, Listed
 from hawsepipe.plugins import Plugins
 from hawsepipe.service import credentials, preparing, trust, worker
@@ -158,6 +160,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             clock,
             meters,
             committed,
+            passing=frozenset(feed.name for feed in config.feeds if feed.passing),
         )
         tasks = (
             _task(stack, anchorer.run(), "anchorer"),
@@ -201,6 +204,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(endpoint.routes(authorization))
         letters = DeadLetters(store, of_feeds, clock, pipeline.wake)
         app.add_routes(ops_dead_letters.routes(letters, verifier))
+        app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
         listening = asyncio.Event()
 

@@ -29,6 +29,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from hawsepipe.errors import HawsepipeError
+from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import Row
 from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal, Reuse
@@ -136,6 +137,7 @@ class JournalState(StrEnum):
     """Where a message stands."""
 
     RECEIVED = "received"
+    HELD = "held"  # waits behind a letter of somebody whom it is about
     APPLIED = "applied"
     DEAD = "dead"
     DISCARDED = "discarded"
@@ -155,7 +157,9 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """A message as journalled. `refusal` says why a dead letter is one; `label` names it without patient data."""
+    """A message as journalled. `refusal` says why a dead letter is one; `label` names it without patient data;
+    `forced`: an operator wants it to be current whatever newer events have told.
+    """
 
     sequence: int
     message: RawMessage
@@ -166,6 +170,7 @@ class JournalRecord:
     replay_of: int | None
     label: str
     settled_at: datetime | None
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +203,31 @@ class LetterGroup:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The messages of one feed that are not applied yet: how many, and when the oldest came."""
+    """The messages of one feed that are not applied yet: how many, when the oldest came, how many of them are held."""
 
     count: int
     oldest: datetime
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Messages about one patient that wait behind a letter: its number in the journal and its state (a retry of it is
+    RECEIVED), how many wait, and when the oldest of all came.
+    """
+
+    patient: str
+    letter: int
+    state: str
+    waiting: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The answer for a message that has to wait behind a journal entry."""
+
+    behind: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +249,30 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a transaction would make of one resource: its content now and after, None where there is none."""
+
+    type: str
+    id: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
     A prepared transaction has the effect of the one that it was made from. `transaction` None: the message has no
-    effect and is settled all the same. `refusal` set: it becomes a dead letter instead.
+    effect and is settled all the same. `refusal` set: it becomes a dead letter instead. `named` are those whom a
+    refused message names; with `hold` what comes later about a patient among them waits behind the letter.
     """
 
     sequence: int
     label: str
     transaction: Transaction | PreparedTransaction | None
     refusal: Refusal | None = None
+    named: tuple[Named, ...] = ()
+    hold: bool = False
 
 
 # -- the log -----------------------------------------------------------------------------------------------------------
@@ -275,7 +314,11 @@ class Store(Protocol):
         ...
 
     async def waiting(self) -> Mapping[str, Waiting]:
-        """Return, by feed, how many messages are in state RECEIVED and when the oldest of them came."""
+        """Return, by feed, how many messages are in state RECEIVED or HELD and when the oldest of them came."""
+        ...
+
+    async def lanes(self) -> Sequence[Lane]:
+        """Return the lanes that are held, the longest held first."""
         ...
 
     async def journal(self, sequence: int) -> JournalRecord | None:
@@ -294,9 +337,11 @@ class Store(Protocol):
         """Mark a dead letter discarded (its bytes stay); False when it is not a dead letter."""
         ...
 
-    async def retry(self, sequence: int, instant: datetime, body: bytes | None = None) -> JournalRecord | None:
+    async def retry(
+        self, sequence: int, instant: datetime, body: bytes | None = None, *, forced: bool = False
+    ) -> JournalRecord | None:
         """Journal a dead letter's bytes anew (or `body`, a mended copy), linked by `replay_of`, and settle the old one
-        as discarded, in one commit.
+        as discarded, in one commit. `forced`: it is to be current whatever newer events have told.
 
         None when it is not a dead letter, so that two retries of one letter have one effect. When its sender has had
         the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
@@ -333,12 +378,20 @@ class Store(Protocol):
 
     # resources
 
-    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
+    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError | Held]:
         """Commit each message's effect, Provenance, outbox rows and journal state, each message on its own, all in
         one fsync.
 
         An entry whose transaction fails is answered with its error and stays RECEIVED; the others are committed. An
-        entry that is not RECEIVED any more is answered with an empty tuple and has no effect.
+        entry that is not RECEIVED any more is answered with an empty tuple and has no effect. One about a patient whose
+        lane a letter of an earlier message holds becomes HELD. Once that letter is discarded, or its retry applied,
+        everything that waited is RECEIVED again, and applied in its old order whatever has come since.
+        """
+        ...
+
+    async def rehearse(self, transaction: Transaction | PreparedTransaction) -> Sequence[Rehearsed]:
+        """Return what `apply` would make of each resource that the transaction changes, in their order, and write
+        nothing. Raises as `commit`, and IdentityConflict.
         """
         ...
 

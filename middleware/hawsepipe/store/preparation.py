@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from hawsepipe.fhir import canonical, codec
+from hawsepipe.fhir import canonical, codec, identity
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.fhir.identity import named
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged, speaks
 from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, says_unchanged, subjects
@@ -77,7 +76,7 @@ class Preparation:
             source=transaction.source,
             rules=transaction.rules,
             event_time=transaction.event_time,
-            named=named(transaction.changes),
+            named=identity.named(transaction.changes),
         )
 
     def change(self, change: Change, instant: bytes) -> PreparedChange:
@@ -227,7 +226,7 @@ def unprepared(transaction: Transaction) -> PreparedTransaction:
         source=transaction.source,
         rules=transaction.rules,
         event_time=transaction.event_time,
-        named=named(transaction.changes),
+        named=identity.named(transaction.changes),
     )
 
 

@@ -8,18 +8,28 @@ from dataclasses import dataclass, replace
 from hawsepipe.errors import HawsepipeError, PreconditionFailed
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.dates import microseconds
+from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.provenance import Place, lines, named_as_sources, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
-from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
+from hawsepipe.store.contract import (
+    Application,
+    Expectation,
+    Extractor,
+    Held,
+    Labeller,
+    Rehearsed,
+    Sealer,
+    Validator,
+)
 from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.redirection import redirected
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
 from hawsepipe.store.sqlite.current import Current
-from hawsepipe.store.sqlite.drafting import Drafting, Planned
+from hawsepipe.store.sqlite.drafting import Drafting, Planned, current_of
 from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.meeting import Meeting
@@ -31,6 +41,8 @@ from hawsepipe.store.sqlite.writer import unexpected
 from hawsepipe.visibility import Facets, Subject, joined
 
 _NO_FACETS = Facets()
+Outcome = tuple[Version, ...] | HawsepipeError | Held
+"""The answer for one message of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +80,7 @@ class Commits:
         sheet.write(pen)
         return made
 
-    def apply(
-        self, pen: Pen, applications: Sequence[Application], micros: int
-    ) -> list[tuple[Version, ...] | HawsepipeError]:
+    def apply(self, pen: Pen, applications: Sequence[Application], micros: int) -> list[Outcome]:
         """Commit the effects of messages, each on its own; `micros` is when they are settled. See `Store.apply`.
 
         Drafting writes nothing, so one that fails is struck out and the others are written together. Should they not
@@ -81,7 +91,7 @@ class Commits:
         applications = [_alike(application) for application in applications]
         waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
         _meet(pen, [application.transaction for application in applications if application.sequence in waiting])
-        meeting = Meeting(pen, sheet, [application.transaction for application in applications])
+        meeting = Meeting(pen, sheet, [_named(application) for application in applications])
         outcomes = [self._applied(pen, sheet, meeting, application, micros, waiting) for application in applications]
         try:
             with pen.savepoint():
@@ -97,14 +107,34 @@ class Commits:
             outcomes = [self._alone(pen, application, micros, waiting) for application in applications]
         return outcomes
 
-    def _alone(
-        self, pen: Pen, application: Application, micros: int, waiting: set[int]
-    ) -> tuple[Version, ...] | HawsepipeError:
+    def rehearse(self, pen: Pen, transaction: Transaction | PreparedTransaction) -> list[Rehearsed]:
+        """Draft a transaction as `apply` does and forget it."""
+        prepared = unprepared(transaction) if isinstance(transaction, Transaction) else transaction
+        mark, sheet = pen.mark(), Sheet()
+        try:
+            drafting = self._drafting(pen, prepared)
+            told = _moved(prepared, Meeting(pen, sheet, [prepared.named]), drafting)
+            places = list(dict.fromkeys((change.type, change.id) for change in told.changes))
+            for change in told.changes:
+                drafting.change(change)
+            after = {(it.draft.type, it.draft.id): it.draft.content for it in drafting.planned}
+            before = {place: drafting.stored(*place) for place in places}
+            return [Rehearsed(*place, before[place], after.get(place, before[place])) for place in places]
+        finally:
+            pen.back(mark)
+
+    def _drafting(self, pen: Pen, transaction: Transaction | PreparedTransaction) -> Drafting:
+        micros = max(microseconds(transaction.instant), pen.state.instant + 1)
+        told = transaction.event_time
+        event = None if told is None else microseconds(told)
+        return Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url, event)
+
+    def _alone(self, pen: Pen, application: Application, micros: int, waiting: set[int]) -> Outcome:
         """Draft and write the effect of one message."""
         sheet = Sheet()
         try:
             with pen.savepoint():
-                meeting = Meeting(pen, sheet, [application.transaction])
+                meeting = Meeting(pen, sheet, [_named(application)])
                 outcome = self._applied(pen, sheet, meeting, application, micros, waiting)
                 sheet.write(pen)
                 return outcome
@@ -118,17 +148,24 @@ class Commits:
 
     def _applied(
         self, pen: Pen, sheet: Sheet, meeting: Meeting, application: Application, micros: int, waiting: set[int]
-    ) -> tuple[Version, ...] | HawsepipeError:
+    ) -> Outcome:
         """Draft the effect of one message onto the sheet; one that fails leaves nothing there and goes on waiting."""
         sequence = application.sequence
         if sequence not in waiting:
             return ()
         mark, struck = pen.mark(), sheet.mark()
         made: tuple[Version, ...] = ()
+        refusal = application.refusal
+        behind: int | None = None
         try:
-            if application.transaction is not None and application.refusal is None:
-                made = self._draft(pen, sheet, meeting, application.transaction)
-            sheet.settle(journal.settled(sequence, application.label, application.refusal, micros))
+            if pen.lanes or (refusal is not None and application.hold):
+                behind = _in_lane(pen, sheet, meeting, application)
+            if behind is None:
+                if application.transaction is not None and refusal is None:
+                    made = self._draft(pen, sheet, meeting, application.transaction)
+                sheet.settle(journal.settled(sequence, application.label, refusal, micros))
+            else:
+                sheet.settle(journal.held(sequence, application.label))
         except FATAL:
             raise
         except Exception as error:
@@ -136,23 +173,22 @@ class Commits:
                 raise
             pen.back(mark)
             sheet.back(struck)
+            if application.hold:
+                # It is a letter from now on: what follows in this very batch waits already.
+                _hold(pen, meeting, application)
             return error if isinstance(error, HawsepipeError) else unexpected(error)
         waiting.discard(sequence)
         pen.count(backlog=pen.state.backlog - 1)
-        return made
+        return made if behind is None else Held(behind)
 
     def _draft(
         self, pen: Pen, sheet: Sheet, meeting: Meeting, transaction: Transaction | PreparedTransaction
     ) -> tuple[Version, ...]:
         """Put what a transaction writes onto the sheet; return what it answers."""
         micros = max(microseconds(transaction.instant), pen.state.instant + 1)
-        told = transaction.event_time
-        event = None if told is None else microseconds(told)
-        drafting = Drafting(pen, instant(micros), self.labeller, self.validator, self.base_url, event)
-        if isinstance(transaction, PreparedTransaction) and transaction.named:
-            moves = meeting.moves(transaction.named, drafting.stored)
-            if moves:
-                transaction = redirected(transaction, moves)
+        drafting = self._drafting(pen, transaction)
+        if isinstance(transaction, PreparedTransaction):
+            transaction = _moved(transaction, meeting, drafting)
         steps = drafting.changes(transaction.changes)
         for place, (current, newest) in drafting.heard.items():
             sheet.heard(current.key, newest)
@@ -313,6 +349,51 @@ def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | N
 
 def _to_join(planned: Planned) -> bool:
     return planned.present and planned.sight is None
+
+
+def _moved(transaction: PreparedTransaction, meeting: Meeting, drafting: Drafting) -> PreparedTransaction:
+    """Return the transaction about those whom it means."""
+    moves = meeting.moves(transaction.named, drafting.stored) if transaction.named else {}
+    return redirected(transaction, moves) if moves else transaction
+
+
+def _named(application: Application) -> Sequence[Named]:
+    """Return whom a message names."""
+    transaction = application.transaction
+    return transaction.named if isinstance(transaction, PreparedTransaction) else application.named
+
+
+def _in_lane(pen: Pen, sheet: Sheet, meeting: Meeting, application: Application) -> int | None:
+    """Put a letter into the lanes of those whom it is about, take what is settled out of them; return behind which
+    entry a message has to wait instead.
+    """
+
+    sequence = application.sequence
+    if application.refusal is not None and application.hold and _hold(pen, meeting, application):
+        return None
+    people = _people(pen, meeting, application)
+    behind = pen.lanes.ahead(sequence, people) if application.refusal is None else None
+    if behind is not None:
+        pen.lanes.hold(sequence, people)
+    elif sequence in pen.lanes:
+        sheet.release(pen.lanes.free(sequence))
+    return behind
+
+
+def _hold(pen: Pen, meeting: Meeting, application: Application) -> bool:
+    """Put a message into the lanes of those whom it is about; return whether it is about anybody."""
+    people = _people(pen, meeting, application)
+    if people:
+        pen.lanes.hold(application.sequence, people)
+    return bool(people)
+
+
+def _people(pen: Pen, meeting: Meeting, application: Application) -> tuple[str, ...]:
+    def stored(type_: str, id_: str) -> bytes | None:
+        current = current_of(pen, type_, id_)
+        return None if current is None else current.version.content
+
+    return meeting.people(_named(application), stored)
 
 
 def _alike(application: Application) -> Application:

@@ -269,12 +269,7 @@ class Drafting:
         place = (type_, id_)
         standing = self._standings.get(place)
         if standing is None:
-            current = self._pen.currents.get(place)
-            if current is None and not self._pen.currents.absent(place):
-                current = versions.current(self._pen.connection, self._pen.symbols.key(type_), type_, id_)
-                if current is not None:
-                    self._pen.currents.put(place, current)
-            standing = self._standings[place] = Standing(current)
+            standing = self._standings[place] = Standing(current_of(self._pen, type_, id_))
         return standing
 
     def _unchanged(self, standing: Standing) -> Planned | Version:
@@ -355,6 +350,17 @@ class Drafting:
         standing.planned = planned
         self.planned.append(planned)
         return planned
+
+
+def current_of(pen: Pen, type_: str, id_: str) -> Current | None:
+    """Return what is current of a resource, what is planned in this commit included."""
+    place = (type_, id_)
+    current = pen.currents.get(place)
+    if current is None and not pen.currents.absent(place):
+        current = versions.current(pen.connection, pen.symbols.key(type_), type_, id_)
+        if current is not None:
+            pen.currents.put(place, current)
+    return current
 
 
 def _links(resource: Resource | None) -> Any:

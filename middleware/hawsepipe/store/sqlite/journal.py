@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +18,9 @@ from hawsepipe.store.sqlite.pen import Pen
 
 _COLUMNS = (
     "sequence, feed, key, digest, media_type, received_at, body, reply, state, cause, location, text, replay_of, label,"
-    " settled_at"
+    " settled_at, forced"
 )
-_LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value)
+_LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value, JournalState.HELD.value)
 
 
 def append(pen: Pen, entry: JournalEntry) -> Acceptance:
@@ -50,7 +50,7 @@ def append(pen: Pen, entry: JournalEntry) -> Acceptance:
     return Acceptance(sequence, False, reply, reused)
 
 
-Settled = tuple[str, str, str | None, str | None, str | None, int, int]
+Settled = tuple[str, str, str | None, str | None, str | None, int | None, int]
 """What becomes of a message that waits: state, label, a refusal's three parts, when, its sequence."""
 
 
@@ -59,6 +59,22 @@ def settled(sequence: int, label: str, refusal: Refusal | None, micros: int) -> 
     if refusal is None:
         return JournalState.APPLIED.value, label, None, None, None, micros, sequence
     return JournalState.DEAD.value, label, refusal.cause, refusal.location, refusal.text, micros, sequence
+
+
+def held(sequence: int, label: str) -> Settled:
+    """Return what lets a message wait behind a letter."""
+    return JournalState.HELD.value, label, None, None, None, None, sequence
+
+
+def release(pen: Pen, sequences: Collection[int]) -> None:
+    """Let messages that waited be applied again."""
+    if sequences:
+        pen.connection.execute(
+            "UPDATE journal SET state = 'received' WHERE state = 'held'"
+            " AND sequence IN (SELECT value FROM json_each(?))",
+            (json.dumps(sorted(sequences)),),
+        )
+        pen.count(backlog=pen.state.backlog + pen.connection.changes())
 
 
 def settle(pen: Pen, messages: Sequence[Settled]) -> None:
@@ -81,14 +97,30 @@ def waiting(connection: apsw.Connection, sequences: Sequence[int]) -> set[int]:
 
 def waiting_by_feed(connection: apsw.Connection) -> dict[str, Waiting]:
     """Return how many messages of each feed wait to be applied, and since when."""
-    rows = connection.execute(
-        "SELECT feed, count(*), min(received_at) FROM journal WHERE state = 'received' GROUP BY feed"
-    )
-    return {feed: Waiting(count, instant(oldest)) for feed, count, oldest in rows}
+    found: dict[str, Waiting] = {}
+    # Each state is part of the text, so that its partial index answers without the rows of the journal.
+    for state in ("received", "held"):
+        rows = connection.execute(
+            f"SELECT feed, count(*), min(received_at) FROM journal WHERE state = '{state}' GROUP BY feed"  # noqa: S608  ours
+        )
+        for feed, count, oldest in rows:
+            known = found.get(feed, Waiting(0, instant(oldest)))
+            held = known.held + (count if state == "held" else 0)
+            found[feed] = Waiting(known.count + count, min(known.oldest, instant(oldest)), held)
+    return found
 
 
 def discard(pen: Pen, sequence: int, micros: int) -> bool:
-    """Settle a dead letter as discarded; False when it is not one."""
+    """Settle a dead letter as discarded and let go on what waited behind it; False when it is not one."""
+    if not _discarded(pen, sequence, micros):
+        return False
+    freed = pen.lanes.free(sequence)
+    pen.lanes.write()
+    release(pen, freed)
+    return True
+
+
+def _discarded(pen: Pen, sequence: int, micros: int) -> bool:
     pen.connection.execute(
         "UPDATE journal SET state = 'discarded', settled_at = ? WHERE sequence = ? AND state = 'dead'",
         (micros, sequence),
@@ -96,16 +128,19 @@ def discard(pen: Pen, sequence: int, micros: int) -> bool:
     return pen.connection.changes() == 1
 
 
-def retry(pen: Pen, sequence: int, micros: int, body: bytes | None) -> JournalRecord | None:
-    """Journal a dead letter, or a mended copy, anew; the entry that its sender has had accepted since, if there is one,
-    is returned.
+def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool) -> JournalRecord | None:
+    """Journal a dead letter, or a mended copy, anew, in its old place of the lanes; the entry that its sender has had
+    accepted since, if there is one, is returned.
     """
     letter = record(pen.connection, sequence)
-    if letter is None or not discard(pen, sequence, micros):
+    if letter is None or not _discarded(pen, sequence, micros):
         return None
     message = letter.message if body is None else replace(letter.message, body=body)
     twin = _live(pen.connection, message.feed, letter.key, message.digest)
     if twin is not None:
+        freed = pen.lanes.free(sequence)
+        pen.lanes.write()
+        release(pen, freed)
         return record(pen.connection, twin[0])
     made = _insert(
         pen,
@@ -118,7 +153,10 @@ def retry(pen: Pen, sequence: int, micros: int, body: bytes | None) -> JournalRe
         sequence,
         letter.label,
         None,
+        forced=forced,
     )
+    pen.lanes.replay(sequence, made)
+    pen.lanes.write()
     return record(pen.connection, made)
 
 
@@ -171,7 +209,7 @@ def _condition(only: Letters) -> tuple[str, list[str | int]]:
 
 def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tuple[int, bytes] | None:
     row = connection.execute(
-        "SELECT sequence, reply FROM journal WHERE feed = ? AND key = ? AND digest = ? AND state IN (?, ?) LIMIT 1",
+        "SELECT sequence, reply FROM journal WHERE feed = ? AND key = ? AND digest = ? AND state IN (?, ?, ?) LIMIT 1",
         (feed, key, digest, *_LIVE),
     ).fetchone()
     return None if row is None else (row[0], row[1])
@@ -180,7 +218,7 @@ def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tu
 def _used(connection: apsw.Connection, feed: str, key: str) -> bool:
     """Whether a message with this key was accepted before, whatever its bytes."""
     row = connection.execute(
-        "SELECT 1 FROM journal WHERE feed = ? AND key = ? AND state IN (?, ?) LIMIT 1", (feed, key, *_LIVE)
+        "SELECT 1 FROM journal WHERE feed = ? AND key = ? AND state IN (?, ?, ?) LIMIT 1", (feed, key, *_LIVE)
     ).fetchone()
     return row is not None
 
@@ -196,11 +234,13 @@ def _insert(
     replay_of: int | None,
     label: str,
     settled: int | None,
+    *,
+    forced: bool = False,
 ) -> int:
     found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
     pen.connection.execute(
         "INSERT INTO journal (feed, key, digest, media_type, received_at, body, reply, state, cause, location, text,"
-        " replay_of, label, settled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " replay_of, label, settled_at, forced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             message.feed,
             key,
@@ -214,6 +254,7 @@ def _insert(
             replay_of,
             label,
             settled,
+            int(forced),
         ),
     )
     if state is JournalState.RECEIVED:
@@ -222,7 +263,8 @@ def _insert(
 
 
 def _record(row: tuple[Any, ...]) -> JournalRecord:
-    sequence, feed, key, _, media, received, body, reply, state, cause, location, text, original, label, settled = row
+    sequence, feed, key, _, media, received, body, reply, state, cause, location, text, original, label, *rest = row
+    settled, forced = rest
     return JournalRecord(
         sequence,
         RawMessage(feed, instant(received), media, body),
@@ -233,4 +275,5 @@ def _record(row: tuple[Any, ...]) -> JournalRecord:
         original,
         label,
         optional_instant(settled),
+        bool(forced),
     )

@@ -9,7 +9,6 @@ from typing import Final
 from hawsepipe.errors import IdentityConflict
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.identity import Named, successor
-from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite.indexing import parameter_symbol
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.sheet import Sheet
@@ -31,19 +30,11 @@ Stored = Callable[[str, str], bytes | None]
 
 
 class Meeting:
-    """The people whom some transactions name, read with one statement. What the sheet holds counts as stored."""
+    """The people whom some messages name, read with one statement. What the sheet holds counts as stored."""
 
-    def __init__(self, pen: Pen, sheet: Sheet, transactions: Iterable[object]) -> None:
+    def __init__(self, pen: Pen, sheet: Sheet, groups: Iterable[Sequence[Named]]) -> None:
         self._sheet = sheet
-        asked = list(
-            dict.fromkeys(
-                identifier
-                for transaction in transactions
-                if isinstance(transaction, PreparedTransaction)
-                for one in transaction.named
-                for identifier in one.identifiers
-            )
-        )
+        asked = list(dict.fromkeys(identifier for named in groups for one in named for identifier in one.identifiers))
         self._holders: dict[tuple[str, str], list[str]] = {}
         if asked:
             keys = json.dumps([(pen.symbols.key(system), value) for system, value in asked])
@@ -73,6 +64,15 @@ class Meeting:
             if one.type != "Patient" and not one.gone and (last := _last(one.type, one.id, stored)) != one.id:
                 result[one.type, one.id] = last
         return result
+
+    def people(self, named: Sequence[Named], stored: Stored) -> tuple[str, ...]:
+        """Return the ids of the patients whom this is about; of all who may be meant where that is not clear."""
+        patients = [one.id for one in named if one.type == "Patient"]
+        try:
+            moves = self.moves(named, stored)
+        except IdentityConflict as conflict:
+            return tuple(dict.fromkeys((*patients, *conflict.patients)))
+        return tuple(dict.fromkeys(moves.get(("Patient", id_), id_) for id_ in patients))
 
     def _known(self, one: Named) -> list[str]:
         """Return who has one of the identifiers, or the id."""

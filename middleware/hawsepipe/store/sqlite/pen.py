@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from hawsepipe.store.sqlite.current import Currents
+from hawsepipe.store.sqlite.lanes import Lanes
 
 _KEPT: Final = 200_000
 """Interned texts that are remembered between transactions."""
@@ -120,7 +121,7 @@ class Interned:
             self.numbers.clear()
 
 
-Mark = tuple[State, tuple[int, int], tuple[int, int], int, int]
+Mark = tuple[State, tuple[int, int], tuple[int, int], int, int, tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -131,6 +132,7 @@ class Pen:
     symbols: Interned
     people: Interned
     state: State
+    lanes: Lanes
     currents: Currents = field(default_factory=Currents)
     stored: list[str] = field(default_factory=list)
     _saved: State | None = None
@@ -148,6 +150,7 @@ class Pen:
             Interned(connection, "symbol", "text"),
             Interned(connection, "person", "id"),
             state,
+            Lanes(connection),
             _saved=state,
         )
 
@@ -157,7 +160,14 @@ class Pen:
 
     def mark(self) -> Mark:
         """Return a point to go back to."""
-        return self.state, self.symbols.mark(), self.people.mark(), self.currents.mark(), len(self.stored)
+        return (
+            self.state,
+            self.symbols.mark(),
+            self.people.mark(),
+            self.currents.mark(),
+            len(self.stored),
+            self.lanes.mark(),
+        )
 
     def back(self, mark: Mark) -> None:
         """Take the memory back to the mark, after the database was rolled back."""
@@ -166,6 +176,7 @@ class Pen:
         self.people.forget(mark[2])
         self.currents.forget(mark[3])
         del self.stored[mark[4] :]
+        self.lanes.back(mark[5])
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -202,5 +213,6 @@ class Pen:
         self.symbols.settle()
         self.people.settle()
         self.currents.settle()
+        self.lanes.settle()
         stored, self.stored = self.stored, []
         return stored

@@ -16,7 +16,7 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 3
+VERSION: Final = 4
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -41,7 +41,19 @@ END;
 EVENTS: Final = "ALTER TABLE resource ADD COLUMN event INTEGER;"
 """When the newest event happened that told what a resource shows, by its sender's word (since version 3)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS}
+LANES: Final = """
+CREATE TABLE lane (
+  person TEXT, position INTEGER, sequence INTEGER NOT NULL, PRIMARY KEY (person, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lane_entry ON lane (sequence);
+ALTER TABLE journal ADD COLUMN forced INTEGER NOT NULL DEFAULT 0;  -- current whatever newer events told
+DROP INDEX journal_received;
+CREATE INDEX journal_received ON journal (sequence, feed, received_at) WHERE state = 'received';
+CREATE INDEX journal_held ON journal (sequence, feed, received_at) WHERE state = 'held';
+"""
+"""Who waits behind which letter; how many wait is told from indexes alone (since version 4)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES}
 """What makes the next version of tables of a version."""
 
 TABLES: Final = """

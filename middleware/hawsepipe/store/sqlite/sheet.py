@@ -38,7 +38,7 @@ class Stand(NamedTuple):
     found: indexing.Found
 
 
-Mark = tuple[int, int, int, int, int, int]
+Mark = tuple[int, int, int, int, int, int, int]
 
 
 class Sheet:
@@ -51,6 +51,7 @@ class Sheet:
         self._stands: dict[int, Stand] = {}
         self._replaced: list[tuple[int, Stand | None]] = []
         self._heard: list[tuple[int, int]] = []
+        self._released: list[set[int]] = []
         self._identified: list[tuple[tuple[str, str], str]] = []
 
     def heard(self, key: int, event: int) -> None:
@@ -85,6 +86,10 @@ class Sheet:
         """Collect what becomes of a message."""
         self._settled.append(settled)
 
+    def release(self, sequences: set[int]) -> None:
+        """Collect messages that wait no more."""
+        self._released.append(sequences)
+
     def mark(self) -> Mark:
         """Return a point to strike out back to."""
         return (
@@ -94,12 +99,14 @@ class Sheet:
             len(self._replaced),
             len(self._heard),
             len(self._identified),
+            len(self._released),
         )
 
     def back(self, mark: Mark) -> None:
         """Strike out what was collected since the mark."""
-        versions, leaves, settled, replaced, heard, identified = mark
+        versions, leaves, settled, replaced, heard, identified, released = mark
         del self._identified[identified:]
+        del self._released[released:]
         del self._heard[heard:]
         del self._versions[versions:]
         del self._leaves[leaves:]
@@ -129,3 +136,7 @@ class Sheet:
             execute("UPDATE resource SET event = max(coalesce(event, ?1), ?1) WHERE key = ?2", self._heard)
         if self._settled:
             journal.settle(pen, self._settled)
+        pen.lanes.write()
+        if self._released:
+            # Nothing is before settling: what waits since this very sheet goes on as well.
+            journal.release(pen, set().union(*self._released))

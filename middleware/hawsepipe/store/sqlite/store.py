@@ -27,21 +27,25 @@ from hawsepipe.store.contract import (
     Delivery,
     Expectation,
     Extractor,
+    Held,
     JournalEntry,
     JournalRecord,
     JournalState,
     Labeller,
+    Lane,
     LetterGroup,
     Letters,
     Queue,
+    Rehearsed,
     Sealer,
     Sequenced,
     Store,
     Validator,
     Waiting,
 )
+from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import accesses as access_record
-from hawsepipe.store.sqlite import deliveries, journal, log, schema, search, versions
+from hawsepipe.store.sqlite import deliveries, journal, lanes, log, schema, search, versions
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
@@ -116,6 +120,9 @@ class SqliteStore:
     async def waiting(self) -> Mapping[str, Waiting]:
         return await self._read(journal.waiting_by_feed)
 
+    async def lanes(self) -> Sequence[Lane]:
+        return await self._read(lanes.told)
+
     async def journal(self, sequence: int) -> JournalRecord | None:
         return await self._read(partial(journal.record, sequence=sequence))
 
@@ -128,8 +135,11 @@ class SqliteStore:
     async def discard(self, sequence: int, instant: datetime) -> bool:
         return await self._write(partial(journal.discard, sequence=sequence, micros=microseconds(instant)))
 
-    async def retry(self, sequence: int, instant: datetime, body: bytes | None = None) -> JournalRecord | None:
-        return await self._write(partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body))
+    async def retry(
+        self, sequence: int, instant: datetime, body: bytes | None = None, *, forced: bool = False
+    ) -> JournalRecord | None:
+        again = partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body, forced=forced)
+        return await self._write(again)
 
     # deliveries
 
@@ -154,9 +164,12 @@ class SqliteStore:
 
     # resources
 
-    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError]:
+    async def apply(self, applications: Sequence[Application]) -> Sequence[tuple[Version, ...] | HawsepipeError | Held]:
         micros = microseconds(self._clock())
         return await self._write(partial(self._commits.apply, applications=applications, micros=micros), bulk=True)
+
+    async def rehearse(self, transaction: Transaction | PreparedTransaction) -> Sequence[Rehearsed]:
+        return await self._write(partial(self._commits.rehearse, transaction=transaction))
 
     async def commit(
         self, transaction: Transaction, *, expected: Sequence[Expectation] = (), beside: Sequence[Transaction] = ()
