@@ -37,7 +37,8 @@ from hawsepipe.fhir.validate import Validator
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, RawMessage, Resource, Transaction, Version
-from hawsepipe.store.contract import Application, Held, JournalEntry, Store
+from hawsepipe.store.answers import Held
+from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.visibility import Constant, Has, Lacks, Not, Visibility
 

@@ -24,7 +24,8 @@ from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Issue, Method, Operation, Principal, RawMessage, Severity, Translation, Version
-from hawsepipe.store.contract import Application, Held, Store
+from hawsepipe.store.answers import Held
+from hawsepipe.store.contract import Application, Store
 from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.sqlite.store import open_store
 

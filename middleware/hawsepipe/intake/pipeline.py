@@ -24,7 +24,8 @@ from hawsepipe.intake.effects import Desk, Effect, Task
 from hawsepipe.intake.rehearsal import refusal_of
 from hawsepipe.meters import Meters
 from hawsepipe.model import Severity
-from hawsepipe.store.contract import Application, Held, JournalRecord, Store
+from hawsepipe.store.answers import Held
+from hawsepipe.store.contract import Application, JournalRecord, Store
 from hawsepipe.store.prepared import PreparedTransaction
 
 _log = structlog.get_logger("hawsepipe.intake")

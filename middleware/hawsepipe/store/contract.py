@@ -46,6 +46,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
+from hawsepipe.store.answers import Held, Lane, Rehearsed
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.visibility import Facets, Visibility
 
@@ -211,26 +212,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """Messages about one patient that wait behind a letter: its number in the journal and its state (a retry of it is
-    RECEIVED), how many wait, and when the oldest of all came.
-    """
-
-    patient: str
-    letter: int
-    state: str
-    waiting: int
-    oldest: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The answer for a message that has to wait behind a journal entry."""
-
-    behind: int
-
-
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """An entry of a destination's queue: its place, the message's number in the journal, the message."""
 
@@ -246,16 +227,6 @@ class Queue:
     waiting: int
     set_aside: int
     oldest: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
-    """What a transaction would make of one resource: its content now and after, None where there is none."""
-
-    type: str
-    id: str
-    before: bytes | None
-    after: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,8 @@ from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.provenance import Place, lines, named_as_sources, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
-from hawsepipe.store.contract import (
-    Application,
-    Expectation,
-    Extractor,
-    Held,
-    Labeller,
-    Rehearsed,
-    Sealer,
-    Validator,
-)
+from hawsepipe.store.answers import Held, Rehearsed
+from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.redirection import redirected

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from hawsepipe.store.contract import Lane
+from hawsepipe.store.answers import Lane
 from hawsepipe.store.sqlite.instants import instant
 
 

@@ -21,22 +21,20 @@ from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
+from hawsepipe.store.answers import Held, Lane, Rehearsed
 from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
     Delivery,
     Expectation,
     Extractor,
-    Held,
     JournalEntry,
     JournalRecord,
     JournalState,
     Labeller,
-    Lane,
     LetterGroup,
     Letters,
     Queue,
-    Rehearsed,
     Sealer,
     Sequenced,
     Store,
