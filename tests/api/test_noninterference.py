@@ -25,6 +25,9 @@ REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     ("PUT", "Patient/{id}", {"If_None_Match": "*"}),
     ("PUT", "Patient?identifier={id}", {"If_Match": 'W/"1"'}),
     ("PUT", "Patient?_id={id}", {}),
+    ("PATCH", "Patient/{id}", {}),
+    ("PATCH", "Patient/{id}", {"If_Match": 'W/"1"'}),
+    ("PATCH", "Patient?identifier={id}", {}),
     ("DELETE", "Patient/{id}", {}),
     ("DELETE", "Patient/{id}", {"If_Match": 'W/"1"'}),
     ("DELETE", "Patient?identifier={id}", {}),
@@ -41,9 +44,11 @@ async def test_hidden_and_absent_are_one_in_every_interaction(service: Any, ann:
     for method, path, headers in REQUESTS:
         answers = []
         for identity in ("hide", "lack"):
-            sent = {**ann, "id": identity} if method in {"PUT", "POST"} else None
+            sent: Any = {**ann, "id": identity} if method in {"PUT", "POST"} else None
             if "_id=" in path and sent is not None:
                 sent["id"] = "other"
+            if method == "PATCH":
+                sent, headers = b"[]", {**headers, "Content_Type": "application/json-patch+json"}
             answer = await service.ask(method, path.format(id=identity), sent, **headers)
             kept = sorted((name, value) for name, value in answer.headers.items() if name not in CHANGING)
             text = f"{answer.status} {kept} {answer.body!r}"

@@ -42,7 +42,7 @@ async def test_a_token_ends(service: Any) -> None:
 async def test_an_unknown_address_is_not_found_and_a_known_one_names_its_methods(service: Any) -> None:
     assert (await service.ask("GET", "Nothing/1")).status == 404
     answer = await service.ask("POST", "Patient/ann")
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, PUT, DELETE")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, PUT, PATCH, DELETE")
     assert answer.json["issue"][0]["code"] == "not-supported"
 
 

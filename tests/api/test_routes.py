@@ -23,6 +23,7 @@ ROUTER = Router(frozenset({"Patient", "Observation"}))
         ("HEAD", "Patient/1", "read"),
         ("PUT", "Patient/1", "update"),
         ("PUT", "Patient", "update"),
+        ("PATCH", "Patient/1", "patch"),
         ("DELETE", "Patient/1", "delete"),
         ("DELETE", "Patient", "delete"),
         ("GET", "Patient/1/_history", "history-instance"),
@@ -46,7 +47,7 @@ def test_every_row_of_the_table_is_reached() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "Patient/1", ("GET", "HEAD", "PUT", "DELETE")),
+        ("POST", "Patient/1", ("GET", "HEAD", "PUT", "PATCH", "DELETE")),
         ("DELETE", "Patient/1/_history", ("GET", "HEAD")),
         ("PUT", "Patient/_search", ("POST",)),
         ("GET", "Patient/_search", ("POST",)),

@@ -166,7 +166,7 @@ async def test_a_scope_without_the_right_to_write_is_forbidden(service: Any, ann
 
 async def test_an_update_never_creates(service: Any, ann: Resource) -> None:
     absent = await service.ask("PUT", "Patient/ann", ann)
-    assert (absent.status, absent.headers["Allow"]) == (405, "GET, HEAD, DELETE")
+    assert (absent.status, absent.headers["Allow"]) == (405, "GET, HEAD, PATCH, DELETE")
 
 
 async def test_what_was_deleted_comes_back_by_an_update_with_its_labels(service: Any, ann: Resource) -> None:

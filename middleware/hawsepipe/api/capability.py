@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from hawsepipe.api import patch
 from hawsepipe.api.negotiation import FHIR_JSON
 from hawsepipe.api.routes import TABLE, TYPE
 from hawsepipe.consent.policy import SERVER_MADE
@@ -49,6 +50,7 @@ def capability_statement(
         "implementation": {"description": "Hawsepipe", "url": base_url},
         "fhirVersion": "4.0.1",
         "format": [FHIR_JSON, "json"],
+        "patchFormat": list(patch.FORMATS),
         "rest": [rest],
     }
 

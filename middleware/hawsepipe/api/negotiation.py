@@ -12,6 +12,7 @@ from hawsepipe.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 
 FHIR_JSON: Final = "application/fhir+json"
 JSON: Final = "application/json"
+JSON_PATCH: Final = "application/json-patch+json"
 FORM: Final = "application/x-www-form-urlencoded"
 
 _OFFERED: Final = (FHIR_JSON, JSON)
@@ -85,6 +86,16 @@ def check_json_body(request: Request) -> None:
     _check_body(
         request, _OFFERED, "a body must be application/fhir+json in FHIR version 4.0, in UTF-8 and not compressed"
     )
+
+
+def check_patch_body(request: Request) -> str:
+    """Return whether a patch is JSON_PATCH or FHIR_JSON. Raises UnsupportedMediaType for any other form."""
+    given = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    if given == JSON_PATCH:
+        _check_body(request, (JSON_PATCH,), "a patch must be in UTF-8 and not compressed")
+        return JSON_PATCH
+    _check_body(request, (FHIR_JSON,), f"a patch is {JSON_PATCH}, or a Parameters resource in {FHIR_JSON}")
+    return FHIR_JSON
 
 
 def check_form_body(request: Request) -> None:

@@ -12,6 +12,7 @@ from hawsepipe.api.create import create
 from hawsepipe.api.delete import conditional_delete, delete
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.history import history
+from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
 from hawsepipe.api.search import search
@@ -47,9 +48,11 @@ TABLE: Final = (
     Route("POST", (TYPE,), "create", create),
     Route("POST", (TYPE, "_search"), "search-type", search),
     Route("PUT", (TYPE,), "update", conditional_update, conditional=True),
+    Route("PATCH", (TYPE,), "patch", conditional_patch, conditional=True),
     Route("DELETE", (TYPE,), "delete", conditional_delete, conditional=True),
     Route("GET", (TYPE, _ID), "read", read),
     Route("PUT", (TYPE, _ID), "update", update),
+    Route("PATCH", (TYPE, _ID), "patch", patch),
     Route("DELETE", (TYPE, _ID), "delete", delete),
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),

@@ -40,6 +40,11 @@ def decode(data: bytes) -> Resource:
     return value
 
 
+def value_of(data: bytes) -> Any:
+    """Return the JSON value in `data`, of any type, under the rules of `decode`."""
+    return read(data, _DECODER)
+
+
 def encode(resource: Resource) -> bytes:
     """Return compact JSON in UTF-8, keys in the order of the resource.
 
