@@ -64,7 +64,6 @@ def test_a_method_that_is_not_there_names_those_that_are(method: str, path: str,
 @pytest.mark.parametrize(
     "path",
     [
-        "",
         "patient",
         "Nothing",
         "Patient/a_b",
@@ -76,9 +75,16 @@ def test_a_method_that_is_not_there_names_those_that_are(method: str, path: str,
     ],
 )
 def test_there_is_nothing_anywhere_else(path: str) -> None:
-    found = ROUTER.find("GET", tuple(path.split("/")) if path else ())
+    found = ROUTER.find("GET", tuple(path.split("/")))
     assert found.route is None
     assert found.allowed == ()
+
+
+def test_a_bundle_is_posted_to_the_base() -> None:
+    assert ROUTER.find("GET", ()).allowed == ("POST",)
+    found = ROUTER.find("POST", ())
+    assert found.route is not None
+    assert (found.route.code, found.route.also) == ("transaction", ("batch",))
 
 
 def test_forms_are_read_in_order_and_strictly() -> None:

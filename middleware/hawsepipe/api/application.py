@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from hawsepipe.api.call import Call, Evidence, Gate, Services
+from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services
 from hawsepipe.api.capability import capability_statement
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import JSON, Format, answer_format, preference
 from hawsepipe.api.rendering import content, resource
-from hawsepipe.api.routes import Found, Router
+from hawsepipe.api.routes import Found, Interaction, Router
+from hawsepipe.api.writes import Write
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.clock import Clock
 from hawsepipe.errors import (
     Gone,
     HawsepipeError,
+    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     Pushback,
+    RequestError,
     Tampered,
     TooLarge,
     Unauthorized,
@@ -44,6 +49,7 @@ _FAILED: Final = "the request could not be completed"
 _OURS: Final = 500
 """The status of what is nobody's fault but ours."""
 
+_ENTRY: Final = re.compile(r"Bundle\.entry\[[0-9]+\]")
 _FRAMES: Final = 8
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -101,15 +107,8 @@ class Application:
         interaction = found.route.code if found.route is not None else "none"
         try:
             response = await self._answer(request, found)
-        except HawsepipeError as error:
-            if error.status == _OURS:
-                self._log.error("the request failed", interaction=interaction, **_place(error))
-                # An alarm keeps its finding, which names a check and no record; nothing else of ours is told.
-                error = error if isinstance(error, Tampered) else HawsepipeError(_FAILED)
-            response = self._refusal(request, error, found.allowed)
         except Exception as error:
-            self._log.error("the request failed", interaction=interaction, **_place(error))
-            response = self._refusal(request, HawsepipeError(_FAILED), ())
+            response = self._failure(request, error, found)
         self._account(request, interaction, response.status, started)
         return response
 
@@ -130,16 +129,44 @@ class Application:
             raise NotFound("no such address")
         if len(request.body) > self.max_body:
             raise TooLarge(f"a body may have {self.max_body} bytes")
-        return await route.run(
-            Call(
-                request=request,
-                path=found.path,
-                format=answer_format(request),
-                preference=preference(request),
-                services=self._services,
-                view=self._gate.view(principal),
-            )
+        return await route.run(self._call(request, found, principal))
+
+    def _call(self, request: Request, found: Found, principal: Principal) -> Call:
+        return Call(
+            request=request,
+            path=found.path,
+            format=answer_format(request),
+            preference=preference(request),
+            services=self._services,
+            view=self._gate.view(principal),
+            inside=_Inside(self, principal),
         )
+
+    async def answer_inside(self, request: Request, principal: Principal) -> Response:
+        """Answer a request inside another; never raises."""
+        found = self._router.find(request.method, request.segments)
+        try:
+            return await self._inner(found)(self._call(request, found, principal))
+        except Exception as error:
+            return self._failure(request, error, found)
+
+    def prepare_inside(self, request: Request, principal: Principal, name: str | None) -> Prepared:
+        """Return the write that a request inside a transaction asks for. Raises RequestError."""
+        found = self._router.find(request.method, request.segments)
+        run = self._inner(found)
+        if not isinstance(run, Write):
+            raise InvalidRequest("a transaction takes creates, updates, patches, deletes and reads")
+        call = self._call(request, found, principal)
+        order = replace(run.order(call), bundled=True, name=name)
+        return Prepared(order, lambda written: run.answer(written, call))
+
+    def _inner(self, found: Found) -> Interaction:
+        route = found.route
+        if route is None or route.run is None or not route.pattern:
+            if found.allowed:
+                raise MethodNotAllowed("this method does not exist at this address in a Bundle")
+            raise NotFound("no such address")
+        return route.run
 
     def _authenticated(self, request: Request) -> Principal:
         scheme, _, token = (request.header("authorization") or "").partition(" ")
@@ -156,14 +183,23 @@ class Application:
             raise NotFound("no such address")
         return content(msgspec.json.encode(self._smart), Format(JSON))
 
+    def _failure(self, request: Request, error: Exception, found: Found) -> Response:
+        if not isinstance(error, HawsepipeError) or error.status == _OURS:
+            interaction = found.route.code if found.route is not None else "none"
+            self._log.error("the request failed", interaction=interaction, **_place(error))
+            # An alarm keeps its finding, which names a check and no record; nothing else of ours is told.
+            error = error if isinstance(error, Tampered) else HawsepipeError(_FAILED)
+        return self._refusal(request, error, found.allowed)
+
     def _refusal(self, request: Request, error: HawsepipeError, allowed: tuple[str, ...]) -> Response:
         headers: dict[str, str] = {}
         match error:
             case NotFound():
                 # Whatever a lower room says: the answer depends on the request alone, so hidden and absent are one.
-                error = NotFound(f"there is no {'/'.join(request.segments)[:200]} here")
+                named = "/".join(request.segments)[:200] or "such resource"
+                error = NotFound(f"there is no {named} here", expression=_entry(error))
             case Gone():
-                error = Gone("the resource was deleted")
+                error = Gone("the resource was deleted", expression=_entry(error))
             case Unauthorized():
                 suffix = f', error="{error.challenge}"' if error.challenge else ""
                 headers["WWW-Authenticate"] = f'Bearer realm="{self._services.base_url}"{suffix}'
@@ -191,6 +227,26 @@ class Application:
             status=status,
             milliseconds=round(seconds * 1000, 2),
         )
+
+
+class _Inside:
+    """Processes requests inside a request of one principal."""
+
+    def __init__(self, application: Application, principal: Principal) -> None:
+        self._application = application
+        self._principal = principal
+
+    async def answer(self, request: Request) -> Response:
+        return await self._application.answer_inside(request, self._principal)
+
+    def prepare(self, request: Request, name: str | None) -> Prepared:
+        return self._application.prepare_inside(request, self._principal, name)
+
+
+def _entry(error: RequestError) -> str | None:
+    """Return which entry of a Bundle an error is about: that much depends on the request alone."""
+    match = _ENTRY.match(error.expression or "")
+    return match[0] if match is not None else None
 
 
 def _place(error: Exception) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hawsepipe.api.cursors import Cursors
-from hawsepipe.api.exchange import Request
+from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
 from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.fhir.parameters import Parameters
@@ -67,6 +67,29 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """A write of a transaction: what is ordered, and how to answer what became of it."""
+
+    order: Order
+    answer: Callable[[Written], Response]
+
+
+class Inside(Protocol):
+    """Processes requests inside a request, for the same principal (implemented by `application`)."""
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request alone; never raises."""
+        ...
+
+    def prepare(self, request: Request, name: str | None) -> Prepared:
+        """Return the write that a request asks for; `name` is what other entries call it.
+
+        Raises RequestError, for an interaction that is no write NotFound or MethodNotAllowed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request to one interaction. `path` has the values of the pattern's names (type, id, vid)."""
 
@@ -76,7 +99,7 @@ class Call:
     preference: Preference
     services: Services
     view: View
-    pairs: Sequence[tuple[str, str]] = field(default=())
+    inside: Inside
 
     @property
     def type(self) -> str:

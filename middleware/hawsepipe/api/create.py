@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hawsepipe.api.call import Call
-from hawsepipe.api.conditions import must_be_absent, reader, unless_there
+from hawsepipe.api.conditions import must_be_absent, unless_there
 from hawsepipe.api.exchange import Response
-from hawsepipe.api.negotiation import check_json_body
-from hawsepipe.api.rendering import COMMON, content, refuse_unknown, resource, validators
+from hawsepipe.api.rendering import COMMON, content, refuse_unknown, resource, sent_resource, validators
+from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order, Written
 from hawsepipe.errors import InvalidRequest
-from hawsepipe.fhir import codec
 from hawsepipe.fhir.outcome import outcome
 from hawsepipe.model import Issue, Resource, Severity
 
 
-async def create(call: Call) -> Response:
+def _order(call: Call) -> Order:
     """Store a new resource and answer 201 with its Location. The client's id is not used, as the specification says.
 
     With If-None-Exist only if nothing that the requester sees matches; one match is answered with 200, several with
@@ -23,16 +24,14 @@ async def create(call: Call) -> Response:
     refuse_unknown(call, call.request.query)
     must_be_absent(call.request)
     sent = {name: value for name, value in body(call).items() if name != "id"}
-    order = Order("create", call.type, resource=sent, criteria=unless_there(call.request))
-    return stored((await call.view.write([order], reader(call.services.parameters)))[0], call)
+    return Order("create", call.type, resource=sent, criteria=unless_there(call.request))
 
 
 def body(call: Call) -> Resource:
     """Return the resource in the body. Raises UnsupportedMediaType, or InvalidRequest when it is no resource of the
     path's type.
     """
-    check_json_body(call.request)
-    sent = codec.decode(call.request.body)
+    sent = sent_resource(call.request)
     if sent.get("resourceType") != call.type:
         raise InvalidRequest(f"resourceType must be {call.type}, as in the address", expression="resourceType")
     return sent
@@ -47,13 +46,17 @@ def stored(written: Written, call: Call) -> Response:
     status = 201 if created else 200
     match call.preference.returns:
         case "minimal":
-            return Response(status, {**COMMON, **headers})
+            return Response(status, {**COMMON, **headers}, updated=version.last_updated)
         case "OperationOutcome":
             text = (
                 "created" if created else "updated" if version.changed else "unchanged: this content was there already"
             )
             done = outcome([Issue(Severity.INFORMATION, "informational", "", text)])
-            return resource(done, call.format, status, headers)
+            return replace(resource(done, call.format, status, headers), updated=version.last_updated)
         case _:
             assert version.content is not None, "a write of content has content"
-            return content(version.content, call.format, status, headers)
+            return replace(content(version.content, call.format, status, headers), updated=version.last_updated)
+
+
+create = Write(_order, stored)
+"""The interaction."""

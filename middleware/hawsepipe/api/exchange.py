@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. For HEAD it is the answer to GET: the server leaves out the body and keeps its length."""
+    """An answer. For HEAD it is the answer to GET: the server leaves out the body and keeps its length.
+
+    `updated` is the instant of the version that it is about, exactly, for an entry of a Bundle.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    updated: datetime | None = None

@@ -46,10 +46,14 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """The Prefer header. `returns` is minimal, representation or OperationOutcome; `strict` is handling=strict."""
+    """The Prefer header. `returns` is minimal, representation or OperationOutcome; `strict` is handling=strict.
+
+    `stated`: the header asks for the representation, which an entry of a Bundle has only then.
+    """
 
     returns: str = "representation"
     strict: bool = False
+    stated: bool = False
 
 
 def answer_format(request: Request) -> Format:
@@ -78,7 +82,7 @@ def preference(request: Request) -> Preference:
     returns = stated.get("return", "representation")
     if returns not in {"minimal", "representation", "OperationOutcome"}:
         returns = "representation"
-    return Preference(returns, stated.get("handling") == "strict")
+    return Preference(returns, stated.get("handling") == "strict", stated.get("return") == "representation")
 
 
 def check_json_body(request: Request) -> None:

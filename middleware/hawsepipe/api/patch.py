@@ -7,11 +7,11 @@ from functools import partial
 from typing import Final
 
 from hawsepipe.api.call import Call
-from hawsepipe.api.conditions import expected_version, in_address, reader
+from hawsepipe.api.conditions import expected_version, in_address
 from hawsepipe.api.create import stored
-from hawsepipe.api.exchange import Response
 from hawsepipe.api.negotiation import JSON_PATCH, check_patch_body
 from hawsepipe.api.rendering import refuse_unknown
+from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order
 from hawsepipe.fhir import codec, fhirpath_patch, json_patch
 from hawsepipe.model import Resource
@@ -20,26 +20,24 @@ FORMATS: Final = (JSON_PATCH, "application/fhir+json")
 """What a patch may be written in: JSON Patch, FHIRPath Patch."""
 
 
-async def patch(call: Call) -> Response:
+def _order(call: Call) -> Order:
     """Alter a resource in part; with If-Match only if that version is current (else 412).
 
     What cannot be applied to the current version is 422 and changes nothing.
     """
     refuse_unknown(call, call.request.query)
-    order = Order("patch", call.type, call.id, alter=alteration(call), if_match=expected_version(call.request))
-    return stored((await call.view.write([order]))[0], call)
+    return Order("patch", call.type, call.id, alter=alteration(call), if_match=expected_version(call.request))
 
 
-async def conditional_patch(call: Call) -> Response:
+def _conditional_order(call: Call) -> Order:
     """Alter the one resource that the criteria match: none is 404, several are 412."""
-    order = Order(
+    return Order(
         "patch",
         call.type,
         alter=alteration(call),
         criteria=in_address(call),
         if_match=expected_version(call.request),
     )
-    return stored((await call.view.write([order], reader(call.services.parameters)))[0], call)
 
 
 def alteration(call: Call) -> Callable[[Resource], Resource]:
@@ -47,3 +45,10 @@ def alteration(call: Call) -> Callable[[Resource], Resource]:
     if check_patch_body(call.request) == JSON_PATCH:
         return partial(json_patch.patched, operations=json_patch.parse(call.request.body))
     return partial(fhirpath_patch.patched, parameters=codec.decode(call.request.body))
+
+
+patch = Write(_order, stored)
+"""The interaction by id."""
+
+conditional_patch = Write(_conditional_order, stored)
+"""The interaction by criteria."""

@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from hawsepipe.api.call import Call
-from hawsepipe.api.exchange import Response
-from hawsepipe.api.negotiation import Format
+from hawsepipe.api.exchange import Request, Response
+from hawsepipe.api.negotiation import Format, check_json_body
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.bundle import etag
-from hawsepipe.fhir.codec import encode
+from hawsepipe.fhir.codec import decode, encode
 from hawsepipe.model import Resource, Version
 
 COMMON: Final = {
@@ -30,6 +30,12 @@ _GENERAL: Final = frozenset({"_format", "_pretty"})
 def resource(value: Resource, form: Format, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with a resource of our own making (a Bundle, an OperationOutcome, a CapabilityStatement)."""
     return content(encode(value), form, status, headers)
+
+
+def sent_resource(request: Request) -> Resource:
+    """Return the resource in a body. Raises UnsupportedMediaType, InvalidRequest."""
+    check_json_body(request)
+    return decode(request.body)
 
 
 def content(body: bytes, form: Format, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

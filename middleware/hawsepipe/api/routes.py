@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from hawsepipe.api.bundles import bundle
 from hawsepipe.api.call import Call
 from hawsepipe.api.create import create
 from hawsepipe.api.delete import conditional_delete, delete
@@ -27,7 +28,8 @@ class Route:
     """One row. `code` is the RESTful interaction's code in a CapabilityStatement, or an operation's name with `$`.
 
     A part of `pattern` in braces stands for a value. A row without `run` is public: it answers anybody with a document
-    of the service's own. `conditional`: the address names the resource by criteria.
+    of the service's own. `conditional`: the address names the resource by criteria. `also` are codes of more
+    interactions at the same address. A `run` that is a `Write` can be part of a transaction.
     """
 
     method: str
@@ -35,6 +37,7 @@ class Route:
     code: str
     run: Interaction | None
     conditional: bool = False
+    also: tuple[str, ...] = ()
 
 
 TYPE: Final = "{type}"
@@ -44,6 +47,7 @@ _VERSION: Final = (TYPE, _ID, "_history", "{vid}")
 TABLE: Final = (
     Route("GET", ("metadata",), "capabilities", None),
     Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
+    Route("POST", (), "transaction", bundle, also=("batch",)),
     Route("GET", (TYPE,), "search-type", search),
     Route("POST", (TYPE,), "create", create),
     Route("POST", (TYPE, "_search"), "search-type", search),

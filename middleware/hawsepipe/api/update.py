@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from hawsepipe.api.call import Call
-from hawsepipe.api.conditions import expected_version, in_address, must_be_absent, reader
+from hawsepipe.api.conditions import expected_version, in_address, must_be_absent
 from hawsepipe.api.create import body, stored
-from hawsepipe.api.exchange import Response
 from hawsepipe.api.rendering import refuse_unknown
+from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order
 from hawsepipe.errors import InvalidRequest
 
 
-async def update(call: Call) -> Response:
+def _order(call: Call) -> Order:
     """Store new content under the id in the path; with If-Match only if that version is current (else 412).
 
     What was deleted comes back with 201.
@@ -21,17 +21,22 @@ async def update(call: Call) -> Response:
     sent = body(call)
     if sent.get("id") != call.id:
         raise InvalidRequest("the resource must have the id that is in the address", expression=f"{call.type}.id")
-    order = Order("update", call.type, call.id, sent, if_match=expected, if_absent=absent)
-    return stored((await call.view.write([order]))[0], call)
+    return Order("update", call.type, call.id, sent, if_match=expected, if_absent=absent)
 
 
-async def conditional_update(call: Call) -> Response:
+def _conditional_order(call: Call) -> Order:
     """Update the one resource that the criteria match, or create one when none does; several are 412.
 
     An id in the body must be that of the match; with one, nothing is created.
     """
     expected, absent = expected_version(call.request), must_be_absent(call.request)
-    order = Order(
+    return Order(
         "update", call.type, resource=body(call), criteria=in_address(call), if_match=expected, if_absent=absent
     )
-    return stored((await call.view.write([order], reader(call.services.parameters)))[0], call)
+
+
+update = Write(_order, stored)
+"""The interaction by id."""
+
+conditional_update = Write(_conditional_order, stored)
+"""The interaction by criteria."""

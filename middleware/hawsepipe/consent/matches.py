@@ -6,6 +6,7 @@ references). Everything is asked of the state before the attempt, and expected t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
@@ -17,10 +18,12 @@ from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError
 from hawsepipe.fhir import links
 from hawsepipe.fhir.query import Query, Total
+from hawsepipe.fhir.references import walk
 from hawsepipe.model import Resource, Version
 from hawsepipe.store.contract import Expectation
 from hawsepipe.visibility import visible
 
+_NAME: Final = re.compile(r"(?:urn:|https?://)[^\s,|&]+")
 _HIDDEN: Final = 20
 """Hidden matches that the officer is told of, at most."""
 
@@ -40,18 +43,13 @@ class Matches:
         self.names: dict[str, str] = {}
         self.expected: list[Expectation] = []
 
-    def mentions(self, criteria: Sequence[Pair], names: Collection[str | None]) -> bool:
+    def mentions(self, criteria: Sequence[Pair], names: Collection[str]) -> bool:
         """Say whether criteria refer to something by one of these names."""
-        return any(name is not None and name in value for _, value in criteria for name in names)
+        return any(name in names for _, value in criteria for name in _NAME.findall(value))
 
     def resolved(self, criteria: Sequence[Pair]) -> tuple[Pair, ...]:
         """Return criteria with the names in them replaced by what they stand for."""
-        pairs = []
-        for key, value in criteria:
-            for name, reference in self.names.items():
-                value = value.replace(name, reference)
-            pairs.append((key, value))
-        return tuple(pairs)
+        return tuple((key, _NAME.sub(lambda it: self.names.get(it[0], it[0]), value)) for key, value in criteria)
 
     async def one(self, kind: str, criteria: Sequence[Pair]) -> Version | None:
         """Return the one visible match, None when there is none.
@@ -90,7 +88,7 @@ class Matches:
         resource = order.resource
         if resource is None:
             raise InvalidRequest("there is no resource", expression=order.type)
-        if order.name is None and not self.names:
+        if not order.bundled:
             return resource
         targets = dict(self.names)
         for path, literal in links.conditional(resource):
@@ -100,7 +98,11 @@ class Matches:
                 if found is None:
                     raise PreconditionFailed("a conditional reference matches nothing", expression=path)
                 targets[literal] = found.reference
-        return links.relinked(resource, targets, order.name)
+        linked = links.relinked(resource, targets, order.name)
+        for path, literal in walk(linked):
+            if literal.startswith(("urn:uuid:", "urn:oid:")):
+                raise InvalidRequest("the reference names no entry of this transaction", expression=path)
+        return linked
 
     def _query(self, kind: str, pairs: tuple[Pair, ...], count: int) -> Query:
         if self._criteria is None:

@@ -30,7 +30,8 @@ class Order:
     `id` names the resource, or `criteria` find it (for a create: keep it from being made when something is found).
     `resource` is the content of a create and an update; `alter` makes the new content of a patch out of the current
     one and may raise RequestError. `if_match` is the version that must be current; `if_absent` (If-None-Match: *)
-    that there must be none. `name` is what other orders of the same transaction call it (a Bundle entry's fullUrl).
+    that there must be none. `bundled`: it is of a transaction, where links are resolved; `name` is what the others
+    there call it (a Bundle entry's fullUrl).
     """
 
     interaction: str
@@ -41,6 +42,7 @@ class Order:
     criteria: tuple[Pair, ...] | None = None
     if_match: int | None = None
     if_absent: bool = False
+    bundled: bool = False
     name: str | None = None
 
 

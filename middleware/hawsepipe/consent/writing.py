@@ -133,8 +133,8 @@ class Writing:
         waiting = list(plans)
         while waiting:
             left: list[_Plan] = []
+            names = {it.order.name for it in waiting if it.order.name is not None}
             for plan in waiting:
-                names = {it.order.name for it in waiting if it is not plan} - {None}
                 if plan.order.criteria is not None and matches.mentions(plan.order.criteria, names):
                     left.append(plan)
                     continue
@@ -144,6 +144,7 @@ class Writing:
                     plan.identity = plan.identity or self._house.identity()
                 if plan.order.name is not None:
                     matches.names[plan.order.name] = plan.reference
+                    names.discard(plan.order.name)
             if len(left) == len(waiting):
                 raise _told(left[0], InvalidRequest("the criteria of these entries wait for each other"))
             waiting = left
