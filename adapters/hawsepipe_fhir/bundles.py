@@ -49,12 +49,19 @@ def asked(body: Resource, identities: Identities, issues: list[Issue], consents:
     """
     kind = body.get("type") if body.get("resourceType") == "Bundle" else None
     found: list[tuple[str, str, str, Resource | None]] = []
-    for path, entry, resource in resources(body):
+    entries = list(enumerate(resources(body)))
+    if identities.shared:
+        # Whose something is decides under which id it is: first the persons, then what has a name of its own.
+        entries.sort(key=lambda it: _rank(it[1][2]))
+    places: list[int] = []
+    for place, (path, entry, resource) in entries:
         change = _one(path, entry, resource, identities, issues)
         if change is not None and change[0] == "Consent" and consents != "trust":
             change = _cautious(path, change[2], identities, issues, refused=consents == "refuse")
         if change is not None:
             found.append((path, *change))
+            places.append(place)
+    found = [it for _, it in sorted(zip(places, found, strict=True), key=lambda pair: pair[0])]
     result: list[Asked] = []
     seen: set[tuple[str, str]] = set()
     for path, type_, id_, resource in found:
@@ -68,9 +75,35 @@ def asked(body: Resource, identities: Identities, issues: list[Issue], consents:
             result.append(Asked(Change(Method.DELETE, type_, id_, None), path))
         elif type_ == "Consent" and consents != "trust":
             result.append(Asked(laid_beside(id_, narrowed(_kept(resource, id_, identities))), path))
+        elif identities.shared:
+            for reference in references(resource):
+                if identities.strange(reference):
+                    text = "it leads to a patient whom the message does not hold, so that nobody knows which one here"
+                    issues.append(Issue(Severity.ERROR, "structure", path or type_, text))
+                    break
+            kept = _kept(resource, id_, identities)
+            result.append(Asked(Change(Method.MERGE, type_, id_, kept, union=frozenset({"identifier"})), path))
         else:
             result.append(Asked(Change(Method.PUT, type_, id_, _kept(resource, id_, identities)), path))
     return result
+
+
+def _rank(resource: Resource | None) -> int:
+    if resource is None:
+        return 2
+    return 0 if resource.get("resourceType") == "Patient" else 1 if "identifier" in resource else 2
+
+
+def references(value: Any) -> Iterator[str]:
+    """Yield the literal references in a resource."""
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for held in value.values():
+            yield from references(held)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
 
 
 def _one(

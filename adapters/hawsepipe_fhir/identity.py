@@ -13,6 +13,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import hawsepipe
+from hawsepipe_fhir.natural import event, identified
 
 NAMESPACE = uuid5(NAMESPACE_URL, "urn:hawsepipe:fhir")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -24,9 +25,12 @@ _REFERENCE = re.compile(
 class Identities:
     """The ids of one message's resources."""
 
-    def __init__(self, source: str) -> None:
-        """`source` is the name of the sending system, empty when its ids are kept as they are."""
+    def __init__(self, source: str, *, shared: bool = False) -> None:
+        """`source` is the name of the sending system, empty when its ids are kept as they are. `shared`: what another
+        source tells of the same (see `natural`) is kept under the same id.
+        """
         self._source = source
+        self.shared = shared
         self._places: dict[str, str] = {}
         self._bases: set[str] = set()
         self._taken: dict[str, int] = {}
@@ -54,8 +58,18 @@ class Identities:
         return str(uuid5(NAMESPACE, key))
 
     def identify(self, type: str, resource: Mapping[str, Any]) -> str:
-        """Return the id of a resource: the source's if it has a valid one."""
+        """Return the id of a resource: the source's if it has a valid one. Shared ones go before."""
         id_ = resource.get("id")
+        if self.shared:
+            found = identified(type, resource)
+            key = None if found is not None else event(type, resource, self.resolve)
+            if key is not None:
+                count = self._taken[key] = self._taken.get(key, 0) + 1
+                found = str(uuid5(NAMESPACE, f"event|{key}" if count == 1 else f"event|{key}|{count}"))
+            if found is not None:
+                if isinstance(id_, str):
+                    self._places[f"{type}/{id_}"] = f"{type}/{found}"
+                return found
         if isinstance(id_, str) and _ID.fullmatch(id_):
             return self.given(type, id_)
         return self.made(type, resource)
@@ -70,7 +84,7 @@ class Identities:
 
     def resolve(self, reference: str) -> str:
         """Return a reference as it is here; one that leads elsewhere stays."""
-        known = self._places.get(reference)
+        known = self._places.get(reference) or self._places.get(reference.partition("/_history/")[0])
         if known is not None:
             return known
         match = _REFERENCE.fullmatch(reference)
@@ -78,6 +92,12 @@ class Identities:
             return reference
         # A version number of the source is none of ours.
         return f"{match['type']}/{self.given(match['type'], match['id'])}{match['part'] or ''}"
+
+    def strange(self, reference: str) -> bool:
+        """Say whether a reference leads to a person whom the message does not hold: under which id is not known."""
+        match = _REFERENCE.fullmatch(reference)
+        plain = reference.partition("/_history/")[0]
+        return match is not None and match["type"] == "Patient" and plain not in self._places
 
     def rewrite(self, value: Any) -> Any:
         """Return a resource with every reference resolved; what has none is not copied."""

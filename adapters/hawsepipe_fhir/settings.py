@@ -23,6 +23,12 @@ SCHEMA: dict[str, Any] = {
             "type": "string",
             "minLength": 1,
         },
+        "identity": {
+            "description": "Under which id a resource is kept: `source` as its source has it; `shared` as whatever"
+            " another source tells of the same person or event, by business identifier, else by whom, what and when.",
+            "enum": ["source", "shared"],
+            "default": "source",
+        },
         "unreadable": {
             "description": "What becomes of a message with elements that its version does not have, or of another"
             " shape: `refuse` sets it aside, `report` takes the rest and reports them.",

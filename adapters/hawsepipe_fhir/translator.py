@@ -48,6 +48,7 @@ class FhirTranslator:
         held = {**defaults, **settings}
         self._version: str = held["version"]
         self._source: str = held.get("source", "")
+        self._shared = held["identity"] == "shared"
         self._strict = held["unreadable"] == "refuse"
         self._consents: str = held["consents"]
         self._modifiers = frozenset(held["modifiers"])
@@ -137,7 +138,7 @@ class FhirTranslator:
         for path in modifiers(body, self._modifiers):
             text = "a modifier that nobody here understands may turn the meaning (setting `modifiers`)"
             issues.append(Issue(Severity.ERROR, "structure", _shown(path), text))
-        changes = asked(body, Identities(self._source), issues, self._consents)
+        changes = asked(body, Identities(self._source, shared=self._shared), issues, self._consents)
         name, several = _label(version, body), body["resourceType"] == "Bundle"
         return Translation(
             changes=tuple(it.change for it in changes),

@@ -68,6 +68,7 @@ class FilesFeed:
         self._window: int = settings["window"]
         self._limit: int = settings["message_bytes"]
         self._door = door_of(settings)
+        self._strangers: bool = settings["others"] == "error"
         self._seen: dict[str, tuple[int, float]] = {}
         self._troubled: set[str] = set()
         self._task: asyncio.Task[None] | None = None
@@ -118,7 +119,7 @@ class FilesFeed:
             self._trouble(".", error)
             return []
         for entry in entries:
-            if entry.name.startswith(".") or not Path(entry.name).match(self._pattern):
+            if entry.name.startswith(".") or not (self._strangers or Path(entry.name).match(self._pattern)):
                 continue
             try:
                 status = entry.stat()
@@ -166,11 +167,15 @@ class FilesFeed:
         report = _Report()
         while True:
             try:
-                await self._read(self._place("working") / name, intake, report)
+                if Path(name).match(self._pattern) or not self._strangers:
+                    await self._read(self._place("working") / name, intake, report)
+                else:
+                    report.tell(0, "", "the name of the file is not one that this feed takes")
                 await asyncio.to_thread(self._put_away, name, report)
             except (OSError, HawsepipeError) as error:
                 # The store or the disk: nothing is lost, what is journalled already is a duplicate the next time.
                 _log.error("a file waits", feed=self._opening.name, error=type(error).__name__)
+                self._opening.meters.framing.labels(self._opening.name, "file_waits").inc()
                 report = _Report()
                 await asyncio.sleep(self._interval)
                 continue
@@ -179,7 +184,8 @@ class FilesFeed:
     def _put_away(self, name: str, report: _Report) -> None:
         place = "done" if report.messages else "error"
         if not report.messages:
-            report.tell(0, "", "there is no HL7 v2 message in the file")
+            if not report.findings:
+                report.tell(0, "", "there is no HL7 v2 message in the file")
             self._opening.meters.framing.labels(self._opening.name, "file_without_message").inc()
         target = self._free(place, name)
         if report.findings:

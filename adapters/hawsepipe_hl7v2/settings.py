@@ -276,6 +276,12 @@ FILES_SCHEMA: dict[str, Any] = {
             "minLength": 1,
         },
         "pattern": {"description": "Which files to take.", "type": "string", "minLength": 1, "default": "*.hl7"},
+        "others": {
+            "description": "What becomes of other files: they are left where they are (somebody may be writing one), or"
+            " go to error/ with a reason.",
+            "enum": ["leave", "error"],
+            "default": "leave",
+        },
         "charset": _CHARSET,
         "accept": _ACCEPT,
         "interval_seconds": {

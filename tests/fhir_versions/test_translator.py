@@ -296,3 +296,57 @@ def test_a_message_of_one_resource_is_as_old_as_the_resource() -> None:
 
 
 VISITOR = {"resourceType": "Patient", "id": "p2"}
+
+
+def _record(server: str, version: str) -> tuple[dict[str, Any], str]:
+    """The same patient, condition and results as two servers have them."""
+    person = {
+        "resourceType": "Patient",
+        "id": f"{server}-1",
+        "identifier": [
+            {"system": "urn:card", "value": "9"},
+            {"type": {"coding": [{"code": "MR"}]}, "system": "urn:mrn", "value": "77"},
+        ],
+    }
+    whose = {"reference": f"Patient/{server}-1"}
+    condition = {
+        "resourceType": "Condition",
+        "id": f"{server}-2",
+        "code": {"coding": [{"system": "urn:c", "code": "1"}]},
+        "clinicalStatus": "active",
+        "verificationStatus": "confirmed",
+        "patient" if version == "1.0" else "subject": whose,
+        "onsetDateTime": "2020-01-01T10:00:00+01:00",
+    }
+    values = [
+        {
+            "resourceType": "Observation",
+            "id": f"{server}-{n}",
+            "status": "final",
+            "subject": whose,
+            "code": {"coding": [{"system": "urn:c", "code": "2"}]},
+            "effectiveDateTime": "2020-01-01",
+            "valueString": str(n),
+        }
+        for n in (3, 4)
+    ]
+    return bundle("collection", *({"resource": it} for it in (condition, *values, person))), version
+
+
+def test_two_servers_that_speak_of_one_patient_make_one_record() -> None:
+    old, new = (
+        translated(body, f"{JSON}; fhirVersion={version}", identity="shared", source=f"s{version}")
+        for body, version in (_record("a", "1.0"), _record("b", "3.0"))
+    )
+    assert [(it.type, it.id) for it in old.changes] == [(it.type, it.id) for it in new.changes]
+    assert len({it.id for it in old.changes}) == 4, "two results of one code and time stay two"
+    assert {it.method for it in old.changes} == {Method.MERGE}
+    patient = next(it.id for it in new.changes if it.type == "Patient")
+    assert all(
+        it.resource["subject"] == {"reference": f"Patient/{patient}"}
+        for it in new.changes
+        if it.resource is not None and it.type != "Patient"
+    )
+    alone = bundle("collection", {"resource": {"resourceType": "Basic", "subject": {"reference": "Patient/a-1"}}})
+    with pytest.raises(MessageError, match="does not hold"):
+        translated(alone, f"{JSON}; fhirVersion=4.0", identity="shared")

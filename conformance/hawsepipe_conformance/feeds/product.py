@@ -33,6 +33,7 @@ _FLOW = (
     "hawsepipe_feed_duplicates_total",
     "hawsepipe_feed_backlog",
 )
+_LISTENING = ("mllp", "hl7v2-http", "fhir-http")
 _SCOPES = "user/*.rs hawsepipe/operate"
 _CONFIG = """
 [service]
@@ -42,7 +43,7 @@ port = {port}
 [consent]
 default_policy = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
 [plugins]
-load = ["hl7v2", "ledger-log"]
+load = ["fhir", "hl7v2", "ledger-log"]
 [[translators]]
 name = "hl7v2"
 kind = "hl7v2"
@@ -252,6 +253,11 @@ class Local(Product):
         async with asyncio.timeout(60):
             return await process.wait()
 
+    async def crash(self) -> None:
+        """Kill the service and start it again."""
+        await self.end(signal.SIGKILL)
+        await self.start()
+
     async def close(self) -> None:
         await super().close()
         if self.process is not None:
@@ -299,10 +305,22 @@ def free_port() -> int:
 
 
 def _feed(name: str, settings: Mapping[str, Any]) -> str:
+    """Return a feed as TOML; `kind` and `translator` (the settings of one of its own) are no settings of the feed."""
     kind = settings.get("kind", "mllp")
-    own = {"port": 0} | {key: value for key, value in settings.items() if key != "kind"}
-    lines = "".join(f"{key} = {toml(value)}\n" for key, value in own.items())
-    return f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "hl7v2"\n[feeds.settings]\n{lines}'
+    own = {key: value for key, value in settings.items() if key not in ("kind", "translator")}
+    if kind in _LISTENING:
+        own = {"port": 0} | own
+    translator, text = "hl7v2", ""
+    if kind.startswith("fhir") or "translator" in settings:
+        translator = f"of-{name}"
+        text = f'\n[[translators]]\nname = "{translator}"\nkind = "{"fhir" if kind.startswith("fhir") else "hl7v2"}"\n'
+        text += "[translators.settings]\n" + _lines(settings.get("translator", {}))
+    text += f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "{translator}"\n[feeds.settings]\n'
+    return text + _lines(own)
+
+
+def _lines(settings: Mapping[str, Any]) -> str:
+    return "".join(f"{key} = {toml(value)}\n" for key, value in settings.items())
 
 
 def toml(value: object) -> str:

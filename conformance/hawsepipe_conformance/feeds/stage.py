@@ -153,11 +153,16 @@ class Stage:
         return self.product
 
     @asynccontextmanager
-    async def alone(self, **settings: Any) -> AsyncIterator[Stage]:
-        """The same case on a service of its own, which it may stop, kill and start again; the facts go to this one."""
+    async def alone(
+        self, further: Mapping[str, Mapping[str, Any]] | None = None, /, **settings: Any
+    ) -> AsyncIterator[Stage]:
+        """The same case on a service of its own, which it may stop, kill and start again; the facts go to this one.
+
+        `further` are other feeds by name.
+        """
         self.local()
         with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-", ignore_cleanup_errors=True) as folder:
-            product = Local(Path(folder) / "service", Plan({self.feed: settings}))
+            product = Local(Path(folder) / "service", Plan({self.feed: settings, **(further or {})}))
             try:
                 await product.start()
                 other = Stage(self.case, self.messages, product, self.feed)

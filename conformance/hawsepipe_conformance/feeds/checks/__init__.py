@@ -9,15 +9,31 @@ from hawsepipe_conformance.feeds.checks import (
     bytes_and_text,
     duplicates,
     durability,
+    files,
     framing,
+    http,
     load,
     ordering,
     security,
     structure,
+    versions,
 )
 from hawsepipe_conformance.feeds.checks.registry import Check
 
-_MODULES = (framing, bytes_and_text, structure, acknowledging, duplicates, ordering, durability, load, security)
+_MODULES = (
+    framing,
+    bytes_and_text,
+    structure,
+    acknowledging,
+    duplicates,
+    ordering,
+    durability,
+    load,
+    security,
+    files,
+    http,
+    versions,
+)
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}
 """Every check by the id of its case."""
