@@ -124,7 +124,8 @@ async def _no_counterpart(stage: Stage) -> None:
         "lastSystemChange": "2015-01-01T00:00:00Z",
     }
     await _taken(stage, _R4, _patient(stage))
-    for number, (resource, version) in enumerate(((intake, _R5), (component, _DSTU2)), 2):
+    sent: tuple[tuple[Mapping[str, Any], str], ...] = ((intake, _R5), (component, _DSTU2))
+    for number, (resource, version) in enumerate(sent, 2):
         before = len(await stage.letters())
         status, words = await _post(stage, resource, version)
         if status == 422:
