@@ -167,10 +167,8 @@ class FilesFeed:
         report = _Report()
         while True:
             try:
-                if Path(name).match(self._pattern) or not self._strangers:
+                if self._taken(name):
                     await self._read(self._place("working") / name, intake, report)
-                else:
-                    report.tell(0, "", "the name of the file is not one that this feed takes")
                 await asyncio.to_thread(self._put_away, name, report)
             except (OSError, HawsepipeError) as error:
                 # The store or the disk: nothing is lost, what is journalled already is a duplicate the next time.
@@ -181,11 +179,15 @@ class FilesFeed:
                 continue
             return
 
+    def _taken(self, name: str) -> bool:
+        """Say whether a claimed file is one to be read; what a crash left behind may have another name by now."""
+        return not self._strangers or Path(name).match(self._pattern)
+
     def _put_away(self, name: str, report: _Report) -> None:
         place = "done" if report.messages else "error"
         if not report.messages:
-            if not report.findings:
-                report.tell(0, "", "there is no HL7 v2 message in the file")
+            strange = "the name of the file is not one that this feed takes"
+            report.tell(0, "", "there is no HL7 v2 message in the file" if self._taken(name) else strange)
             self._opening.meters.framing.labels(self._opening.name, "file_without_message").inc()
         target = self._free(place, name)
         if report.findings:
