@@ -7,10 +7,12 @@ import pytest
 from hawsepipe.api.exchange import Request
 from hawsepipe.api.negotiation import (
     FHIR_JSON,
+    FHIR_XML,
     JSON,
+    XML,
     answer_format,
     check_form_body,
-    check_json_body,
+    check_resource_body,
     preference,
 )
 from hawsepipe.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
@@ -34,9 +36,11 @@ def get(*query: tuple[str, str], **headers: str) -> Request:
         ("application/fhir+json;q=0.4, application/json;q=0.5", JSON),
         ("application/fhir+json;fhirVersion=4.0", FHIR_JSON),
         ('application/fhir+json; fhirVersion="4.0"; charset=utf-8', FHIR_JSON),
-        ("application/fhir+xml, application/fhir+json;q=0.1", FHIR_JSON),
+        ("application/fhir+xml, application/fhir+json;q=0.1", FHIR_XML),
+        ("application/fhir+turtle, application/fhir+json;q=0.1", FHIR_JSON),
+        ("text/xml", "text/xml"),
         ("application/fhir+json;fhirVersion=5.0, application/json", JSON),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", FHIR_JSON),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", XML),
         ("application/fhir+json;q=0, application/json", JSON),
         ('x/y;a="1,2", application/json', JSON),
     ],
@@ -48,8 +52,7 @@ def test_accept_chooses_the_best_that_we_have(accept: str, media_type: str) -> N
 @pytest.mark.parametrize(
     "accept",
     [
-        "application/fhir+xml",
-        "text/xml",
+        "application/fhir+turtle",
         "text/html",
         "application/fhir+json;fhirVersion=3.0",
         "application/fhir+json;q=0",
@@ -69,7 +72,12 @@ def test_format_goes_before_accept(value: str) -> None:
     assert answer_format(get(("_format", value), accept="application/fhir+xml")).media_type in {FHIR_JSON, JSON}
 
 
-@pytest.mark.parametrize("value", ["xml", "application/fhir+xml", "ttl", "", "application/fhir+json;fhirVersion=5.0"])
+@pytest.mark.parametrize("value", ["xml", "text/xml", "application/fhir+xml", "application/fhir xml"])
+def test_xml_is_a_format(value: str) -> None:
+    assert answer_format(get(("_format", value), accept="application/fhir+json")).xml
+
+
+@pytest.mark.parametrize("value", ["ttl", "", "application/fhir+json;fhirVersion=5.0"])
 def test_another_format_is_not_acceptable(value: str) -> None:
     with pytest.raises(NotAcceptable):
         answer_format(get(("_format", value), accept="application/fhir+json"))
@@ -93,7 +101,12 @@ def test_a_doubled_or_odd_general_parameter_is_an_invalid_request() -> None:
     ],
 )
 def test_json_bodies_are_taken(content_type: str) -> None:
-    check_json_body(get(content_type=content_type))
+    assert check_resource_body(get(content_type=content_type)) == FHIR_JSON
+
+
+@pytest.mark.parametrize("content_type", ["application/fhir+xml", "application/xml; charset=utf-8", "text/xml"])
+def test_xml_bodies_are_taken(content_type: str) -> None:
+    assert check_resource_body(get(content_type=content_type)) == FHIR_XML
 
 
 @pytest.mark.parametrize(
@@ -101,7 +114,7 @@ def test_json_bodies_are_taken(content_type: str) -> None:
     [
         {},
         {"content_type": ""},
-        {"content_type": "application/fhir+xml"},
+        {"content_type": "application/fhir+turtle"},
         {"content_type": "text/plain"},
         {"content_type": "application/fhir+json; fhirVersion=3.0"},
         {"content_type": "application/fhir+json; charset=latin-1"},
@@ -110,7 +123,7 @@ def test_json_bodies_are_taken(content_type: str) -> None:
 )
 def test_other_bodies_are_an_unsupported_media_type(headers: dict[str, str]) -> None:
     with pytest.raises(UnsupportedMediaType):
-        check_json_body(get(**headers))
+        check_resource_body(get(**headers))
 
 
 def test_a_search_form_is_a_form() -> None:

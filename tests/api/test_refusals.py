@@ -46,8 +46,12 @@ async def test_an_unknown_address_is_not_found_and_a_known_one_names_its_methods
     assert answer.json["issue"][0]["code"] == "not-supported"
 
 
-async def test_xml_is_not_acceptable_and_says_so_in_json(service: Any) -> None:
-    for path, accept in (("Patient", "application/fhir+xml"), ("Patient?_format=xml", "*/*"), ("metadata", "text/xml")):
+async def test_turtle_is_not_acceptable_and_says_so_in_json(service: Any) -> None:
+    for path, accept in (
+        ("Patient", "application/fhir+turtle"),
+        ("Patient?_format=ttl", "*/*"),
+        ("metadata", "text/html"),
+    ):
         answer = await service.ask("GET", path, Accept=accept)
         assert answer.status == 406
         assert answer.json["resourceType"] == "OperationOutcome"

@@ -67,7 +67,9 @@ async def test_post_search_is_the_same_search_and_merges_the_address(service: An
     assert ids(both.json) == []
     assert (await service.ask("POST", "Patient/_search", b"{}", Content_Type="application/json")).status == 415
     xml = await service.ask("POST", "Patient/_search", b"_format=xml", Content_Type=form)
-    assert xml.status == 406
+    assert xml.body.startswith(b"<?xml")
+    turtle = await service.ask("POST", "Patient/_search", b"_format=ttl", Content_Type=form)
+    assert turtle.status == 406
 
 
 async def test_pages_hold_every_entry_once(service: Any) -> None:

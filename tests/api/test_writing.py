@@ -134,7 +134,7 @@ async def test_a_link_and_a_move_are_forbidden(service: Any, ann: Resource) -> N
 
 
 async def test_a_body_in_another_form_is_an_unsupported_media_type(service: Any, ann: Resource) -> None:
-    for content_type in ("application/fhir+xml", "text/plain", "application/x-www-form-urlencoded"):
+    for content_type in ("application/fhir+turtle", "text/plain", "application/x-www-form-urlencoded"):
         answer = await service.ask("POST", "Patient", b"<Patient/>", Content_Type=content_type)
         assert answer.status == 415
     packed = await service.ask(

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hawsepipe.api import patch
-from hawsepipe.api.negotiation import FHIR_JSON
+from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
 from hawsepipe.api.routes import TABLE, TYPE
 from hawsepipe.consent.policy import SERVER_MADE
 from hawsepipe.fhir.parameters import Parameters
@@ -50,7 +50,7 @@ def capability_statement(
         "software": {"name": "Hawsepipe", "version": version},
         "implementation": {"description": "Hawsepipe", "url": base_url},
         "fhirVersion": "4.0.1",
-        "format": [FHIR_JSON, "json"],
+        "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
         "patchFormat": list(patch.FORMATS),
         "rest": [rest],
     }

@@ -12,10 +12,15 @@ from hawsepipe.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 
 FHIR_JSON: Final = "application/fhir+json"
 JSON: Final = "application/json"
+FHIR_XML: Final = "application/fhir+xml"
+XML: Final = "application/xml"
 JSON_PATCH: Final = "application/json-patch+json"
 FORM: Final = "application/x-www-form-urlencoded"
 
-_OFFERED: Final = (FHIR_JSON, JSON)
+_JSONS: Final = (FHIR_JSON, JSON)
+_XMLS: Final = (FHIR_XML, XML, "text/xml")
+_OFFERED: Final = (*_JSONS, *_XMLS)
+_ANSWERS: Final = "answers come as application/fhir+json or application/fhir+xml in FHIR version 4.0"
 _VERSIONS: Final = frozenset({"4.0", "4.0.0", "4.0.1"})
 # A client that forgets to escape the plus of `_format=application/fhir+json` sends a space.
 _FORMATS: Final = {
@@ -24,6 +29,11 @@ _FORMATS: Final = {
     "application/fhir json": FHIR_JSON,
     JSON: JSON,
     "text/json": JSON,
+    "xml": FHIR_XML,
+    FHIR_XML: FHIR_XML,
+    "application/fhir xml": FHIR_XML,
+    XML: XML,
+    "text/xml": "text/xml",
 }
 _PARAMETER: Final = re.compile(r'\s*;\s*([^=;\s]+)\s*=\s*("[^"]*"|[^;\s]*)\s*')
 _RANGE: Final = re.compile(r"\s*([\w!#$&^.+*-]+/[\w!#$&^.+*-]+)\s*(.*)", re.DOTALL)
@@ -37,6 +47,11 @@ class Format:
 
     media_type: str = FHIR_JSON
     pretty: bool = False
+
+    @property
+    def xml(self) -> bool:
+        """Whether it is XML rather than JSON."""
+        return self.media_type in _XMLS
 
     @property
     def content_type(self) -> str:
@@ -66,7 +81,7 @@ def answer_format(request: Request) -> Format:
         essence, _, parameters = asked.partition(";")
         media_type = _FORMATS.get(essence.strip().lower())
         if media_type is None or not _version_fits(f";{parameters}" if parameters else ""):
-            raise NotAcceptable("answers come as application/fhir+json in FHIR version 4.0", location="_format")
+            raise NotAcceptable(_ANSWERS, location="_format")
     else:
         media_type = _accepted(request.header("accept"))
     return Format(media_type, pretty == "true")
@@ -85,21 +100,21 @@ def preference(request: Request) -> Preference:
     return Preference(returns, stated.get("handling") == "strict", stated.get("return") == "representation")
 
 
-def check_json_body(request: Request) -> None:
-    """Raise UnsupportedMediaType unless the body says that it is JSON of FHIR version 4.0 in UTF-8."""
-    _check_body(
-        request, _OFFERED, "a body must be application/fhir+json in FHIR version 4.0, in UTF-8 and not compressed"
-    )
+def check_resource_body(request: Request) -> str:
+    """Return whether a body is FHIR_JSON or FHIR_XML, in FHIR version 4.0 and UTF-8. Raises UnsupportedMediaType."""
+    text = "a body must be application/fhir+json or application/fhir+xml in FHIR version 4.0, UTF-8, not compressed"
+    given = _check_body(request, _OFFERED, text)
+    return FHIR_XML if given in _XMLS else FHIR_JSON
 
 
 def check_patch_body(request: Request) -> str:
-    """Return whether a patch is JSON_PATCH or FHIR_JSON. Raises UnsupportedMediaType for any other form."""
+    """Return whether a patch is JSON_PATCH, FHIR_JSON or FHIR_XML. Raises UnsupportedMediaType for any other form."""
     given = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if given == JSON_PATCH:
         _check_body(request, (JSON_PATCH,), "a patch must be in UTF-8 and not compressed")
         return JSON_PATCH
-    _check_body(request, (FHIR_JSON,), f"a patch is {JSON_PATCH}, or a Parameters resource in {FHIR_JSON}")
-    return FHIR_JSON
+    text = f"a patch is {JSON_PATCH}, or a Parameters resource in {FHIR_JSON} or {FHIR_XML}"
+    return FHIR_XML if _check_body(request, (FHIR_JSON, FHIR_XML), text) == FHIR_XML else FHIR_JSON
 
 
 def check_form_body(request: Request) -> None:
@@ -107,7 +122,7 @@ def check_form_body(request: Request) -> None:
     _check_body(request, (FORM,), "the body must be application/x-www-form-urlencoded, in UTF-8 and not compressed")
 
 
-def _check_body(request: Request, types: Iterable[str], text: str) -> None:
+def _check_body(request: Request, types: Iterable[str], text: str) -> str:
     match = _RANGE.fullmatch(request.header("content-type") or "")
     good = match is not None and match[1].lower() in types and _version_fits(match[2])
     charset = _parameters(match[2]).get("charset", "utf-8") if match is not None else ""
@@ -117,6 +132,7 @@ def _check_body(request: Request, types: Iterable[str], text: str) -> None:
         or request.header("content-encoding") not in {None, "identity"}
     ):
         raise UnsupportedMediaType(text, location="Content-Type")
+    return match[1].lower() if match is not None else ""
 
 
 def _accepted(accept: str | None) -> str:
@@ -132,7 +148,7 @@ def _accepted(accept: str | None) -> str:
             if quality > best_quality:
                 best, best_quality = offered, quality
     if not best:
-        raise NotAcceptable("answers come as application/fhir+json in FHIR version 4.0", location="Accept")
+        raise NotAcceptable(_ANSWERS, location="Accept")
     return best
 
 

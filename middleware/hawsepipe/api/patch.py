@@ -9,14 +9,14 @@ from typing import Final
 from hawsepipe.api.call import Call
 from hawsepipe.api.conditions import expected_version, in_address
 from hawsepipe.api.create import stored
-from hawsepipe.api.negotiation import JSON_PATCH, check_patch_body
+from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, JSON_PATCH, check_patch_body
 from hawsepipe.api.rendering import refuse_unknown
 from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order
-from hawsepipe.fhir import codec, fhirpath_patch, json_patch
+from hawsepipe.fhir import codec, fhirpath_patch, json_patch, xml_codec
 from hawsepipe.model import Resource
 
-FORMATS: Final = (JSON_PATCH, "application/fhir+json")
+FORMATS: Final = (JSON_PATCH, FHIR_JSON, FHIR_XML)
 """What a patch may be written in: JSON Patch, FHIRPath Patch."""
 
 
@@ -42,9 +42,11 @@ def _conditional_order(call: Call) -> Order:
 
 def alteration(call: Call) -> Callable[[Resource], Resource]:
     """Return what a patch makes of a resource. Raises UnsupportedMediaType, InvalidRequest."""
-    if check_patch_body(call.request) == JSON_PATCH:
-        return partial(json_patch.patched, operations=json_patch.parse(call.request.body))
-    return partial(fhirpath_patch.patched, parameters=codec.decode(call.request.body))
+    kind, body = check_patch_body(call.request), call.request.body
+    if kind == JSON_PATCH:
+        return partial(json_patch.patched, operations=json_patch.parse(body))
+    parameters = xml_codec.decode(body) if kind == FHIR_XML else codec.decode(body)
+    return partial(fhirpath_patch.patched, parameters=parameters)
 
 
 patch = Write(_order, stored)

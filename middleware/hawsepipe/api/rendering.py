@@ -11,8 +11,9 @@ import msgspec
 
 from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Request, Response
-from hawsepipe.api.negotiation import Format, check_json_body
+from hawsepipe.api.negotiation import FHIR_XML, Format, check_resource_body
 from hawsepipe.errors import InvalidRequest
+from hawsepipe.fhir import xml_codec
 from hawsepipe.fhir.bundle import etag
 from hawsepipe.fhir.codec import decode, encode
 from hawsepipe.model import Resource, Version
@@ -34,13 +35,14 @@ def resource(value: Resource, form: Format, status: int = 200, headers: Mapping[
 
 def sent_resource(request: Request) -> Resource:
     """Return the resource in a body. Raises UnsupportedMediaType, InvalidRequest."""
-    check_json_body(request)
-    return decode(request.body)
+    return xml_codec.decode(request.body) if check_resource_body(request) == FHIR_XML else decode(request.body)
 
 
 def content(body: bytes, form: Format, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with JSON as it is; `_pretty` changes white space and nothing else."""
-    if form.pretty:
+    """Answer with JSON as it is, or with the same in XML; `_pretty` changes white space and nothing else."""
+    if form.xml:
+        body = xml_codec.encode(decode(body), pretty=form.pretty)
+    elif form.pretty:
         body = msgspec.json.format(body, indent=2)
     return Response(status, {**COMMON, "Content-Type": form.content_type, **(headers or {})}, body)
 

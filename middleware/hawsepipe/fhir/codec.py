@@ -95,7 +95,8 @@ def read(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     return value
 
 
-def _lexeme(text: str) -> Decimal | msgspec.Raw:
+def lexeme(text: str) -> Decimal | msgspec.Raw:
+    """Return a number by how it is spelt; raises msgspec.DecodeError for one that is too long or none."""
     if len(text) > DIGITS:
         raise msgspec.DecodeError
     try:
@@ -105,7 +106,7 @@ def _lexeme(text: str) -> Decimal | msgspec.Raw:
     return value if str(value) == text else msgspec.Raw(text)
 
 
-_DECODER = msgspec.json.Decoder(float_hook=_lexeme)
+_DECODER = msgspec.json.Decoder(float_hook=lexeme)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
