@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hawsepipe.api.exchange import Request
+from hawsepipe.fhir import xml_codec
 from hawsepipe.model import Resource
 
 SEGMENTS = (
@@ -16,7 +17,8 @@ SEGMENTS = (
 )  # fmt: skip
 NAMES = (
     "_id", "family", "birthdate", "_count", "_sort", "_cursor", "_format", "_pretty", "_total", "identifier:not",
-    "", ":", "name:exact", "general-practitioner.name", "_has:Observation:patient:code", "_include", "_lastUpdated",
+    "_summary", "_elements", "_since", "_at", "", ":",
+    "name:exact", "general-practitioner.name", "_has:Observation:patient:code", "_include", "_lastUpdated",
     "é", "\x00",
 )  # fmt: skip
 VALUES = (
@@ -31,8 +33,11 @@ HEADERS = {
         "",
         "x",
         "application/json;charset=",
+        "application/fhir+xml",
+        "application/json-patch+json",
     ),
     "prefer": ("handling=strict", "return=minimal", ";;", "return", "=,=", "handling=lenient"),
+    "if-none-exist": ("identifier=1", "", "x", "?family=Lindqvist", "\x00"),
     "if-match": ('W/"1"', "x", "", '"'),
     "if-none-match": ('W/"1"', "*", ",", "x"),
     "if-modified-since": ("", "x", "Mon, 99 Foo 2026 25:00:00 GMT", "Sun, 01 Mar 2026 12:00:01 -0000"),
@@ -42,6 +47,11 @@ BODIES = (
     b"", b"{}", b"[]", b"{", b'{"resourceType":"Patient"}', b'{"resourceType":"Patient","id":"ann"}', b"family=x",
     b"\xff",
     b'{"resourceType":1}', b'{"resourceType":"Patient","id":{}}', b'{"resourceType":"Patient","name":"x"}',
+    b'<Patient xmlns="http://hl7.org/fhir"><id value="ann"/></Patient>', b"<a", b'[{"op":"remove","path":"/gender"}]',
+    b'{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient/ann"}},{}]}',
+    b'{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Patient/ann"}},7]}',
+    b'{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":"type","valueCode":"delete"},'
+    b'{"name":"path","valueString":"Patient.name["}]}]}',
     b'{"resourceType":"Observation","subject":{"reference":7}}', b'{"resourceType":"Patient","meta":[]}',
     b'{"resourceType":"Patient","id":"ann","meta":{"security":{"a":1}}}', b'{"resourceType":"Patient","contained":[1]}',
 )  # fmt: skip
@@ -63,7 +73,7 @@ async def test_any_request_gets_an_answer_in_fhir(service: Any, ann: Resource) -
                 ("Patient", "ann", "_history", *segments[:2]) if deep else ("Patient", *segments[: choose.randrange(2)])
             )
         request = Request(
-            choose.choice(("GET", "GET", "HEAD", "POST", "PUT", "DELETE", "BREW")),
+            choose.choice(("GET", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")),
             segments,
             tuple((choose.choice(NAMES), choose.choice(VALUES)) for _ in range(choose.randrange(3))),
             headers,
@@ -73,5 +83,7 @@ async def test_any_request_gets_an_answer_in_fhir(service: Any, ann: Resource) -
         statuses.add(response.status)
         assert response.status < 500 or (response.status, segments[-1:]) == (503, ("$receipt",)), request
         if response.status >= 400:
-            assert msgspec.json.decode(response.body)["resourceType"] == "OperationOutcome"
+            xml = response.headers["Content-Type"].startswith(("application/xml", "application/fhir+xml", "text/xml"))
+            told = xml_codec.decode(response.body) if xml else msgspec.json.decode(response.body)
+            assert told["resourceType"] == "OperationOutcome"
     assert statuses >= {200, 201, 400, 401, 404, 405, 406, 415}

@@ -26,7 +26,8 @@ RESOURCES = [
     b'"id":"p"}],"managingOrganization":{"reference":"#o"}}},{"request":{"method":"GET","url":"Patient?a=1&b=2"}}]}',
     b'{"resourceType":"Parameters","parameter":[{"name":"p","part":[{"name":"q","valueInteger":7},{"name":"r",'
     b'"resource":{"resourceType":"Basic","code":{"text":"c"}}}]}]}',
-    b'{"resourceType":"Basic","id":"s","code":{"id":"c","text":"tab\\tline\\nreturn\\rquote\\" <&> \\u00e9 \\ud83d\\ude00"}}',
+    b'{"resourceType":"Basic","id":"s","code":{"id":"c","text":"tab\\tline\\nreturn\\rquote\\" '
+    b'<&> \\u00e9 \\ud83d\\ude00"}}',
     b'{"resourceType":"Questionnaire","status":"draft","item":[{"linkId":"1","item":[{"linkId":"1.1","item":'
     b'[{"linkId":"1.1.1"}]}]}]}',
 ]

@@ -28,6 +28,7 @@ from hawsepipe.errors import (
     HawsepipeError,
     InvalidRequest,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     Pushback,
     RequestError,
@@ -214,7 +215,10 @@ class Application:
             form = answer_format(request)
         except HawsepipeError:
             form = Format()
-        return resource(from_error(error), form, error.status, headers)
+        try:
+            return resource(from_error(error), form, error.status, headers)
+        except NotAcceptable:  # what was asked for is told, and XML cannot hold it
+            return resource(from_error(error), Format(), error.status, headers)
 
     def _account(self, request: Request, interaction: str, status: int, started: datetime) -> None:
         seconds = max(0.0, (self._clock() - started).total_seconds())

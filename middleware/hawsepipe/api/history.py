@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from hawsepipe.api.call import Call
 from hawsepipe.api.cursors import PARAMETER, Place
 from hawsepipe.api.exchange import Response
+from hawsepipe.api.parts import NAMES, cut, wanted
 from hawsepipe.api.rendering import refuse_unknown, resource
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import bundle
@@ -18,7 +19,8 @@ async def history(call: Call) -> Response:
     """Answer with the visible versions, newest first, page by page."""
     services, principal = call.services, call.view.principal
     target = f"{call.type}/{call.id}/_history"
-    asked = [(name, value) for name, value in call.request.query if name in {"_count", PARAMETER}]
+    asked = [(name, value) for name, value in call.request.query if name in {"_count", PARAMETER, *NAMES}]
+    subset = wanted(asked)
     refuse_unknown(call, [pair for pair in call.request.query if pair not in asked])
     if len({name for name, _ in asked}) < len(asked):
         raise InvalidRequest("a parameter is there more than once", location=asked[0][0])
@@ -32,9 +34,11 @@ async def history(call: Call) -> Response:
     links = {"self": f"{address}?{urlencode(asked)}" if asked else address}
     if page.next is not None:
         text = services.cursors.seal(Place((), False, (), page.next.key), principal, target)
-        links["next"] = f"{address}?{urlencode([('_count', count), (PARAMETER, text)])}"
+        onward = [("_count", str(count)), *(pair for pair in asked if pair[0] in NAMES), (PARAMETER, text)]
+        links["next"] = f"{address}?{urlencode(onward)}"
     return resource(
-        bundle.history(page.versions, base_url=services.base_url, links=links, total=page.total), call.format
+        bundle.history(cut(page.versions, subset), base_url=services.base_url, links=links, total=page.total),
+        call.format,
     )
 
 

@@ -12,10 +12,12 @@ import msgspec
 from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import FHIR_XML, Format, check_resource_body
+from hawsepipe.api.parts import cut, wanted
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import xml_codec
 from hawsepipe.fhir.bundle import etag
 from hawsepipe.fhir.codec import decode, encode
+from hawsepipe.fhir.subset import Summary
 from hawsepipe.model import Resource, Version
 
 COMMON: Final = {
@@ -53,12 +55,18 @@ def validators(version: Version) -> dict[str, str]:
 
 
 def fetched(version: Version, call: Call) -> Response:
-    """Answer a read: the content byte for byte as stored, or 304 when the client has it already."""
+    """Answer a read: the content byte for byte as stored (or the part that is wanted), or 304 when the client has it
+    already.
+    """
     headers = validators(version)
     if _unchanged(version, call):
         return Response(304, {**COMMON, **headers})
-    assert version.content is not None, "a view raises Gone for a tombstone"
-    return content(version.content, call.format, 200, headers)
+    subset = wanted(call.request.query)
+    if subset.summary is Summary.COUNT:
+        raise InvalidRequest("_summary=count is for searches", location="_summary")
+    shown = cut((version,), subset)[0].content
+    assert shown is not None, "a view raises Gone for a tombstone"
+    return content(shown, call.format, 200, headers)
 
 
 def http_date(instant: datetime) -> str:

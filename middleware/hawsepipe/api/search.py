@@ -11,9 +11,11 @@ from hawsepipe.api.cursors import PARAMETER, Place
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.forms import pairs
 from hawsepipe.api.negotiation import answer_format, check_form_body
+from hawsepipe.api.parts import NAMES, cut, wanted
 from hawsepipe.api.rendering import resource
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import bundle
+from hawsepipe.fhir.subset import Summary
 
 _GENERAL = frozenset({"_format", "_pretty"})
 
@@ -36,16 +38,22 @@ async def search(call: Call) -> Response:
             raise InvalidRequest("a cursor stands alone: it holds the whole search", location=PARAMETER)
         place = services.cursors.open(asked[0][1], principal, call.type)
         asked, strict = list(place.pairs), place.strict
+    subset = wanted(asked)
+    shaping = [pair for pair in asked if pair[0] in NAMES]
+    asked = [pair for pair in asked if pair[0] not in NAMES]
+    if subset.summary is Summary.COUNT:
+        asked = [*(pair for pair in asked if pair[0] != "_count"), ("_count", "0")]
     parsed = services.parameters.parse(call.type, asked, strict)
+    used = [*(pair for pair in parsed.used if subset.summary is not Summary.COUNT or pair[0] != "_count"), *shaping]
     query = parsed.query if place is None else replace(parsed.query, cursor=place.cursor)
     page = await call.view.search(query)
     address = f"{services.base_url}/{call.type}"
-    links = {"self": _link(address, parsed.used)}
+    links = {"self": _link(address, used)}
     if page.next is not None:
-        onward = Place(tuple(parsed.used), strict, page.next.values, page.next.key)
+        onward = Place(tuple(used), strict, page.next.values, page.next.key)
         links["next"] = _link(address, [(PARAMETER, services.cursors.seal(onward, principal, call.type))])
     found = bundle.searchset(
-        page.versions, base_url=services.base_url, links=links, total=page.total, issues=parsed.ignored
+        cut(page.versions, subset), base_url=services.base_url, links=links, total=page.total, issues=parsed.ignored
     )
     return resource(found, form)
 

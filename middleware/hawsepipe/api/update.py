@@ -8,7 +8,9 @@ from hawsepipe.api.create import body, stored
 from hawsepipe.api.rendering import refuse_unknown
 from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order
-from hawsepipe.errors import InvalidRequest
+from hawsepipe.errors import InvalidRequest, InvalidResource
+from hawsepipe.fhir.subset import SUBSETTED
+from hawsepipe.model import Issue, Resource, Severity
 
 
 def _order(call: Call) -> Order:
@@ -18,7 +20,7 @@ def _order(call: Call) -> Order:
     """
     refuse_unknown(call, call.request.query)
     expected, absent = expected_version(call.request), must_be_absent(call.request)
-    sent = body(call)
+    sent = _whole(call)
     if sent.get("id") != call.id:
         raise InvalidRequest("the resource must have the id that is in the address", expression=f"{call.type}.id")
     return Order("update", call.type, call.id, sent, if_match=expected, if_absent=absent)
@@ -31,8 +33,19 @@ def _conditional_order(call: Call) -> Order:
     """
     expected, absent = expected_version(call.request), must_be_absent(call.request)
     return Order(
-        "update", call.type, resource=body(call), criteria=in_address(call), if_match=expected, if_absent=absent
+        "update", call.type, resource=_whole(call), criteria=in_address(call), if_match=expected, if_absent=absent
     )
+
+
+def _whole(call: Call) -> Resource:
+    """Return the resource in the body. Raises InvalidResource for a part of one: it would take the rest away."""
+    sent = body(call)
+    meta = sent.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    if isinstance(tags, list) and SUBSETTED in tags:
+        text = "the resource says that it is a part (SUBSETTED): an update takes the whole, a patch changes a part"
+        raise InvalidResource((Issue(Severity.ERROR, "business-rule", f"{call.type}.meta.tag", text),))
+    return sent
 
 
 update = Write(_order, stored)

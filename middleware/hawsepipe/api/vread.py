@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Response
+from hawsepipe.api.parts import NAMES
 from hawsepipe.api.rendering import fetched, refuse_unknown
 from hawsepipe.errors import NotFound
 from hawsepipe.model import Version
@@ -13,7 +14,7 @@ _LONGEST = 9
 
 async def vread(call: Call) -> Response:
     """Answer with one version, or 304."""
-    refuse_unknown(call, call.request.query)
+    refuse_unknown(call, [pair for pair in call.request.query if pair[0] not in NAMES])
     return fetched(await version_of(call), call)
 
 
