@@ -17,6 +17,8 @@ REQUESTS: list[tuple[str, str, dict[str, str]]] = [
     ("GET", "Patient/{id}", {"If_None_Match": 'W/"1"'}),
     ("GET", "Patient/{id}/_history", {}),
     ("GET", "Patient/{id}/_history/1", {}),
+    ("GET", "Patient/_history", {}),
+    ("GET", "_history?_count=1", {}),
     ("GET", "Patient?_id={id}&_total=accurate", {}),
     ("GET", "Patient?identifier={id}&_total=accurate", {}),
     ("PUT", "Patient/{id}", {}),

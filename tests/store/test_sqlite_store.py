@@ -311,3 +311,16 @@ async def test_an_unforeseen_failure_of_one_job_does_not_touch_its_neighbours(
         assert await store.outbox_depth() == 2
         entry = JournalEntry(RawMessage("f", NOW, "text/plain", b"m"), "k", b"")
         assert not (await store.append(entry)).duplicate
+
+
+async def test_what_changed_is_found_by_its_instant_without_a_scan(open_at: Opener, tmp_path: Path) -> None:
+    async with open_at(tmp_path):
+        pass
+    connection = apsw.Connection(str(tmp_path / FILE))
+    sql = (
+        "EXPLAIN QUERY PLAN SELECT v.key FROM version v INDEXED BY version_recorded CROSS JOIN resource r"
+        f" ON r.key = (v.key >> {schema.VERSION_BITS}) WHERE r.type = 1 AND (v.recorded, v.key) < (9, 0)"
+        " ORDER BY v.recorded DESC, v.key DESC LIMIT 10"
+    )
+    plan = [str(row[3]) for row in connection.execute(sql)]
+    assert not any("TEMP B-TREE" in step or step.startswith("SCAN") for step in plan), plan

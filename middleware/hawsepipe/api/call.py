@@ -10,8 +10,9 @@ from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
 from hawsepipe.consent.orders import Criteria, Order, Written
+from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
-from hawsepipe.fhir.query import Page, Query
+from hawsepipe.fhir.query import Cursor, Page, Query
 from hawsepipe.model import Principal, Version
 
 Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
@@ -34,8 +35,12 @@ class View(Protocol):
         """Return one version. Raises NotFound, Gone or Forbidden."""
         ...
 
-    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:
+    async def history(self, type: str, id: str, before: int | None, count: int, span: Span = EVER) -> Page:
         """Return versions below `before`, newest first. Raises NotFound or Forbidden."""
+        ...
+
+    async def changes(self, type: str | None, before: Cursor | None, count: int, span: Span = EVER) -> Page:
+        """Return versions of a type, or of every type, newest first. Raises Forbidden."""
         ...
 
     async def search(self, query: Query) -> Page:

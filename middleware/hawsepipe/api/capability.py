@@ -40,7 +40,7 @@ def capability_statement(
         ),
         "security": _security(smart),
         "resource": [_resource(name, parameters) for name in sorted(types)],
-        "interaction": [{"code": code} for route in TABLE if not route.pattern for code in (route.code, *route.also)],
+        "interaction": [{"code": code} for route in TABLE if route.system for code in (route.code, *route.also)],
     }
     return {
         "resourceType": "CapabilityStatement",

@@ -12,7 +12,7 @@ from hawsepipe.api.call import Call
 from hawsepipe.api.create import create
 from hawsepipe.api.delete import conditional_delete, delete
 from hawsepipe.api.exchange import Response
-from hawsepipe.api.history import history
+from hawsepipe.api.history import history, history_across
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
@@ -39,6 +39,11 @@ class Route:
     conditional: bool = False
     also: tuple[str, ...] = ()
 
+    @property
+    def system(self) -> bool:
+        """Whether it is an interaction with the system as a whole."""
+        return "{type}" not in self.pattern and self.run is not None
+
 
 TYPE: Final = "{type}"
 _ID: Final = "{id}"
@@ -58,6 +63,8 @@ TABLE: Final = (
     Route("PUT", (TYPE, _ID), "update", update),
     Route("PATCH", (TYPE, _ID), "patch", patch),
     Route("DELETE", (TYPE, _ID), "delete", delete),
+    Route("GET", ("_history",), "history-system", history_across),
+    Route("GET", (TYPE, "_history"), "history-type", history_across),
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),
     Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),

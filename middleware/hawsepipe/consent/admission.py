@@ -52,12 +52,15 @@ class Admission:
         self._noted: list[Access] = []
         self.principal = principal
 
-    async def admitted(self, interaction: str, kind: str, target: str, *, writes: bool = False) -> Asked:
-        """Check tenant, scope and role, and for a write whether the type is a client's to write. Raises Forbidden."""
+    async def admitted(self, interaction: str, kind: str | None, target: str, *, writes: bool = False) -> Asked:
+        """Check tenant, scope and role, and for a write whether the type is a client's to write. Raises Forbidden.
+
+        `kind` None is every type: what the scopes leave is for the visibility to say.
+        """
         asked = Asked(self._house.clock(), interaction, target)
         refused = self._refusal(interaction, kind, writes)
         if refused is not None:
-            await self.refuse(asked, kind, refused)
+            await self.refuse(asked, kind or "server", refused)
         return asked
 
     async def check_content(self, asked: Asked, kind: str, content: Resource) -> None:
@@ -102,12 +105,14 @@ class Admission:
         )
         self._noted.append(access)
 
-    def _refusal(self, interaction: str, kind: str, writes: bool) -> str | None:
+    def _refusal(self, interaction: str, kind: str | None, writes: bool) -> str | None:
         principal, settings = self.principal, self._house.settings
         within = reach(principal.scopes, principal.patient, interaction)
         allowed = settings.types(principal.roles)
         if principal.tenant != settings.tenant:
             return "tenant"
+        if kind is None:
+            return "scope" if within.empty else None
         if not within.touches(kind):
             return "scope"
         if allowed is not None and kind not in allowed:

@@ -26,6 +26,7 @@ VERBS: Final[Mapping[str, str]] = {
     "read": "r",
     "vread": "r",
     "history-instance": "r",
+    "history-system": "s",
     "search-type": "s",
     "history-type": "s",
     "export": "r",
@@ -70,6 +71,11 @@ class Reach:
     def touches(self, type: str) -> bool:
         """Say whether the type is within reach at all. It depends on the token alone."""
         return self.everywhere(type) or self.narrow is None or type in self.narrow
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no type at all within reach."""
+        return self.wide == frozenset() and self.narrow == frozenset()
 
     def everywhere(self, type: str) -> bool:
         """Say whether the type is within reach for every patient."""

@@ -43,6 +43,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "vread": "access",
     "history-instance": "access",
     "history-type": "access",
+    "history-system": "access",
     "search-type": "access",
     SIGHT: "access",
     SIGHT_OF_DELETED: "access",

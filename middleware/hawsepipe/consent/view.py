@@ -8,12 +8,12 @@ the same text. Every access is recorded before anything of it leaves; when it ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
 from hawsepipe.consent.admission import PERMIT, Admission, Asked
-from hawsepipe.consent.judge import Judge, Sitting
+from hawsepipe.consent.histories import Histories
+from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.consent.persons import throughout
@@ -21,14 +21,13 @@ from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.writing import Writing
 from hawsepipe.errors import Gone, InvalidRequest, NotFound, StoreError
+from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.query import Cursor, Page, Query
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal, Resource, Version
 from hawsepipe.store.contract import Store
 from hawsepipe.visibility import visible
-
-_BATCH: Final = 100
 
 
 def new_id() -> str:
@@ -92,27 +91,13 @@ class View:
         store = self._gate.store
         return await self._shown(asked, await store.vread(type, id, version), await store.read(type, id))
 
-    async def history(self, type: str, id: str, before: int | None, count: int) -> Page:
-        """Instance history (https://hl7.org/fhir/R4/http.html#history): the visible versions below `before`, newest
-        first, if the current one is.
+    async def history(self, type: str, id: str, before: int | None, count: int, span: Span = EVER) -> Page:
+        """Instance history (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
+        return await Histories(self._gate, self._admission).instance(type, id, before, count, span)
 
-        The next page's `before` is the key of the cursor. `total` is known when the first page is the only one.
-        Raises NotFound (the current version is not visible) and Forbidden.
-        """
-        asked = await self._admission.admitted("history-instance", type, f"{type}/{id}")
-        sitting = await self._gate.judge.sit(self.principal, asked.interaction, asked.now)
-        decision = await sitting.decide(await self._gate.store.read(type, id))
-        found = await self._visible_versions(sitting, type, id, before, count + 1) if decision.permit else []
-        shown = found[:count]
-        more = len(found) > count
-        await self._admission.record(asked, decision, shown)
-        if not decision.permit:
-            raise NotFound(f"there is no {asked.target}")
-        return Page(
-            versions=tuple(shown),
-            next=Cursor((), shown[-1].version) if more and shown else None,
-            total=len(shown) if before is None and not more else None,
-        )
+    async def changes(self, type: str | None, before: Cursor | None, count: int, span: Span = EVER) -> Page:
+        """History of a type, or of the system (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
+        return await Histories(self._gate, self._admission).across(type, before, count, span)
 
     async def search(self, query: Query) -> Page:
         """Search (https://hl7.org/fhir/R4/http.html#search) over what is visible, as if nothing else were there.
@@ -170,21 +155,6 @@ class View:
         if version.content is None:
             raise Gone(f"{asked.target} was deleted")
         return version
-
-    async def _visible_versions(
-        self, sitting: Sitting, kind: str, identity: str, before: int | None, count: int
-    ) -> list[Version]:
-        found: list[Version] = []
-        while True:
-            batch = await self._gate.store.history(kind, identity, before, _BATCH)
-            for version in batch:
-                if (await sitting.decide(version)).permit:
-                    found.append(version)
-                    if len(found) == count:
-                        return found
-            if len(batch) < _BATCH:
-                return found
-            before = batch[-1].version
 
 
 def _version(written: Sequence[Written]) -> Version:

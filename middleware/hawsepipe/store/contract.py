@@ -394,6 +394,17 @@ class Store(Protocol):
         """Return versions below `before` (None: from the newest), newest first."""
         ...
 
+    async def changes(
+        self, type: str | None, visibility: Visibility, before: tuple[int, int] | None, since: int | None, count: int
+    ) -> Sequence[tuple[int, Version]]:
+        """Return (key, version) of the versions of a type, or of all, newest first: those of deleted resources and of
+        those that are visible now.
+
+        `before` is the instant (microseconds) and key of the last one seen, or an instant and 0; `since` the earliest
+        instant.
+        """
+        ...
+
     async def search(self, query: Query, visibility: Visibility) -> Page:
         """Run a search over the current, not deleted, visible resources."""
         ...

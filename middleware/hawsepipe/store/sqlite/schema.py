@@ -16,7 +16,7 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 4
+VERSION: Final = 5
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -53,7 +53,10 @@ CREATE INDEX journal_held ON journal (sequence, feed, received_at) WHERE state =
 """
 """Who waits behind which letter; how many wait is told from indexes alone (since version 4)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES}
+HISTORY: Final = "CREATE INDEX IF NOT EXISTS version_recorded ON version (recorded);"
+"""What changed, newest first (since version 5). Instants only grow, so it is written at its end."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY}
 """What makes the next version of tables of a version."""
 
 TABLES: Final = """

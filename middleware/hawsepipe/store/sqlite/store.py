@@ -43,7 +43,7 @@ from hawsepipe.store.contract import (
 )
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import accesses as access_record
-from hawsepipe.store.sqlite import deliveries, journal, lanes, log, schema, search, versions
+from hawsepipe.store.sqlite import changes, deliveries, journal, lanes, log, schema, search, versions
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
@@ -191,6 +191,13 @@ class SqliteStore:
         count: int,
     ) -> Sequence[Version]:
         return await self._read(partial(versions.history, type_=type, id_=id, before=before, count=count))
+
+    async def changes(
+        self, type: str | None, visibility: Visibility, before: tuple[int, int] | None, since: int | None, count: int
+    ) -> Sequence[tuple[int, Version]]:
+        return await self._read(
+            partial(changes.changes, type_=type, visibility=visibility, before=before, since=since, count=max(count, 0))
+        )
 
     async def search(self, query: Query, visibility: Visibility) -> Page:
         now = microseconds(self._clock())
