@@ -14,6 +14,7 @@ MESSAGES = tuple(
     for type_, table in sorted(shipped().messages.items())
     if table.get("door", True)
     for trigger in sorted(table["triggers"])
+    if table["triggers"][trigger].get("door", True)
 )
 """The events that have a map: what a feed takes when the settings do not say otherwise."""
 _SENDER = r"^[^|]*\|[^|]*$"

@@ -58,6 +58,12 @@ class Meters:
             ["feed"],
             registry=self.registry,
         )
+        self.feed_held = Gauge(
+            "hawsepipe_feed_held",
+            "Those of them that wait behind a dead letter about the same patient.",
+            ["feed"],
+            registry=self.registry,
+        )
         self.feed_oldest = Gauge(
             "hawsepipe_feed_oldest_seconds",
             "Age of the oldest of them; 0 when there is none.",
@@ -115,6 +121,11 @@ class Meters:
         )
         self.applied = Counter(
             "hawsepipe_intake_applied", "Messages whose effect is stored.", ["feed"], registry=self.registry
+        )
+        self.contradictions = Gauge(
+            "hawsepipe_consent_contradictions",
+            "People whose merged records bring consents that differ: somebody has to decide.",
+            registry=self.registry,
         )
         self.held = Counter(
             "hawsepipe_intake_held",

@@ -32,13 +32,14 @@ _FLOW = (
     "hawsepipe_intake_dead_letters_total",
     "hawsepipe_feed_duplicates_total",
     "hawsepipe_feed_backlog",
+    "hawsepipe_feed_held",
 )
 _LISTENING = ("mllp", "hl7v2-http", "fhir-http")
 _SCOPES = "user/*.rs hawsepipe/operate"
 _CONFIG = """
 [service]
 channel = "conformance.example/feeds"
-[api]
+{service}[api]
 port = {port}
 [consent]
 default_policy = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
@@ -94,6 +95,24 @@ class Product(ABC):
             await self._session.close()
             self._session = None
 
+    async def put(self, path: str, resource: Mapping[str, Any], token: str) -> None:
+        """Update a resource from the version that it says it is. Raises Unclear for anything but 200."""
+        version = resource.get("meta", {}).get("versionId", "1")
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/fhir+json",
+            "If-Match": f'W/"{version}"',
+        }
+        async with self._client().put(self.origin + path, headers=headers, data=json.dumps(resource)) as response:
+            if response.status != 200:
+                raise Unclear(f"{path} answers {response.status}")
+
+    async def allowed(self, path: str, token: str) -> int:
+        """Return the status that a token gets at a path below the origin."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self._client().get(self.origin + path, headers=headers) as response:
+            return response.status
+
     async def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
         """Return the JSON at a URL. Raises Unclear for anything but 200."""
         headers = {"Authorization": f"Bearer {await self.token()}"}
@@ -107,11 +126,13 @@ class Product(ABC):
         async with self._client().get(self.origin + path) as response:
             return response.status
 
-    async def post(self, path: str) -> Any:
-        """Return the JSON that a POST to a path below the origin gives. Raises Unclear for anything but 200."""
-        headers = {"Authorization": f"Bearer {await self.token()}"}
-        async with self._client().post(self.origin + path, headers=headers) as response:
-            if response.status != 200:
+    async def post(
+        self, path: str, body: bytes | None = None, *, token: str = "", media: str = "application/octet-stream"
+    ) -> Any:
+        """Return the JSON that a POST to a path below the origin gives. Raises Unclear for anything but 200 and 201."""
+        headers = {"Authorization": f"Bearer {token or await self.token()}", "Content-Type": media}
+        async with self._client().post(self.origin + path, headers=headers, data=body) as response:
+            if response.status not in (200, 201):
                 raise Unclear(f"{path} answers {response.status}")
             return json.loads(await response.read())
 
@@ -155,11 +176,12 @@ class Product(ABC):
         while True:
             samples = await self.samples()
             counts = {name: sum(sample.value for sample in samples if sample.name == name) for name in _FLOW}
-            received, *settled, backlog = counts.values()
+            received, *settled, backlog, held = counts.values()
+            backlog -= held  # those wait for somebody's decision
             if counts != last:
                 last, since = counts, monotonic()
             # What the store refused settles nothing: then nothing moves any more.
-            if not backlog and (received <= sum(settled) or monotonic() > since + _STILL):
+            if not backlog and (received <= sum(settled) + held or monotonic() > since + _STILL):
                 return
             if monotonic() > end:
                 raise Unclear("what was accepted is not applied in time")
@@ -188,9 +210,13 @@ class Remote(Product):
 
 @dataclass
 class Plan:
-    """The feeds of a service to be started: settings by name."""
+    """A service to be started: settings of its feeds by name (`kind`, `translator` and `on_failure` beside them), of
+    the service itself, and further TOML.
+    """
 
     feeds: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    service: Mapping[str, Any] = field(default_factory=dict)
+    further: str = ""
 
 
 class Local(Product):
@@ -205,7 +231,17 @@ class Local(Product):
         self._log = folder / "service.log"
         self._mark = 0
         self._token, self._token_until = "", 0.0
-        self._text = _CONFIG.format(port=port) + "".join(_feed(name, plan.feeds[name]) for name in plan.feeds)
+        self._port = port
+        self._text = ""
+        self.plan(plan)
+        self.entry: tuple[str, ...] = ("-m", "hawsepipe")
+
+    def plan(self, plan: Plan) -> None:
+        """Let the next start be of this plan."""
+        self._text = _CONFIG.format(port=self._port, service=_lines(plan.service))
+        self._text += "".join(_feed(name, plan.feeds[name]) for name in plan.feeds) + plan.further
+        if self.config.exists():
+            self.config.write_text(self._text, encoding="utf-8")
 
     async def start(self) -> None:
         """Make the folder when there is none, start the service and wait until it is ready."""
@@ -215,7 +251,7 @@ class Local(Product):
         self._mark = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "hawsepipe", "serve", "-c", str(self.config), stderr=log
+                sys.executable, *self.entry, "serve", "-c", str(self.config), stderr=log
             )
         end = monotonic() + 60
         while True:
@@ -235,12 +271,14 @@ class Local(Product):
                 return Address(host, int(port))
         raise Unclear(f"the service has no feed {name}")
 
+    async def token_for(self, scopes: str = _SCOPES, role: str = "physician", purpose: str = "TREAT") -> str:
+        """Return a token for somebody with a role and a purpose."""
+        words = ("token", "-c", str(self.config), "--subject", "Practitioner/1", "--scope", scopes, "--role", role)
+        return await command(*words, "--purpose", purpose)
+
     async def token(self) -> str:
         if monotonic() > self._token_until:
-            self._token = await command(
-                *("token", "-c", str(self.config), "--subject", "Practitioner/1"),
-                *("--scope", _SCOPES, "--role", "physician"),
-            )
+            self._token = await self.token_for()
             self._token_until = monotonic() + _TOKEN_SECONDS
         return self._token
 
@@ -307,7 +345,7 @@ def free_port() -> int:
 def _feed(name: str, settings: Mapping[str, Any]) -> str:
     """Return a feed as TOML; `kind` and `translator` (the settings of one of its own) are no settings of the feed."""
     kind = settings.get("kind", "mllp")
-    own = {key: value for key, value in settings.items() if key not in ("kind", "translator")}
+    own = {key: value for key, value in settings.items() if key not in ("kind", "translator", "on_failure")}
     if kind in _LISTENING:
         own = {"port": 0} | own
     translator, text = "hl7v2", ""
@@ -315,7 +353,8 @@ def _feed(name: str, settings: Mapping[str, Any]) -> str:
         translator = f"of-{name}"
         text = f'\n[[translators]]\nname = "{translator}"\nkind = "{"fhir" if kind.startswith("fhir") else "hl7v2"}"\n'
         text += "[translators.settings]\n" + _lines(settings.get("translator", {}))
-    text += f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "{translator}"\n[feeds.settings]\n'
+    text += f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "{translator}"\n'
+    text += f'on_failure = "{settings.get("on_failure", "hold")}"\n[feeds.settings]\n'
     return text + _lines(own)
 
 

@@ -16,6 +16,7 @@ from hawsepipe_conformance.feeds.line import Line, bodies, connect
 from hawsepipe_conformance.feeds.product import Local, Plan, Product
 
 MESSAGE = "urn:hawsepipe:message"
+_NO_SETTINGS: Mapping[str, Any] = {}
 UNCHANGED = "urn:hawsepipe:extension:unchanged"
 """Marks the Provenance of a message that has changed nothing."""
 
@@ -154,15 +155,24 @@ class Stage:
 
     @asynccontextmanager
     async def alone(
-        self, further: Mapping[str, Mapping[str, Any]] | None = None, /, **settings: Any
+        self,
+        others: Mapping[str, Mapping[str, Any]] | None = None,
+        /,
+        *,
+        service: Mapping[str, Any] = _NO_SETTINGS,
+        further: str = "",
+        entry: tuple[str, ...] = (),
+        **settings: Any,
     ) -> AsyncIterator[Stage]:
         """The same case on a service of its own, which it may stop, kill and start again; the facts go to this one.
 
-        `further` are other feeds by name.
+        `others` are further feeds by name, `service` settings of the service, `further` is more TOML, `entry` what
+        Python runs instead of ours.
         """
         self.local()
         with tempfile.TemporaryDirectory(prefix="hawsepipe-feeds-", ignore_cleanup_errors=True) as folder:
-            product = Local(Path(folder) / "service", Plan({self.feed: settings, **(further or {})}))
+            product = Local(Path(folder) / "service", Plan({self.feed: settings, **(others or {})}, service, further))
+            product.entry = entry or product.entry
             try:
                 await product.start()
                 other = Stage(self.case, self.messages, product, self.feed)

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from hawsepipe.consent.directives import Directive, in_force
+from hawsepipe.consent.directives import Directive, Standing, in_force
 from hawsepipe.consent.policy import PolicySettings
 
 
@@ -35,6 +35,21 @@ class Consents:
     def in_force(self, patient: str, purpose: str | None, settings: PolicySettings) -> tuple[Directive, ...]:
         """Return those that speak about a purpose, each with its standing for it."""
         return in_force(self.of(patient), purpose, require_verification=settings.require_verification)
+
+    def contradictory(self) -> list[frozenset[str]]:
+        """Return the people whose records were merged and bring consents that differ: somebody has to decide.
+
+        Until then all of them hold, and whatever one denies is denied.
+        """
+        groups = dict.fromkeys(self.linked.values())
+        return [group for group in groups if len(self._told(group)) > 1]
+
+    def _told(self, group: frozenset[str]) -> set[tuple[bytes, ...]]:
+        told = (
+            tuple(sorted(one.shape for one in self.directives.get(patient, ()) if one.standing is not Standing.NONE))
+            for patient in group
+        )
+        return {shapes for shapes in told if shapes}
 
     def every(self) -> Iterable[Directive]:
         """Yield each directive."""

@@ -77,6 +77,7 @@ class Judge:
         self._directives: tuple[Directive, ...] = ()
         self._read: dict[str, tuple[int, Directive | None]] = {}
         self._consents = Consents()
+        self._contradictory: frozenset[frozenset[str]] = frozenset()
         self._folded: OrderedDict[tuple[Principal, str], _Folded] = OrderedDict()
 
     async def sit(self, principal: Principal, interaction: str, now: datetime) -> Sitting:
@@ -88,6 +89,16 @@ class Judge:
         """Return, for each patient whose record was merged with others, every id of the person."""
         consents, _, _ = await self._present()
         return consents.linked
+
+    async def contradictions(self) -> int:
+        """Return how many people have merged records whose consents differ; each is logged once."""
+        consents, _, _ = await self._present()
+        found = consents.contradictory()
+        for group in found:
+            if group not in self._contradictory:
+                _log.warning("consents of merged records differ", patients=sorted(group))
+        self._contradictory = frozenset(found)
+        return len(found)
 
     async def visibility(self, principal: Principal, interaction: str, now: datetime) -> Visibility:
         """Return what a principal may see now, for a search."""

@@ -16,12 +16,11 @@ from hawsepipe.errors import Conflict, NotFound
 from hawsepipe.fhir import provenance
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.identity import KNOWN_AS, successor
-from hawsepipe.fhir.query import Clause, Kind, Query, ReferenceValue
+from hawsepipe.fhir.query import Query
 from hawsepipe.model import Access, Change, Method, Principal, Resource, Transaction, Version
 from hawsepipe.store.contract import Store
 from hawsepipe.visibility import Constant, Visibility
 
-_EVERYTHING = Visibility(Constant(True), (), Constant(True))
 _PAGE = 500
 _BATCH = 50
 
@@ -105,11 +104,11 @@ class Merging:
 
     async def _since(self, loser: str, winner: str) -> list[str]:
         """Return the Provenances of messages that were about one record and were applied to the other."""
-        about = Clause("target", Kind.REFERENCE, None, (ReferenceValue("Patient", winner, None),))
-        query: Query | None = Query("Provenance", (about,), count=_PAGE)
+        query: Query | None = Query("Provenance", count=_PAGE)
+        theirs = Visibility(Constant(True), ((frozenset({winner}), Constant(True)),), Constant(False))
         found: list[str] = []
         while query is not None:
-            page = await self.store.search(query, _EVERYTHING)
+            page = await self.store.search(query, theirs)
             for version in page.versions:
                 if version.content is not None and f"Patient/{loser}" in _named_as(decode(version.content)):
                     found.append(version.reference)

@@ -108,6 +108,7 @@ class Board:
         for name in self.feeds:
             here = waiting.get(name)
             self.meters.feed_backlog.labels(name).set(here.count if here else 0)
+            self.meters.feed_held.labels(name).set(here.held if here else 0)
             self.meters.feed_oldest.labels(name).set(_age(here, now))
         self.meters.lanes.set(len(await self.store.lanes()))
         return waiting

@@ -215,12 +215,17 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         listed: dict[str, Listed] = {}
         board = Board(store, meters, listed, couriers, clock)
         app.add_routes(ops_feeds.routes(board, verifier))
+
+        async def refresh() -> None:
+            await board.refresh()
+            meters.contradictions.set(await gate.judge.contradictions())
+
         app.add_routes(
             health.routes(
                 meters,
                 {"store": store.check, "feeds": feeds_listen},
                 {"ledger": lambda: anchorer.state.value},
-                board.refresh,
+                refresh,
             )
         )
         runner = web.AppRunner(app, **api_server.LIMITS)

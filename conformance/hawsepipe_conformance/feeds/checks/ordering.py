@@ -49,14 +49,12 @@ async def _same_time(stage: Stage) -> None:
     stage.claim("the later arrival is current", await _name(stage) == "TWO")
 
 
-def _merge(
-    stage: Stage, control: str, winner: str, loser: str, event: str = "A40", structure: str = "ADT_A39"
-) -> bytes:
+def merge(stage: Stage, control: str, winner: str, loser: str, event: str = "A40", structure: str = "ADT_A39") -> bytes:
     draft = stage.draft("A01", control, winner).without("PV1").event(f"ADT^{event}", structure)
     return draft.set("MSH-7", "20260303083000+0000").after("PID", f"MRG|{loser}^^^GOOD^MR").body()
 
 
-def _links(patient: dict[str, Any]) -> list[tuple[str, str]]:
+def links(patient: dict[str, Any]) -> list[tuple[str, str]]:
     return [(link["type"], link["other"]["reference"].rpartition("/")[2]) for link in patient.get("link", [])]
 
 
@@ -66,7 +64,7 @@ async def _who(stage: Stage, body: bytes) -> str:
     return str(patient["id"])
 
 
-async def _pair(stage: Stage, tag: str = "") -> tuple[tuple[str, str], tuple[str, str]]:
+async def pair(stage: Stage, tag: str = "") -> tuple[tuple[str, str], tuple[str, str]]:
     """Admit two people; return identifier and id of each."""
     people = (f"{stage.person}{tag}-1", f"{stage.person}{tag}-2")
     bodies = [stage.admission(f"{stage.case.id}{tag}{n}", who).body() for n, who in enumerate(people)]
@@ -79,8 +77,8 @@ async def _merged(stage: Stage, winner: str, loser: str) -> None:
     """Claim that one patient has taken the place of the other; both are ids."""
     survivor, gone = [await stage.product.read(f"Patient/{who}") for who in (winner, loser)]
     stage.claim("the one that went is inactive", gone.get("active") is False)
-    stage.claim("it is replaced", ("replaced-by", winner) in _links(gone))
-    stage.claim("the survivor replaces it", ("replaces", loser) in _links(survivor))
+    stage.claim("it is replaced", ("replaced-by", winner) in links(gone))
+    stage.claim("the survivor replaces it", ("replaces", loser) in links(survivor))
 
 
 @CHECKS.case(
@@ -89,9 +87,9 @@ async def _merged(stage: Stage, winner: str, loser: str) -> None:
     " survivor; history kept",
 )
 async def _a40(stage: Stage) -> None:
-    winner, loser = await _pair(stage)
+    winner, loser = await pair(stage)
     stage.claim("a result before", await stage.send(stage.result("MG01r", loser[0]).body()) == ["AA"])
-    stage.claim("AA", await stage.send(_merge(stage, "MG01m", winner[0], loser[0])) == ["AA"])
+    stage.claim("AA", await stage.send(merge(stage, "MG01m", winner[0], loser[0])) == ["AA"])
     await _merged(stage, winner[1], loser[1])
     found = await stage.product.search("Observation", patient=f"Patient/{winner[1]}")
     stage.claim("what was the other's is found at the survivor", found)
@@ -101,9 +99,9 @@ async def _a40(stage: Stage) -> None:
 
 @CHECKS.case("MG-02", "lands on survivor with note")
 async def _after_merge(stage: Stage) -> None:
-    winner, loser = await _pair(stage)
+    winner, loser = await pair(stage)
     result = stage.result("MG02r", loser[0]).body()
-    codes = await stage.send(_merge(stage, "MG02m", winner[0], loser[0]), result)
+    codes = await stage.send(merge(stage, "MG02m", winner[0], loser[0]), result)
     stage.claim("AA", codes == ["AA", "AA"])
     subjects = [entry["subject"]["reference"] for entry in await stage.made(result, "Observation")]
     stage.claim(f"it is the survivor's, not {subjects}", subjects == [f"Patient/{winner[1]}"])
@@ -117,9 +115,9 @@ async def _after_merge(stage: Stage) -> None:
 
 @CHECKS.case("MG-03", "no-op, AA")
 async def _twice(stage: Stage) -> None:
-    winner, loser = await _pair(stage)
-    again = _merge(stage, "MG03n", winner[0], loser[0])
-    stage.claim("AA", await stage.send(_merge(stage, "MG03m", winner[0], loser[0]), again) == ["AA", "AA"])
+    winner, loser = await pair(stage)
+    again = merge(stage, "MG03n", winner[0], loser[0])
+    stage.claim("AA", await stage.send(merge(stage, "MG03m", winner[0], loser[0]), again) == ["AA", "AA"])
     changed = [place for place in await stage.versions(again) if place.startswith("Patient/")]
     stage.claim(f"nothing changes (changed: {changed})", not changed)
     await _merged(stage, winner[1], loser[1])
@@ -128,10 +126,10 @@ async def _twice(stage: Stage) -> None:
 @CHECKS.case("MG-05", "stub recorded as merged so later messages resolve; AA")
 async def _unknown_loser(stage: Stage) -> None:
     winner, loser = f"{stage.person}-1", f"{stage.person}-9"
-    first, merge = stage.admission("MG05", winner).body(), _merge(stage, "MG05m", winner, loser)
-    stage.claim("AA", await stage.send(first, merge) == ["AA", "AA"])
+    first, joined = stage.admission("MG05", winner).body(), merge(stage, "MG05m", winner, loser)
+    stage.claim("AA", await stage.send(first, joined) == ["AA", "AA"])
     survivor = await _who(stage, first)
-    gone = [patient["id"] for patient in await stage.made(merge, "Patient") if patient["id"] != survivor]
+    gone = [patient["id"] for patient in await stage.made(joined, "Patient") if patient["id"] != survivor]
     stage.claim("there is a stub", len(gone) == 1)
     for stub in gone:
         await _merged(stage, survivor, stub)
@@ -140,8 +138,8 @@ async def _unknown_loser(stage: Stage) -> None:
 @CHECKS.case("MG-08", "same effect as A40 on the identifiers they name")
 async def _old_merges(stage: Stage) -> None:
     for event, structure in (("A18", "ADT_A18"), ("A30", "ADT_A30"), ("A34", "ADT_A30"), ("A39", "ADT_A39")):
-        winner, loser = await _pair(stage, event)
-        codes = await stage.send(_merge(stage, f"MG08{event}", winner[0], loser[0], event, structure))
+        winner, loser = await pair(stage, event)
+        codes = await stage.send(merge(stage, f"MG08{event}", winner[0], loser[0], event, structure))
         stage.claim(f"AA for {event}", codes == ["AA"])
         if codes == ["AA"]:
             await _merged(stage, winner[1], loser[1])

@@ -12,7 +12,7 @@ from hawsepipe_conformance.feeds.checks.registry import Checks
 from hawsepipe_conformance.feeds.stage import Stage
 
 CHECKS = Checks()
-_OPEN = {"kind": "fhir-http", "unauthenticated": True}
+_OPEN: dict[str, Any] = {"kind": "fhir-http", "unauthenticated": True}
 _DSTU2, _STU3, _R4, _R5 = "1.0", "3.0", "4.0", "5.0"
 
 
