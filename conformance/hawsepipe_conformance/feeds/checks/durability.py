@@ -123,7 +123,7 @@ async def _killed(stage: Stage, kills: int, connections: int, seed: int) -> _Tol
     for kill in range(1, kills + 1):
         senders: list[list[bytes]] = [waiting[lane::connections] for lane in range(connections)]
         tasks = [
-            asyncio.create_task(_until_cut_off(stage, _supply(stage, lane, sent), acknowledged)) for lane in senders
+            asyncio.create_task(until_cut_off(stage, _supply(stage, lane, sent), acknowledged)) for lane in senders
         ]
         await asyncio.sleep(chance.uniform(0.2, 1.5) if kill % 4 == 0 else chance.uniform(0.0, 0.2))
         await stage.local().end(signal.SIGKILL)
@@ -155,7 +155,7 @@ def _supply(stage: Stage, first: list[bytes], sent: list[bytes]) -> Iterator[byt
         yield body
 
 
-async def _until_cut_off(stage: Stage, messages: Iterable[bytes], acknowledged: set[bytes]) -> None:
+async def until_cut_off(stage: Stage, messages: Iterable[bytes], acknowledged: set[bytes]) -> None:
     """Send at a steady pace, each message after the answer to the one before, until the connection breaks."""
     loop = asyncio.get_running_loop()
     with suppress(OSError):
@@ -223,7 +223,7 @@ async def _graceful(stage: Stage) -> None:
     async with stage.alone() as own:
         acknowledged: set[bytes] = set()
         lanes = [[own.admission(f"G{lane}-{n}", f"G-{lane}-{n}").body() for n in range(200)] for lane in range(8)]
-        tasks = [asyncio.create_task(_until_cut_off(own, lane, acknowledged)) for lane in lanes]
+        tasks = [asyncio.create_task(until_cut_off(own, lane, acknowledged)) for lane in lanes]
         await asyncio.sleep(0.3)
         loop = asyncio.get_running_loop()
         begun = loop.time()

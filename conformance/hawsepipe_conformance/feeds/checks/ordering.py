@@ -50,11 +50,13 @@ async def _same_time(stage: Stage) -> None:
 
 
 def merge(stage: Stage, control: str, winner: str, loser: str, event: str = "A40", structure: str = "ADT_A39") -> bytes:
+    """Return a merge of two people by their numbers."""
     draft = stage.draft("A01", control, winner).without("PV1").event(f"ADT^{event}", structure)
     return draft.set("MSH-7", "20260303083000+0000").after("PID", f"MRG|{loser}^^^GOOD^MR").body()
 
 
 def links(patient: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return type and id of each link of a patient."""
     return [(link["type"], link["other"]["reference"].rpartition("/")[2]) for link in patient.get("link", [])]
 
 
