@@ -24,11 +24,15 @@ Note = tuple[str, str, int, bytes]
 """What happened to a file: write (at, data), truncate (to) or sync."""
 
 
+_USUAL = apsw.vfs_names()[0]
+"""The file system that SQLite uses here."""
+
+
 class _File(apsw.VFSFile):
     """A file whose writes and syncs are noted before they happen."""
 
     def __init__(self, disk: _Disk, name: Any, flags: list[int]) -> None:
-        super().__init__("", name, flags)
+        super().__init__(_USUAL, name, flags)
         self._disk = disk
         self._name = name.filename() if isinstance(name, apsw.URIFilename) else str(name)
 
@@ -52,7 +56,7 @@ class _Disk(apsw.VFS):
     """The default file system of SQLite, which keeps a diary."""
 
     def __init__(self, diary: Path) -> None:
-        super().__init__("noted", "", True)
+        super().__init__("noted", _USUAL, True)
         self._diary = os.open(diary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o600)
 
     def note(self, kind: str, name: str, at: int = 0, data: bytes = b"") -> None:

@@ -234,7 +234,7 @@ class Local(Product):
         self._port = port
         self._text = ""
         self.plan(plan)
-        self.entry: tuple[str, ...] = ("-m", "hawsepipe")
+        self.entry: tuple[str, ...] = OURS
 
     def plan(self, plan: Plan) -> None:
         """Let the next start be of this plan."""
@@ -271,10 +271,14 @@ class Local(Product):
                 return Address(host, int(port))
         raise Unclear(f"the service has no feed {name}")
 
+    def forget_token(self) -> None:
+        """Ask for a new token the next time."""
+        self._token_until = 0.0
+
     async def token_for(self, scopes: str = _SCOPES, role: str = "physician", purpose: str = "TREAT") -> str:
         """Return a token for somebody with a role and a purpose."""
         words = ("token", "-c", str(self.config), "--subject", "Practitioner/1", "--scope", scopes, "--role", role)
-        return await command(*words, "--purpose", purpose)
+        return await command(*words, "--purpose", purpose, entry=self.entry)
 
     async def token(self) -> str:
         if monotonic() > self._token_until:
@@ -324,10 +328,14 @@ class Local(Product):
         return int(text.split(f"{name}:")[1].split()[0]) * 1024
 
 
-async def command(*words: str) -> str:
+OURS = ("-m", "hawsepipe")
+"""What Python runs."""
+
+
+async def command(*words: str, entry: tuple[str, ...] = OURS) -> str:
     """Run `hawsepipe` with these words and return what it prints. Raises Unclear when it fails."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hawsepipe", *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *(sys.executable, *entry, *words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, errors = await process.communicate()
     if process.returncode:

