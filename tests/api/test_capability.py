@@ -20,8 +20,23 @@ async def test_every_claimed_interaction_is_routed_and_the_other_way_round(servi
     statement = (await service.ask("GET", "metadata", token=None)).json
     patient = next(it for it in statement["rest"][0]["resource"] if it["type"] == "Patient")
     claimed = {it["code"] for it in patient["interaction"]}
-    assert claimed == {row.code for row in TABLE if "{type}" in row.pattern and not row.code.startswith("$")}
-    assert {it["name"] for it in patient["operation"]} == {"receipt"}
+    rows = [row for row in TABLE if "{type}" in row.pattern]
+    assert claimed == {row.code for row in rows if not row.code.startswith("$")}
+    assert {f"${it['name']}" for it in patient["operation"]} == {row.code for row in rows if row.code.startswith("$")}
+    system = {it["code"] for it in statement["rest"][0]["interaction"]}
+    assert system == {"transaction", "batch", "history-system"}
+    observation = next(it for it in statement["rest"][0]["resource"] if it["type"] == "Observation")
+    assert "everything" not in {it["name"] for it in observation["operation"]}
+
+
+async def test_what_is_claimed_of_conditions_is_so(service: Any) -> None:
+    statement = (await service.ask("GET", "metadata", token=None)).json
+    for entry in statement["rest"][0]["resource"]:
+        writes = "create" in {it["code"] for it in entry["interaction"]}
+        told = (entry["conditionalCreate"], entry["conditionalUpdate"], entry["conditionalDelete"])
+        assert told == ((True, True, "single") if writes else (False, False, "not-supported"))
+    assert statement["format"] == ["application/fhir+json", "json", "application/fhir+xml", "xml"]
+    assert statement["patchFormat"][0] == "application/json-patch+json"
 
 
 async def test_what_the_server_alone_writes_is_not_offered_for_writing(service: Any) -> None:

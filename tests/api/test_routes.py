@@ -27,6 +27,8 @@ ROUTER = Router(frozenset({"Patient", "Observation"}))
         ("DELETE", "Patient/1", "delete"),
         ("DELETE", "Patient", "delete"),
         ("GET", "Patient/1/_history", "history-instance"),
+        ("POST", "Patient/$validate", "$validate"),
+        ("GET", "Patient/1/$everything", "$everything"),
         ("GET", "Patient/_history", "history-type"),
         ("GET", "_history", "history-system"),
         ("GET", "Patient/1/_history/2", "vread"),

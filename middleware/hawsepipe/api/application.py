@@ -18,7 +18,8 @@ from hawsepipe.api.capability import capability_statement
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import JSON, Format, answer_format, preference
-from hawsepipe.api.rendering import content, resource
+from hawsepipe.api.openapi import description
+from hawsepipe.api.rendering import COMMON, content, resource
 from hawsepipe.api.routes import Found, Interaction, Router
 from hawsepipe.api.writes import Write
 from hawsepipe.auth.tokens import TokenVerifier
@@ -40,6 +41,7 @@ from hawsepipe.fhir import definitions
 from hawsepipe.fhir.codec import encode
 from hawsepipe.fhir.outcome import from_error
 from hawsepipe.fhir.parameters import Parameters
+from hawsepipe.fhir.validate import Validator
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal
 
@@ -86,7 +88,8 @@ class Application:
         self._clock = clock
         self._meters = meters
         self._log = structlog.get_logger("hawsepipe.api")
-        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size)
+        check = Validator(definitions.load()).check
+        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check)
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
         self._router = Router(types)
@@ -100,6 +103,8 @@ class Application:
                 smart=smart_configuration,
             )
         )
+
+        self._description = msgspec.json.encode(description(types=types, base_url=base_url, version=version))
 
     async def handle(self, request: Request) -> Response:
         """Answer a request; never raises."""
@@ -121,6 +126,8 @@ class Application:
 
     async def _answer(self, request: Request, found: Found) -> Response:
         route = found.route
+        if request.method == "OPTIONS" and found.allowed:
+            return Response(204, {**COMMON, "Allow": ", ".join((*found.allowed, "OPTIONS"))})
         if route is not None and route.run is None:
             return self._document(request, route.code)
         principal = self._authenticated(request)
@@ -178,6 +185,8 @@ class Application:
         return self._verifier.verify(token.strip(" "))
 
     def _document(self, request: Request, code: str) -> Response:
+        if code == "openapi":
+            return content(self._description, Format(JSON))
         if code == "capabilities":
             return content(self._statement, answer_format(request))
         if self._smart is None:

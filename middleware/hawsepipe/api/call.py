@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
+from hawsepipe.consent.everything import Wanted
 from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Cursor, Page, Query
-from hawsepipe.model import Principal, Version
+from hawsepipe.model import Issue, Principal, Resource, Version
 
 Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
 """Makes the evidence document of a version; raises LedgerError while there is none yet."""
@@ -43,6 +44,10 @@ class View(Protocol):
         """Return versions of a type, or of every type, newest first. Raises Forbidden."""
         ...
 
+    async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
+        """Return a resource and its compartment, each once. Raises NotFound, Gone or Forbidden."""
+        ...
+
     async def search(self, query: Query) -> Page:
         """Return one page. Raises Forbidden."""
         ...
@@ -62,13 +67,16 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash."""
+    """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash; `check` says whether
+    a resource is R4.
+    """
 
     base_url: str
     parameters: Parameters
     cursors: Cursors
     evidence: Evidence
     page_size: int
+    check: Callable[[Resource], Sequence[Issue]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
     "code": "SMART-on-FHIR",
 }
-_WRITES: Final = frozenset({"create", "update", "patch", "delete"})
+_WRITES: Final = frozenset({"create", "update", "patch", "delete", "$meta-add", "$meta-delete"})
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -57,7 +57,8 @@ def capability_statement(
 
 
 def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
-    routed = dict.fromkeys(route.code for route in TABLE if TYPE in route.pattern)
+    here = [route for route in TABLE if TYPE in route.pattern and (route.only is None or name in route.only)]
+    routed = dict.fromkeys(route.code for route in here)
     codes = [code for code in routed if name not in SERVER_MADE or code not in _WRITES]
     conditional = {route.code for route in TABLE if route.conditional}
     entry: dict[str, Any] = {
@@ -74,10 +75,22 @@ def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
     search = [{"name": code, "type": kind.value} for code, kind in parameters.supported(name)]
     if search:
         entry["searchParam"] = search
-    operations = [{"name": code.removeprefix("$"), "definition": _RECEIPT} for code in codes if code.startswith("$")]
+    operations = [
+        {"name": code.removeprefix("$"), "definition": _definition(code, name)}
+        for code in codes
+        if code.startswith("$")
+    ]
     if operations:
         entry["operation"] = operations
     return entry
+
+
+def _definition(code: str, name: str) -> str:
+    """Return the canonical of an operation: those of R4 are of all resources or of a type."""
+    if code == "$receipt":
+        return _RECEIPT
+    of = name if code == "$everything" else "Resource"
+    return f"http://hl7.org/fhir/OperationDefinition/{of}-{code.removeprefix('$')}"
 
 
 def _security(smart: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from hawsepipe.api.bundles import bundle
 from hawsepipe.api.call import Call
 from hawsepipe.api.create import create
 from hawsepipe.api.delete import conditional_delete, delete
+from hawsepipe.api.everything import everything
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.history import history, history_across
+from hawsepipe.api.operations import meta, meta_add, meta_delete, validate
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
@@ -29,7 +31,8 @@ class Route:
 
     A part of `pattern` in braces stands for a value. A row without `run` is public: it answers anybody with a document
     of the service's own. `conditional`: the address names the resource by criteria. `also` are codes of more
-    interactions at the same address. A `run` that is a `Write` can be part of a transaction.
+    interactions at the same address, `only` the types that have it. A `run` that is a `Write` can be
+    part of a transaction.
     """
 
     method: str
@@ -38,6 +41,7 @@ class Route:
     run: Interaction | None
     conditional: bool = False
     also: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
 
     @property
     def system(self) -> bool:
@@ -52,6 +56,7 @@ _VERSION: Final = (TYPE, _ID, "_history", "{vid}")
 TABLE: Final = (
     Route("GET", ("metadata",), "capabilities", None),
     Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
+    Route("GET", ("openapi.json",), "openapi", None),
     Route("POST", (), "transaction", bundle, also=("batch",)),
     Route("GET", (TYPE,), "search-type", search),
     Route("POST", (TYPE,), "create", create),
@@ -68,6 +73,13 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),
     Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),
+    Route("POST", (TYPE, "$validate"), "$validate", validate),
+    Route("GET", (TYPE, _ID, "$validate"), "$validate", validate),
+    Route("POST", (TYPE, _ID, "$validate"), "$validate", validate),
+    Route("GET", (TYPE, _ID, "$meta"), "$meta", meta),
+    Route("POST", (TYPE, _ID, "$meta-add"), "$meta-add", meta_add),
+    Route("POST", (TYPE, _ID, "$meta-delete"), "$meta-delete", meta_delete),
+    Route("GET", (TYPE, _ID, "$everything"), "$everything", everything, only=frozenset({"Encounter", "Patient"})),
 )
 
 _VALUES: Final = {
@@ -93,7 +105,7 @@ class Router:
 
     def find(self, method: str, segments: tuple[str, ...]) -> Found:
         """Return what a request leads to; nothing is allowed where nothing is. HEAD counts as GET."""
-        fitting = [(route, path) for route in TABLE if (path := self._fit(route.pattern, segments)) is not None]
+        fitting = [(route, path) for route in TABLE if (path := self._fit(route, segments)) is not None]
         if not fitting:
             return Found(None, (), {})
         # A literal goes before a value: `_search` is no id, and `metadata` is no type.
@@ -107,13 +119,14 @@ class Router:
                 return Found(route, allowed, path)
         return Found(None, allowed, fitting[0][1])
 
-    def _fit(self, pattern: tuple[str, ...], segments: tuple[str, ...]) -> dict[str, str] | None:
+    def _fit(self, route: Route, segments: tuple[str, ...]) -> dict[str, str] | None:
+        pattern = route.pattern
         if len(pattern) != len(segments):
             return None
         path: dict[str, str] = {}
         for part, segment in zip(pattern, segments, strict=True):
             if part == TYPE:
-                if segment not in self._types:
+                if segment not in (self._types if route.only is None else route.only):
                     return None
             elif part in _VALUES:
                 if _VALUES[part].fullmatch(segment) is None:

@@ -14,6 +14,7 @@ from typing import Final
 from hawsepipe.consent.admission import PERMIT, Admission, Asked, House
 from hawsepipe.consent.judge import EVERYTHING
 from hawsepipe.consent.orders import Criteria, Order, Pair
+from hawsepipe.consent.persons import throughout
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError
 from hawsepipe.fhir import links
@@ -59,7 +60,7 @@ class Matches:
         pairs = self.resolved(criteria)
         if (kind, pairs) in self._found:
             return self._found[kind, pairs]
-        query = self._query(kind, pairs, 2)
+        query = await self._query(kind, pairs, 2)
         asked = await self._admission.admitted("search-type", kind, kind)
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)
@@ -77,7 +78,7 @@ class Matches:
 
     async def hidden(self, kind: str, criteria: Sequence[Pair]) -> tuple[str, ...]:
         """Return what the criteria match for nobody in particular: hidden, where nothing visible matches."""
-        query = self._query(kind, self.resolved(criteria), _HIDDEN)
+        query = await self._query(kind, self.resolved(criteria), _HIDDEN)
         page = await self._house.store.search(query, EVERYTHING)
         found = _references(page.versions)
         self.expected.append(Expectation(query, EVERYTHING, found))
@@ -104,10 +105,11 @@ class Matches:
                 raise InvalidRequest("the reference names no entry of this transaction", expression=path)
         return linked
 
-    def _query(self, kind: str, pairs: tuple[Pair, ...], count: int) -> Query:
+    async def _query(self, kind: str, pairs: tuple[Pair, ...], count: int) -> Query:
         if self._criteria is None:
             raise InvalidRequest("conditions are not supported here")
-        return replace(self._criteria(kind, pairs), count=count, sort=(), total=Total.NONE, cursor=None)
+        query = throughout(self._criteria(kind, pairs), await self._house.judge.persons())
+        return replace(query, count=count, sort=(), total=Total.NONE, cursor=None)
 
     def _note(self, asked: Asked, query: Query, versions: Sequence[Version]) -> None:
         names = "&".join(clause.parameter for clause in query.clauses)

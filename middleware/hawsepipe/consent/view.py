@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from hawsepipe.clock import Clock
 from hawsepipe.consent.admission import PERMIT, Admission, Asked
+from hawsepipe.consent.everything import Everything, Wanted
 from hawsepipe.consent.histories import Histories
 from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.labels import Labels
@@ -98,6 +99,10 @@ class View:
     async def changes(self, type: str | None, before: Cursor | None, count: int, span: Span = EVER) -> Page:
         """History of a type, or of the system (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
         return await Histories(self._gate, self._admission).across(type, before, count, span)
+
+    async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
+        """Compartment (https://hl7.org/fhir/R4/patient-operation-everything.html); see `consent.everything`."""
+        return await Everything(self._gate, self._admission).page(wanted, after, count)
 
     async def search(self, query: Query) -> Page:
         """Search (https://hl7.org/fhir/R4/http.html#search) over what is visible, as if nothing else were there.
