@@ -45,6 +45,17 @@ class Outlet(Instance):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """How long messages stay, in days (0: for ever), and what they are sealed under; `keys` are files by name."""
+
+    applied_days: float
+    discarded_days: float
+    prune_seconds: float
+    key: str | None
+    keys: Mapping[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Paths are absolute."""
 
@@ -54,6 +65,7 @@ class Config:
     log_level: str
     log_format: str
     workers: int
+    journal: JournalSettings
     host: str
     port: int
     base_url: str
@@ -155,6 +167,9 @@ def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
             if entry["name"] in seen:
                 yield ConfigError(f"{family}[{number}].name", f"the name {entry['name']} is taken")
             seen.add(entry["name"])
+    journal = document.get("journal", {})
+    if "key" in journal and journal["key"] not in journal["keys"]:
+        yield ConfigError("journal.key", "no file of journal.keys has this name")
     translators = [entry["name"] for entry in document.get("translators", [])]
     for number, entry in enumerate(document.get("feeds", [])):
         if entry["translator"] not in translators:
@@ -170,7 +185,7 @@ def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
 
 def _config(path: Path, document: Mapping[str, Any]) -> Config:
     folder = path.resolve().parent
-    service, api, auth, consent = (document[name] for name in ("service", "api", "auth", "consent"))
+    service, journal, api, auth, consent = (document[name] for name in ("service", "journal", "api", "auth", "consent"))
     roles = consent.get("role_policy")
     return Config(
         path=path.resolve(),
@@ -179,6 +194,13 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         log_level=service["log_level"],
         log_format=service["log_format"],
         workers=service["workers"],
+        journal=JournalSettings(
+            applied_days=journal["applied_days"],
+            discarded_days=journal["discarded_days"],
+            prune_seconds=journal["prune_seconds"],
+            key=journal.get("key"),
+            keys={name: folder / file for name, file in journal["keys"].items()},
+        ),
         host=api["host"],
         port=api["port"],
         base_url=api.get("base_url") or f"http://{api['host']}:{api['port']}/fhir",

@@ -42,6 +42,9 @@ class Meters:
             ["feed", "event"],
             registry=self.registry,
         )
+        self.pruned = Counter(
+            "hawsepipe_journal_pruned", "Entries taken out of the journal.", ["state"], registry=self.registry
+        )
         self.connections = Gauge(
             "hawsepipe_feed_connections", "Open connections of a feed.", ["feed"], registry=self.registry
         )

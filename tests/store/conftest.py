@@ -23,6 +23,13 @@ from hawsepipe.visibility import Facets
 OPENERS = ["open_at"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
+SINCE_3 = """
+DROP INDEX journal_received; DROP INDEX journal_held; DROP TABLE lane; DROP TABLE cipher;
+ALTER TABLE journal DROP COLUMN forced; ALTER TABLE journal DROP COLUMN sealed; ALTER TABLE journal DROP COLUMN leaf;
+CREATE INDEX journal_received ON journal (sequence) WHERE state = 'received';
+"""
+"""What undoes the steps of the tables after version 3."""
+
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
 Book = dict[str, tuple[Sequence[Row], Facets]]

@@ -18,6 +18,8 @@ NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 REFUSAL = Refusal("delivery", "", "the receiver answers AE")
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
 
+from .conftest import SINCE_3
+
 
 async def taken(store: Store, *numbers: int, feed: str = "adt") -> None:
     """Journal messages and apply them."""
@@ -90,6 +92,7 @@ async def test_a_store_without_queues_gets_them_when_it_is_opened(open_at: Opene
     async with open_at(tmp_path / "store") as store:
         await taken(store, 1)
     file = apsw.Connection(str(tmp_path / "store" / "store.db"))
+    file.execute(SINCE_3)
     file.execute("DROP TRIGGER journal_applied; DROP TABLE delivery; DROP TABLE route; PRAGMA user_version = 1")
     file.execute("ALTER TABLE resource DROP COLUMN event")
     file.close()

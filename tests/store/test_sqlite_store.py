@@ -44,6 +44,8 @@ ALL = Visibility(Constant(True), (), Constant(True))
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
 Book = dict[str, tuple[list[Row], Facets]]
 
+from .conftest import SINCE_3
+
 
 async def test_two_openers_of_one_directory_are_kept_apart(open_at: Opener, tmp_path: Path) -> None:
     async with open_at(tmp_path):
@@ -75,7 +77,7 @@ async def test_a_store_from_before_events_had_times_keeps_what_it_has_and_learns
     async with open_at(tmp_path) as store:
         await store.commit(told("planned", None))
     with apsw.Connection(str(tmp_path / FILE)) as connection:
-        connection.execute("ALTER TABLE resource DROP COLUMN event; PRAGMA user_version = 2")
+        connection.execute(SINCE_3 + "ALTER TABLE resource DROP COLUMN event; PRAGMA user_version = 2")
     async with open_at(tmp_path) as store:
         await store.commit(told("in-progress", NOW))
         await store.commit(told("planned", NOW - timedelta(hours=1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.hooks import Kind, Opening, Translator
 from hawsepipe.meters import Meters
 from hawsepipe.plugins import Plugins
+from hawsepipe.store.vault import read_keys
 
 T = TypeVar("T")
 
@@ -39,16 +41,31 @@ def check(path: Path) -> tuple[ConfigError, ...]:
 
 
 def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
-    """Yield what a schema cannot see: translators are pure, so they are opened to find out."""
-    for instance in config.translators:
-        kind = loaded.translators[instance.kind]
-        settings = configuration.filled(instance.settings, kind.config_schema)
+    """Yield what a schema cannot see: what is in the files that settings name.
+
+    Translators are pure; feeds and destinations read their files when they are opened and listen or connect only once
+    they are started. So each is opened, over a directory that is gone afterwards.
+    """
+    families: tuple[tuple[Sequence[Instance], Mapping[str, Kind[Any]]], ...] = (
+        (config.translators, loaded.translators),
+        (config.feeds, loaded.feeds),
+        (config.destinations, loaded.destinations),
+    )
+    for instances, kinds in families:
+        for instance in instances:
+            kind = kinds[instance.kind]
+            settings = configuration.filled(instance.settings, kind.config_schema)
+            with tempfile.TemporaryDirectory(prefix="hawsepipe-check-") as folder:
+                opening = Opening(instance.name, settings, Path(folder), system_clock, Meters(), config.path.parent)
+                try:
+                    asyncio.run(_opens(kind, opening))
+                except ConfigError as error:
+                    yield ConfigError(f"{instance.key}.settings.{error.key}", error.reason)
+    for name, path in config.journal.keys.items():
         try:
-            asyncio.run(
-                _opens(kind, Opening(instance.name, settings, Path(), system_clock, Meters(), config.path.parent))
-            )
+            read_keys({name: path})
         except ConfigError as error:
-            yield ConfigError(f"{instance.key}.settings.{error.key}", error.reason)
+            yield error
     if config.clients is not None:
         try:
             clients.read(config.clients)
@@ -56,7 +73,7 @@ def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
             yield ConfigError("auth.clients", f"{error.key}: {error.reason}")
 
 
-async def _opens(kind: Kind[Translator], opening: Opening) -> None:
+async def _opens(kind: Kind[Any], opening: Opening) -> None:
     async with kind.open(opening):
         pass
 

@@ -8,6 +8,7 @@ from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.store.preparation import Preparation
+from hawsepipe.store.vault import Vault, read_keys
 
 
 def labeller(config: Config) -> Labels:
@@ -23,6 +24,11 @@ def extractor(config: Config) -> Extractor:
 def validator() -> Validator:
     """Return what checks resources."""
     return Validator(definitions.load())
+
+
+def vault(config: Config) -> Vault:
+    """Return what raw content is sealed with. Raises ConfigError naming the key file that does not do."""
+    return Vault(read_keys(config.journal.keys), config.journal.key)
 
 
 def preparation(config: Config) -> Preparation:

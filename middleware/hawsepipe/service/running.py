@@ -15,6 +15,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,7 @@ from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.merging import Merging
 from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.intake.pipeline import Pipeline
+from hawsepipe.intake.retention import Retention, Terms
 from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.commitment import Commitments
@@ -62,7 +64,7 @@ from hawsepipe.ops.feeds import Board, Listed
 from hawsepipe.plugins import Plugins
 from hawsepipe.service import credentials, preparing, trust, worker
 from hawsepipe.service.kinds import Opener
-from hawsepipe.store.contract import Store
+from hawsepipe.store.contract import JournalState, Store
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 
@@ -134,6 +136,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 clock=clock,
                 meters=meters,
                 base_url=config.base_url,
+                vault=preparing.vault(config),
             )
         )
         opener = Opener(stack, config, clock, meters)
@@ -165,6 +168,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         tasks = (
             _task(stack, anchorer.run(), "anchorer"),
             _task(stack, pipeline.run(), "pipeline"),
+            *_retention(stack, config, store, ledgers, clock, meters),
             *(_task(stack, courier.run(), name) for name, courier in couriers.items()),
         )
         verifier = TokenVerifier(
@@ -282,6 +286,19 @@ async def _couriers(
         )
         for outlet in config.destinations
     }
+
+
+def _retention(
+    stack: AsyncExitStack, config: Config, store: Store, ledgers: Mapping[str, Any], clock: Clock, meters: Meters
+) -> tuple[asyncio.Task[None], ...]:
+    """Start to prune the journal, if the configuration lets anything go."""
+    days = {JournalState.APPLIED: config.journal.applied_days, JournalState.DISCARDED: config.journal.discarded_days}
+    kept = {state: timedelta(days=length) for state, length in days.items() if length}
+    if not kept:
+        return ()
+    terms = Terms(kept, timedelta(seconds=config.journal.prune_seconds))
+    retention = Retention(store, terms, config.channel, tuple(ledgers), clock, meters)
+    return (_task(stack, retention.run(), "retention"),)
 
 
 def _address(feed: Feed) -> str:

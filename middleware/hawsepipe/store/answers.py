@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,3 +35,13 @@ class Rehearsed:
     id: str
     before: bytes | None
     after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many entries of each state were taken out, and the number of the last entry that was looked at (None: there
+    are no more).
+    """
+
+    counts: Mapping[str, int]
+    last: int | None

@@ -46,7 +46,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
-from hawsepipe.store.answers import Held, Lane, Rehearsed
+from hawsepipe.store.answers import Held, Lane, Pruned, Rehearsed
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.visibility import Facets, Visibility
 
@@ -317,6 +317,21 @@ class Store(Protocol):
         None when it is not a dead letter, so that two retries of one letter have one effect. When its sender has had
         the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
         """
+        ...
+
+    async def prune(self, before: Mapping[JournalState, datetime], anchored: int, after: int, limit: int) -> Pruned:
+        """Take messages out of the journal for good, of `limit` entries above `after`: those in a state (APPLIED or
+        DISCARDED) that were settled before its instant. An applied one stays until all that it made is among the first
+        `anchored` leaves of the log, and every one as long as a delivery of it waits or was set aside.
+        """
+        ...
+
+    async def give_back(self, pages: int) -> int:
+        """Give unused pages back to the file system, so many at most; return how many are left."""
+        ...
+
+    async def anchored(self, channel: str, backends: Sequence[str]) -> int:
+        """Return how many leaves each of these backends has receipted; without any, how many are in the log."""
         ...
 
     # deliveries

@@ -17,8 +17,8 @@ from hawsepipe.store.sqlite.instants import instant, optional_instant
 from hawsepipe.store.sqlite.pen import Pen
 
 _COLUMNS = (
-    "sequence, feed, key, digest, media_type, received_at, body, reply, state, cause, location, text, replay_of, label,"
-    " settled_at, forced"
+    "sequence, feed, key, digest, media_type, received_at, unsealed(sealed, body, digest), reply, state, cause,"
+    " location, text, replay_of, label, settled_at, forced"
 )
 _LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value, JournalState.HELD.value)
 
@@ -80,8 +80,8 @@ def release(pen: Pen, sequences: Collection[int]) -> None:
 def settle(pen: Pen, messages: Sequence[Settled]) -> None:
     """Write what becomes of messages."""
     pen.connection.executemany(
-        "UPDATE journal SET state = ?, label = ?, cause = ?, location = ?, text = ?, settled_at = ?"
-        " WHERE sequence = ? AND state = 'received'",
+        "UPDATE journal SET state = ?, label = ?, cause = ?, location = ?, text = ?, settled_at = ?,"
+        " leaf = (SELECT coalesce(max(sequence), 0) FROM leaf) WHERE sequence = ? AND state = 'received'",
         messages,
     )
 
@@ -240,7 +240,8 @@ def _insert(
     found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
     pen.connection.execute(
         "INSERT INTO journal (feed, key, digest, media_type, received_at, body, reply, state, cause, location, text,"
-        " replay_of, label, settled_at, forced) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " replay_of, label, settled_at, forced, sealed)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, sealed(?6, ?3), ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, sealing())",
         (
             message.feed,
             key,

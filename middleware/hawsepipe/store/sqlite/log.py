@@ -144,3 +144,14 @@ def receipts(connection: apsw.Connection, channel: str, size: int) -> tuple[Rece
     return tuple(
         Receipt(backend, channel, size, root, position, json.loads(proof)) for backend, root, position, proof in rows
     )
+
+
+def anchored(connection: apsw.Connection, channel: str, backends: Sequence[str]) -> int:
+    """Return how many leaves each of these backends has receipted; without any, how many are in the log."""
+    if not backends:
+        return int(connection.execute("SELECT log_size FROM state").get)
+    sizes = [
+        connection.execute("SELECT max(size) FROM receipt WHERE channel = ? AND backend = ?", (channel, name)).get
+        for name in backends
+    ]
+    return min(int(size or 0) for size in sizes)

@@ -13,6 +13,7 @@ import apsw
 
 from hawsepipe.errors import StoreError
 from hawsepipe.store.sqlite.connection import open_reader, translated
+from hawsepipe.store.vault import Vault
 
 T = TypeVar("T")
 
@@ -20,8 +21,9 @@ T = TypeVar("T")
 class Readers:
     """Runs reading functions; what one function reads is one snapshot."""
 
-    def __init__(self, file: Path, threads: int, vfs: str | None = None) -> None:
+    def __init__(self, file: Path, threads: int, vfs: str | None = None, vault: Vault | None = None) -> None:
         self._file = file
+        self._vault = vault
         self._vfs = vfs
         self._own = threading.local()
         self._connections: list[apsw.Connection] = []
@@ -45,7 +47,7 @@ class Readers:
         try:
             connection: apsw.Connection | None = getattr(self._own, "connection", None)
             if connection is None:
-                connection = open_reader(self._file, self._vfs)
+                connection = open_reader(self._file, self._vfs, self._vault)
                 self._connections.append(connection)
                 self._own.connection = connection
             connection.execute("BEGIN")

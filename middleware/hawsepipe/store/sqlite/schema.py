@@ -16,7 +16,7 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 5
+VERSION: Final = 6
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -56,7 +56,16 @@ CREATE INDEX journal_held ON journal (sequence, feed, received_at) WHERE state =
 HISTORY: Final = "CREATE INDEX IF NOT EXISTS version_recorded ON version (recorded);"
 """What changed, newest first (since version 5). Instants only grow, so it is written at its end."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY}
+VAULT: Final = """
+ALTER TABLE journal ADD COLUMN sealed TEXT;   -- the key that the body is under
+ALTER TABLE journal ADD COLUMN leaf INTEGER;  -- how many leaves there were once it was settled
+UPDATE journal SET leaf = (SELECT coalesce(max(sequence), 0) FROM leaf) WHERE state = 'applied';
+-- The keys that content is under, each with something by which it is known again.
+CREATE TABLE cipher (name TEXT PRIMARY KEY, proof BLOB NOT NULL) STRICT, WITHOUT ROWID;
+"""
+"""Raw content under keys, and from when on it may be pruned (since version 6)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT}
 """What makes the next version of tables of a version."""
 
 TABLES: Final = """

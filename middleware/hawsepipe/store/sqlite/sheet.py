@@ -129,7 +129,7 @@ class Sheet:
                 rows.replace(key, stand.before, stand.found)
             execute(_UPDATE, [it.row for it in self._stands.values() if it.named is None])
             execute(_INSERT, [(*it.row, *it.named) for it in self._stands.values() if it.named is not None])
-            execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._versions)
+            execute("INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, kept(?8, ?1))", self._versions)
             rows.write()
             log.enqueue(pen, self._leaves)
         if self._heard:

@@ -21,7 +21,7 @@ from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
-from hawsepipe.store.answers import Held, Lane, Rehearsed
+from hawsepipe.store.answers import Held, Lane, Pruned, Rehearsed
 from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
@@ -43,12 +43,13 @@ from hawsepipe.store.contract import (
 )
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import accesses as access_record
-from hawsepipe.store.sqlite import changes, deliveries, journal, lanes, log, schema, search, versions
+from hawsepipe.store.sqlite import changes, deliveries, journal, lanes, log, pruning, schema, search, versions
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.readers import Readers
 from hawsepipe.store.sqlite.writer import Writer
+from hawsepipe.store.vault import Vault
 from hawsepipe.visibility import Visibility
 
 FILE: Final = "store.db"
@@ -69,22 +70,24 @@ async def open_store(
     base_url: str = "",
     readers: int = READERS,
     vfs: str | None = None,
+    vault: Vault | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store in the directory `path`, making both if they are not there; leaving finishes what waits and
     closes it.
 
     `base_url` is our own address, so that absolute references to our patients make a resource theirs. `readers` is
-    the number of threads that read; `vfs` names a SQLite VFS other than the default. Raises StoreError when another
-    process has it open, when it is of a newer version, or when the disk does not do.
+    the number of threads that read; `vfs` names a SQLite VFS other than the default; `vault` has the keys that raw
+    content is under. Raises StoreError when another process has it open, when it is of a newer version, when the disk
+    does not do, and when a key is missing or another one than before.
     """
     commits = Commits(sealer, labeller, extractor, validator, base_url.rstrip("/"))
     with _locked(path):
-        writer = await asyncio.to_thread(_opened, path / FILE, vfs)
+        writer = await asyncio.to_thread(_opened, path / FILE, vfs, vault or Vault())
         pool: Readers | None = None
         running: Writer | None = None
         try:
             running = Writer(await asyncio.to_thread(Pen.over, writer), meters)
-            pool = Readers(path / FILE, readers, vfs)
+            pool = Readers(path / FILE, readers, vfs, vault)
             yield SqliteStore(running, pool, commits, clock)
         finally:
             if running is not None:
@@ -138,6 +141,17 @@ class SqliteStore:
     ) -> JournalRecord | None:
         again = partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body, forced=forced)
         return await self._write(again)
+
+    async def prune(self, before: Mapping[JournalState, datetime], anchored: int, after: int, limit: int) -> Pruned:
+        cutoffs = {state: microseconds(instant) for state, instant in before.items()}
+        work = partial(pruning.prune, cutoffs=cutoffs, anchored=anchored, after=after, limit=limit)
+        return await self._write(work, bulk=True)
+
+    async def give_back(self, pages: int) -> int:
+        return await self._write(partial(pruning.give_back, pages=pages), bulk=True)
+
+    async def anchored(self, channel: str, backends: Sequence[str]) -> int:
+        return await self._read(partial(log.anchored, channel=channel, backends=backends))
 
     # deliveries
 
@@ -278,13 +292,14 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(file: Path, vfs: str | None) -> apsw.Connection:
+def _opened(file: Path, vfs: str | None, vault: Vault) -> apsw.Connection:
     try:
         # Made first, so that nobody else on the machine can read it or its write-ahead log for a moment.
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = open_writer(file, vfs)
+        connection = open_writer(file, vfs, vault)
         try:
             schema.prepare(connection)
+            pruning.know(connection, vault)
         except BaseException:
             connection.close()
             raise

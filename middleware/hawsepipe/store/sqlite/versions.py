@@ -14,7 +14,10 @@ from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
 _MASK: Final = (1 << VERSION_BITS) - 1
-_COLUMNS = "v.key, v.recorded, r.first_recorded, v.operation, v.content, v.patients, v.commitment, v.opening, v.salt"
+_COLUMNS = (
+    "v.key, v.recorded, r.first_recorded, v.operation, opened(v.content, v.key), v.patients, v.commitment, v.opening,"
+    " v.salt"
+)
 _CURRENT = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
 _ANY = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key > (r.key << {VERSION_BITS})"  # noqa: S608  constants
 _OF = " WHERE r.type = (SELECT key FROM symbol WHERE text = ?1) AND r.id = ?2"
@@ -62,7 +65,8 @@ def _current(
     event: int | None,
 ) -> Current:
     found = connection.execute(
-        "SELECT recorded, operation, content, patients, commitment, opening, salt FROM version WHERE key = ?",
+        "SELECT recorded, operation, opened(content, key), patients, commitment, opening, salt FROM version"
+        " WHERE key = ?",
         (row_key(key, version),),
     ).get
     recorded, *rest = found
