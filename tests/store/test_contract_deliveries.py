@@ -14,11 +14,11 @@ from hawsepipe.model import RawMessage
 from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.sqlite import schema
 
+from .conftest import SINCE_3
+
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 REFUSAL = Refusal("delivery", "", "the receiver answers AE")
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
-
-from .conftest import SINCE_3
 
 
 async def taken(store: Store, *numbers: int, feed: str = "adt") -> None:

@@ -51,7 +51,9 @@ from hawsepipe.fhir.query import (
 from hawsepipe.model import Change, Draft, Issue, Method, Resource, Seal, Transaction
 from hawsepipe.store.sqlite import formulas, schema, search
 from hawsepipe.store.sqlite.commits import Commits
+from hawsepipe.store.sqlite.connection import keep_under
 from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.vault import Vault
 from hawsepipe.visibility import Constant, Facets, Formula, Subject, Visibility, visible
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -362,6 +364,7 @@ def stored(model: Sequence[Entry]) -> Iterator[tuple[apsw.Connection, list[tuple
     connection = apsw.Connection(":memory:")
     schema.prepare(connection)
     formulas.register(connection)
+    keep_under(connection, Vault())
     pen = Pen.over(connection)
     commits = Commits(book, book, book, book)
     moment = START

@@ -44,8 +44,6 @@ ALL = Visibility(Constant(True), (), Constant(True))
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
 Book = dict[str, tuple[list[Row], Facets]]
 
-from .conftest import SINCE_3
-
 
 async def test_two_openers_of_one_directory_are_kept_apart(open_at: Opener, tmp_path: Path) -> None:
     async with open_at(tmp_path):
@@ -70,6 +68,8 @@ async def test_a_store_of_a_newer_version_is_refused_and_left_alone(open_at: Ope
 async def test_a_store_from_before_events_had_times_keeps_what_it_has_and_learns_their_order(
     open_at: Opener, tmp_path: Path
 ) -> None:
+    from .conftest import SINCE_3  # this file is a program as well, which knows no package
+
     def told(status: str, at: datetime | None) -> Transaction:
         body = {"resourceType": "Encounter", "status": status, "class": {"code": "IMP"}}
         return Transaction((Change(Method.MERGE, "Encounter", "v1", body),), None, "feed:adt", NOW, event_time=at)
