@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from base64 import b64encode
 from datetime import datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,13 @@ async def test_a_missing_or_wrong_key_stops_the_start(
     with pytest.raises(StoreError, match=text):
         async with opener(tmp_path, vault=vault):
             pass
+
+
+def test_no_statement_reads_content_without_opening_it() -> None:
+    folder = Path(str(files("hawsepipe.store.sqlite")))
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    assert re.findall(r"(?<!opened\()v\.content", text) == []
+    assert re.findall(r"SELECT[^;\"]*[ ,](?:content|body)\b", text) == []
 
 
 def test_a_box_opens_in_its_own_place_alone() -> None:

@@ -14,8 +14,8 @@ from hawsepipe.store.sqlite.versions import version_of
 from hawsepipe.visibility import Visibility
 
 _COLUMNS: Final = (
-    "v.key, v.recorded, r.first_recorded, v.operation, v.content, v.patients, v.commitment, v.opening, v.salt,"
-    " r.id, r.type"
+    "v.key, v.recorded, r.first_recorded, v.operation, opened(v.content, v.key), v.patients, v.commitment,"
+    " v.opening, v.salt, r.id, r.type"
 )
 _TYPES: Final = """
 WITH RECURSIVE kind (number) AS (
