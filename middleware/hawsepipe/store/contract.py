@@ -320,18 +320,17 @@ class Store(Protocol):
         ...
 
     async def prune(self, before: Mapping[JournalState, datetime], anchored: int, after: int, limit: int) -> Pruned:
-        """Take messages out of the journal for good, of `limit` entries above `after`: those in a state (APPLIED or
-        DISCARDED) that were settled before its instant. An applied one stays until all that it made is among the first
-        `anchored` leaves of the log, and every one as long as a delivery of it waits or was set aside.
+        """Take out, of `limit` entries above `after`, those APPLIED or DISCARDED that were settled before their state's
+        instant; none with a leaf not among the first `anchored` ones of the log, none with a delivery still kept.
         """
         ...
 
     async def give_back(self, pages: int) -> int:
-        """Give unused pages back to the file system, so many at most; return how many are left."""
+        """Give so many unused pages back to the file system; return how many are left."""
         ...
 
     async def anchored(self, channel: str, backends: Sequence[str]) -> int:
-        """Return how many leaves each of these backends has receipted; without any, how many are in the log."""
+        """Return how many leaves each backend has receipted; without backends, how many are in the log."""
         ...
 
     # deliveries
