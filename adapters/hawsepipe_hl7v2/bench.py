@@ -5,12 +5,12 @@ Everything here lives for one message and is thrown away with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any, NamedTuple
 
-from hawsepipe import Change, Issue, Method, Severity, Trail
+from hawsepipe import Change, Issue, Method, Severity
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.message import DELETE, Message, Segment
 from hawsepipe_hl7v2.naming import Naming, resource_id
@@ -19,7 +19,7 @@ from hawsepipe_hl7v2.times import Moment, date_time, offset_zone
 
 Leaf = tuple[str, str]
 """A path below a value (`.given[0]`, empty for the value itself) and the source of what is there (`PID-5.2`)."""
-Converted = tuple[Any, list[Leaf]]
+Converted = tuple[Any, Sequence[Leaf]]
 """A converted value with its leaves."""
 Convert = Callable[["Bench", str, str], Converted | None]
 """Turns a repetition or component as sent, found at a location, into a FHIR value; None when there is nothing
@@ -27,6 +27,7 @@ to write."""
 
 
 _FIXED = frozenset({"resourceType", "id"})
+_NONE: frozenset[str] = frozenset()
 _OF_PATIENT = frozenset({"patient", "encounter", "PID", "PV1", "MSH", "EVN"})
 """Roles and segments of the patient: prior results share them with the order around them."""
 
@@ -137,8 +138,8 @@ class Draft:
         """Elements that are written even where all others give way."""
         self.body: dict[str, Any] = {"resourceType": type_, "id": id_}
         self.url = f"{type_}/{id_}"
-        self.trail: list[tuple[str, list[Leaf]]] = []
-        """Where values were written and their leaves; joined to `Trail`s in the end, once."""
+        self.trail: list[tuple[str, Sequence[Leaf]]] = []
+        """Where values were written and their leaves; what `Trails` are made of."""
         self.defaults: dict[str, tuple[Convert, str, str]] = {}
         """Required elements: path → what gives the default, why, and the segment that wants it."""
 
@@ -167,17 +168,15 @@ class Draft:
         if self.method is not Method.MERGE:
             return Change(self.method, self.type, self.id, body)
         present = body.keys()
-        union = frozenset(self.union & present)
-        keep = frozenset(present - union - _FIXED - self.firm) if "*" in self.keep else frozenset(self.keep & present)
-        remove = frozenset(self.cleared - present) if self.cleared else frozenset()
+        union = frozenset([name for name in self.union if name in body])
+        if "*" not in self.keep:
+            keep = frozenset(self.keep & present) if self.keep else _NONE
+        else:
+            keep = frozenset([name for name in body if name not in union and name not in _FIXED])
+            if self.firm:
+                keep -= self.firm
+        remove = frozenset(self.cleared - present) if self.cleared else _NONE
         return Change(self.method, self.type, self.id, body, None, remove, union, keep)
-
-    def trails(self, name: str = "") -> list[Trail]:
-        """Return where every value came from, in the order of writing; `name` stands for the resource's own."""
-        url = name or self.url
-        # What a NamedTuple does when it is called, without the call: a message has hundreds.
-        new = tuple.__new__
-        return [new(Trail, (url, path + below, source)) for path, leaves in self.trail for below, source in leaves]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +197,7 @@ class Bench:
     def __init__(self, message: Message, site: Site, event: Event) -> None:
         self.message = message
         self.text = message.reader.text if message.clean else self._text
+        self.repetition = message.delimiters.repetition
         self.component = message.delimiters.component
         self.subcomponent = message.delimiters.subcomponent
         self.site = site

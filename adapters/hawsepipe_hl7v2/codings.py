@@ -40,7 +40,12 @@ class Coded(NamedTuple):
 
     def value(self) -> dict[str, Any]:
         """Return a new CodeableConcept; empty when nothing was told."""
-        value: dict[str, Any] = {"coding": [_copied(coding) for coding in self.codings]} if self.codings else {}
+        value: dict[str, Any] = {}
+        if len(self.codings) == 1:
+            # As most are, without the call for a list.
+            value["coding"] = [_copied(self.codings[0])]
+        elif self.codings:
+            value["coding"] = [_copied(coding) for coding in self.codings]
         if self.text:
             value["text"] = self.text
         return value

@@ -84,6 +84,7 @@ class Compiler:
             ),
             defaults=tuple((row["to"], self._convert(row["via"]), row["why"]) for row in target.get("defaults", ())),
             late=target.get("late", False),
+            always=not any(target.get(name) for name in ("messages", "after", "when", "late")),
         )
 
     def _row(self, row: Mapping[str, Any]) -> Run:
@@ -121,7 +122,7 @@ class Compiler:
 
         def move(bench: Bench, draft: Draft, segment: Segment) -> None:
             raw = segment.fields[number]
-            if component is not None or raw == DELETE or segment.delimiters.repetition in raw:
+            if component is not None or raw == DELETE or bench.repetition in raw:
                 several(bench, draft, segment, raw)
                 return
             converted = convert(bench, raw, segment.label + suffix)
@@ -133,8 +134,7 @@ class Compiler:
             if raw == DELETE:
                 _clear(bench, draft, element, base, gone)
                 return
-            delimiters = segment.delimiters
-            repetitions = raw.split(delimiters.repetition) if delimiters.repetition in raw else (raw,)
+            repetitions = raw.split(bench.repetition) if bench.repetition in raw else (raw,)
             for index, repetition in enumerate(repetitions):
                 if not repetition or repetition == DELETE:
                     continue
@@ -145,7 +145,7 @@ class Compiler:
                     continue
                 text = repetition
                 if component is not None:
-                    parts = repetition.split(delimiters.component)
+                    parts = repetition.split(bench.component)
                     if component > len(parts) or not parts[component - 1]:
                         continue
                     text = bench.sub(parts[component - 1])
@@ -217,13 +217,16 @@ def _selector(rows: Sequence[Sequence[tuple[tuple[int, ...], Run]]]) -> Callable
 
     def select(valued: tuple[bool, ...]) -> Selected:
         count = len(valued)
-        return tuple(
+        return Selected(
             tuple(
-                row
-                for needed, row in target
-                if not needed or any(number < count and valued[number] for number in needed)
-            )
-            for target in rows
+                tuple(
+                    row
+                    for needed, row in target
+                    if not needed or any(number < count and valued[number] for number in needed)
+                )
+                for target in rows
+            ),
+            {},
         )
 
     return lru_cache(maxsize=256)(select)
@@ -238,7 +241,7 @@ def _remainder(
         read = set(ignored).union(*(fields for index, fields in enumerate(covered) if applied >> index & 1))
         return tuple(number for number in range(len(valued)) if valued[number] and number not in read)
 
-    return lru_cache(maxsize=256)(remainder)
+    return remainder
 
 
 def _ignored(table: Mapping[str, Any]) -> set[int]:

@@ -165,11 +165,10 @@ class Message:
         for line in _ENDS.split(text) if "\n" in text else text.split("\r"):
             if not line or line.isspace():
                 continue
-            if not _NAME.match(line) or (len(line) > 3 and line[3] != separator):
+            if not (name := _name(line[:4], separator)):
                 # To guess (a line break inside a value, a damaged name) would be to drop or to misread something.
                 last = found[-1].label if found else "MSH"
                 raise MessageError("parse", last, f"the line after {last} is no segment")
-            name = line[:3]
             number = counts[name] = counts.get(name, 0) + 1
             if len(found) == MAX_SEGMENTS:
                 raise MessageError("structure", f"{name}[{number}]", f"more than {MAX_SEGMENTS} segments")
@@ -188,6 +187,8 @@ class Message:
             (marks.subcomponent, MAX_COMPONENTS, "subcomponents"),
         )
         total = [text.count(mark) for mark, _, _ in levels]
+        if max(total) < min(MAX_FIELDS, MAX_REPETITIONS, MAX_COMPONENTS):
+            return
         if sum(total) > MAX_PARTS:
             raise MessageError("structure", "", f"more than {MAX_PARTS} fields, repetitions and components")
         for (mark, most, name), count in zip(levels, total, strict=True):
@@ -246,6 +247,12 @@ class Message:
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""
         return next((segment for segment in self.segments if segment.name == name), None)
+
+
+@lru_cache(maxsize=1024)
+def _name(head: str, separator: str) -> str:
+    """Return the name of a segment that begins with these four characters; empty when it is none."""
+    return head[:3] if _NAME.match(head) and head[3:] in ("", separator) else ""
 
 
 def parse(body: bytes, charset: str = "ascii", media_type: str = "") -> Message:

@@ -3,6 +3,9 @@
 `name[]` appends to a list, `coding[0].code` goes into the first item, `extension[<url>].valueString` into the
 extension of that url, anything else into an object. The first value stays: rows are in the order of their
 precedence. Two objects are joined.
+
+A path becomes the source of one function without loops over its steps, since a message writes at hundreds of them.
+`source` gives it to be read. Names and urls come into it as literals, and only what `_STEP` matches is a name.
 """
 
 from __future__ import annotations
@@ -10,19 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 Place = Callable[[dict[str, Any], Any], "str | None"]
 # How far back a list is searched for an equal item: in a list of thousands a repeated one may be there twice, since
 # looking at all of them for each would take time by the square.
 _LOOK_BACK = 256
 _STEP = re.compile(r"(_?[A-Za-z]\w*)(?:\[([^\]]*)\])?(?:\.|$)")
-
-
-class Final(Protocol):
-    """The last step of a path: writes into the object that `prefix` leads to."""
-
-    def __call__(self, target: dict[str, Any], value: Any, prefix: str = "") -> str | None: ...
 
 
 class Twinned(NamedTuple):
@@ -39,6 +36,14 @@ def place(path: str) -> Place:
 
     Raises ValueError for a path that does not parse.
     """
+    scope: dict[str, Any] = {"Twinned": Twinned, "beside": _beside, "joined": _joined, "twinned": _twinned}
+    exec(compile(source(path), f"<path {path}>", "exec"), scope)  # noqa: S102  built from literals, see above
+    made: Place = scope["write"]
+    return made
+
+
+def source(path: str) -> str:
+    """Return the source of the function for a path. Raises ValueError for a path that does not parse."""
     steps: list[tuple[str, str | None]] = []
     at = 0
     while at < len(path):
@@ -50,87 +55,116 @@ def place(path: str) -> Place:
     if not steps:
         raise ValueError("an empty path")
     *before, (name, bracket) = steps
-    final = _one(name) if bracket is None else _append(name) if bracket == "" else _item(name, int(bracket))
-    if not before:
-        return final
-    walk = [_walk(step, mark) for step, mark in before]
+    lines: list[str] = []
+    prefix = ""
+    for number, (step, mark) in enumerate(before):
+        lines += _walk(step, mark, number)
+        if mark is None:
+            prefix += f"{step}."
+        else:
+            prefix += f"{step}[{mark}]." if mark.isdigit() else f"{step}[{{at{number}}}]."
+    final = _one if bracket is None else _append if bracket == "" else _item
+    lines += final(name, prefix, bracket or "")
+    return "def write(target, value):\n" + "".join(f"    {line}\n" for line in lines)
 
-    def through(target: dict[str, Any], value: Any) -> str | None:
-        prefix = ""
-        for step in walk:
-            target, prefix = step(target, prefix)
-        return final(target, value, prefix)
 
-    return through
-
-
-def _walk(name: str, bracket: str | None) -> Callable[[dict[str, Any], str], tuple[dict[str, Any], str]]:
+def _walk(name: str, bracket: str | None, number: int) -> list[str]:
+    """Return the lines that go one step down."""
     if bracket is None:
-        return lambda target, prefix: (target.setdefault(name, {}), f"{prefix}{name}.")
+        return [
+            f"inner = target.get({name!r})",
+            "if inner is None:",
+            f"    inner = target[{name!r}] = {{}}",
+            "target = inner",
+        ]
+    lines = [f"items = target.get({name!r})", "if items is None:", f"    items = target[{name!r}] = []"]
     if bracket.isdigit():
-        number = int(bracket)
-
-        def item(target: dict[str, Any], prefix: str) -> tuple[dict[str, Any], str]:
-            items = target.setdefault(name, [])
-            while len(items) <= number:
-                items.append({})
-            return items[number], f"{prefix}{name}[{number}]."
-
-        return item
-    url = bracket
-
-    def extension(target: dict[str, Any], prefix: str) -> tuple[dict[str, Any], str]:
-        items = target.setdefault(name, [])
-        for index, entry in enumerate(items):
-            if entry.get("url") == url:
-                return entry, f"{prefix}{name}[{index}]."
-        items.append({"url": url})
-        return items[-1], f"{prefix}{name}[{len(items) - 1}]."
-
-    return extension
+        return [
+            *lines,
+            f"while len(items) <= {int(bracket)}:",
+            "    items.append({})",
+            f"target = items[{int(bracket)}]",
+        ]
+    at = f"at{number}"
+    return [
+        *lines,
+        f"{at} = 0",
+        "for target in items:",
+        f"    if target.get('url') == {bracket!r}:",
+        "        break",
+        f"    {at} += 1",
+        "else:",
+        f"    target = {{'url': {bracket!r}}}",
+        "    items.append(target)",
+    ]
 
 
-def _one(name: str) -> Final:
-    twin = f"_{name}"
-
-    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
-        if name in target or twin in target:
-            there = target.get(name)
-            if isinstance(there, dict) and isinstance(value, dict):
-                target[name] = value | there
-                return prefix + name
-            return None
-        if type(value) is Twinned:
-            target[twin] = {"extension": [value.extension, *value.more]}
-            if value.value is None:
-                return prefix + twin
-            value = value.value
-        target[name] = value
-        return prefix + name
-
-    return write
+def _one(name: str, prefix: str, _bracket: str) -> list[str]:
+    twin, path = f"_{name}", _literal(prefix + name)
+    return [
+        f"if {name!r} in target or {twin!r} in target:",
+        f"    return {path} if joined(target, {name!r}, value) else None",
+        "if type(value) is Twinned:",
+        f"    target[{twin!r}] = {{'extension': [value.extension, *value.more]}}",
+        "    if value.value is None:",
+        f"        return {_literal(prefix + twin)}",
+        "    value = value.value",
+        f"target[{name!r}] = value",
+        f"return {path}",
+    ]
 
 
-def _append(name: str) -> Final:
-    twin = f"_{name}"
+def _append(name: str, prefix: str, _bracket: str) -> list[str]:
+    twin, path = f"_{name}", f"f{prefix + name + '[{count}]'!r}"
+    return [
+        f"items = target.get({name!r})",
+        "if items is None:",
+        f"    items = target[{name!r}] = []",
+        "count = len(items)",
+        "if type(value) is Twinned:",
+        f"    twinned(target, items, {twin!r}, value)",
+        f"    return {path}",
+        "if count:",
+        f"    recent = items if count <= {_LOOK_BACK} else items[-{_LOOK_BACK}:]",
+        "    if value in recent:",
+        "        count += recent.index(value) - len(recent)",
+        f"        return {path}",
+        "items.append(value)",
+        f"if {twin!r} in target:",
+        f"    beside(target, {twin!r}, count + 1)",
+        f"return {path}",
+    ]
 
-    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
-        items = target.get(name)
-        if items is None:
-            items = target[name] = []
-        if type(value) is Twinned:
-            items.append(value.value)
-            _beside(target, twin, len(items) - 1).append({"extension": [value.extension, *value.more]})
-            return f"{prefix}{name}[{len(items) - 1}]"
-        recent = items[-_LOOK_BACK:]
-        if value in recent:
-            return f"{prefix}{name}[{len(items) - len(recent) + recent.index(value)}]"
-        items.append(value)
-        if twin in target:
-            _beside(target, twin, len(items))
-        return f"{prefix}{name}[{len(items) - 1}]"
 
-    return write
+def _item(name: str, prefix: str, bracket: str) -> list[str]:
+    number = int(bracket)
+    return [
+        f"items = target.get({name!r})",
+        "if items is None:",
+        f"    items = target[{name!r}] = []",
+        f"if len(items) != {number}:",
+        "    return None",
+        "items.append(value)",
+        f"return {_literal(f'{prefix}{name}[{number}]')}",
+    ]
+
+
+def _literal(path: str) -> str:
+    return f"f{path!r}" if "{" in path else repr(path)
+
+
+def _joined(target: dict[str, Any], name: str, value: Any) -> bool:
+    """Join an object to the one that is there; False for anything else, where the first value stays."""
+    there = target.get(name)
+    if isinstance(there, dict) and isinstance(value, dict):
+        target[name] = value | there
+        return True
+    return False
+
+
+def _twinned(target: dict[str, Any], items: list[Any], twin: str, value: Twinned) -> None:
+    items.append(value.value)
+    _beside(target, twin, len(items) - 1).append({"extension": [value.extension, *value.more]})
 
 
 def _beside(target: dict[str, Any], twin: str, count: int) -> list[Any]:
@@ -138,14 +172,3 @@ def _beside(target: dict[str, Any], twin: str, count: int) -> list[Any]:
     twins: list[Any] = target.setdefault(twin, [])
     twins.extend([None] * (count - len(twins)))
     return twins
-
-
-def _item(name: str, number: int) -> Final:
-    def write(target: dict[str, Any], value: Any, prefix: str = "") -> str | None:
-        items = target.setdefault(name, [])
-        if len(items) != number:
-            return None
-        items.append(value)
-        return f"{prefix}{name}[{number}]"
-
-    return write

@@ -123,7 +123,8 @@ def _again(draft: Draft, items: list[dict[str, Any]], value: dict[str, Any], lea
     index = next(at for at, item in enumerate(items) if (item.get("system"), item.get("value")) == number)
     known, told = items[index], []
     for name in value.keys() - {"type"}:
-        if known.setdefault(name, value[name]) is value[name]:
+        if name not in known:
+            known[name] = value[name]
             told += [(below, source) for below, source in leaves if below.startswith(f".{name}")]
     for coding in value.get("type", {}).get("coding", ()):
         codings = known.setdefault("type", {}).setdefault("coding", [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from hawsepipe import Method
 from hawsepipe_hl7v2 import leftovers
@@ -18,8 +19,17 @@ from hawsepipe_hl7v2.structure import Placed
 
 Run = Callable[[Bench, Draft, Segment], None]
 When = Callable[[Bench, Segment], bool]
-Selected = tuple[tuple[Run, ...], ...]
-"""The rows of each target that have something to do."""
+
+
+class Selected(NamedTuple):
+    """What is to be done with the segments of which the same fields are valued.
+
+    `rows` has those of each target that have something to do; `left`, by which targets applied (a bit each), the valued
+    fields that none of them reads, worked out when asked for.
+    """
+
+    rows: tuple[tuple[Run, ...], ...]
+    left: dict[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,8 @@ class Target:
     links: tuple[tuple[Place, str, bool], ...]
     defaults: tuple[tuple[str, Convert, str], ...]
     late: bool
+    always: bool
+    """Nothing but its identity says whether it applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +75,20 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
     applied, later = 0, False
     fields = segment.fields
     valued = tuple(map(bool, fields[: plan.width]))
-    busy = plan.select(valued)
+    busy, remainders = plan.select(valued)
     for index, target in enumerate(plan.targets):
-        if target.messages and bench.event.type not in target.messages:
-            continue
-        if target.after and placed.after not in target.after:
-            continue
-        if target.late:
-            later = True
-            applied |= 1 << index
-            bench.later.append(partial(_late, target, busy[index], placed, bench))
-            continue
-        if target.when is not None and not target.when(bench, segment):
-            continue
+        if not target.always:
+            if target.messages and bench.event.type not in target.messages:
+                continue
+            if target.after and placed.after not in target.after:
+                continue
+            if target.late:
+                later = True
+                applied |= 1 << index
+                bench.later.append(partial(_late, target, busy[index], placed, bench))
+                continue
+            if target.when is not None and not target.when(bench, segment):
+                continue
         draft = _draft(target, bench, segment)
         if draft is None:
             continue
@@ -88,7 +101,9 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
             bench.inform(segment.label, "nothing in this message takes this segment")
             leftovers.segment(bench, segment)
         return
-    left = plan.remainder(valued, applied)
+    left = remainders.get(applied)
+    if left is None:
+        left = remainders[applied] = plan.remainder(valued, applied)
     if not left and len(fields) <= plan.width:
         return
     for number in (*left, *range(plan.width, len(fields))):

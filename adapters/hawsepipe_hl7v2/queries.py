@@ -6,6 +6,7 @@ A query and its answer are one Task: it is known by the query's name and tag and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Draft, Leaf
@@ -135,7 +136,7 @@ def _inputs(bench: Bench, draft: Draft, segment: Segment, field: int, name: str,
             draft.put_converted("input[]", (content, [(f".value{suffix}{below}", one) for below, one in leaves]))
 
 
-def _typed(bench: Bench, type_: str, raw: str, where: str) -> tuple[str, Any, list[Leaf]]:
+def _typed(bench: Bench, type_: str, raw: str, where: str) -> tuple[str, Any, Sequence[Leaf]]:
     """Return the suffix of value[x], the value and its leaves; text for what is of no type or has no value as one."""
     if type_ in ("CX", "XPN", "XAD"):
         value: dict[str, Any] = {}

@@ -48,7 +48,12 @@ def contact(bench: Bench, draft: Draft, segment: Segment) -> None:
     value: dict[str, Any] = {}
     leaves: list[Leaf] = []
 
+    fields, converts = segment.fields, bench.site.converts
+    count = len(fields)
+
     def add(name: str, via: Convert | None, type_: str, number: int, *, many: bool = False) -> None:
+        if number >= count or not fields[number]:
+            return
         for index, raw in enumerate(segment.repetitions(number)):
             if not raw or raw == DELETE or (index and not many):
                 continue
@@ -60,18 +65,21 @@ def contact(bench: Bench, draft: Draft, segment: Segment) -> None:
                 made, below = converted
             else:
                 made = {}
-                below = bench.site.converts[type_](bench, raw, where, made)
+                below = converts[type_](bench, raw, where, made)
                 if not made:
                     continue
             if many:
                 items = value.setdefault(name, [])
-                leaves.extend((f".{name}[{len(items)}]{path}", source) for path, source in below)
+                at = f".{name}[{len(items)}]"
+                for path, source in below:
+                    leaves.append((at + path, source))
                 items.append(made)
             elif isinstance(made, Twinned):
                 value[f"_{name}"] = {"extension": [made.extension]}
             else:
                 value[name] = made
-                leaves.extend((f".{name}{path}", source) for path, source in below)
+                for path, source in below:
+                    leaves.append((f".{name}{path}", source))
 
     for number, via in _RELATIONS:
         add("relationship", via, "", number, many=True)

@@ -39,7 +39,8 @@ def contact_point(use: str = "") -> Convert:
 
     def convert(bench: Bench, raw: str, where: str) -> Converted | None:
         parts = bench.parts(raw)
-        if len(parts) < 18:
+        count = len(parts)
+        if count < 18:
             parts = parts + _PADDING
         codes = bench.site.codes
         kind, role = parts[2], parts[1]
@@ -62,9 +63,12 @@ def contact_point(use: str = "") -> Convert:
             value["value"] = text
             leaves.append((".value", f"{where}.{at + 1}"))
         _used(codes["TelecommunicationUseCode"]["codes"], kind, role, use, value, leaves, where)
-        _dated(bench, parts, value, leaves, where)
+        if count > 12:
+            _dated(bench, parts, value, leaves, where)
         extensions: list[dict[str, Any]] = []
         for index, url in _EXTENSIONS:
+            if index >= count:
+                break
             if parts[index]:
                 leaves.append((f".extension[{len(extensions)}].valueString", f"{where}.{index + 1}"))
                 extensions.append({"url": url, "valueString": " ".join(parts[index].split(bench.subcomponent))})

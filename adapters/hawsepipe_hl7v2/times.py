@@ -33,6 +33,30 @@ def offset_zone(text: str) -> timezone | None:
 
 def date_time(text: str, zone: tzinfo | None) -> Moment:
     """Convert a TS or DTM. `zone` counts when the value has no offset. Impossible values give None."""
+    return _usual(text) or _any(text, zone)
+
+
+def _usual(text: str) -> Moment | None:
+    """Convert a date, or a time to the second with its offset, as nearly all are written; None for anything else."""
+    size = len(text)
+    if size not in (8, 19) or not text.isascii() or not text[:14].isdigit() or text.startswith("9999"):
+        return None
+    date = f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+    try:
+        if size == 8:
+            datetime.fromisoformat(date)
+            return Moment(date)
+        offset = text[14:]
+        if offset[0] not in "+-" or not offset[1:].isdigit() or not _possible(offset):
+            return None
+        value = f"{date}T{text[8:10]}:{text[10:12]}:{text[12:14]}"
+        datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return Moment(f"{value}{offset[:3]}:{offset[3:]}")
+
+
+def _any(text: str, zone: tzinfo | None) -> Moment:
     match = _STAMP.fullmatch(text)
     if match is None:
         return Moment(None, "impossible")
@@ -73,7 +97,11 @@ def date_time(text: str, zone: tzinfo | None) -> Moment:
 
 def instant(text: str, zone: tzinfo | None) -> datetime | None:
     """Return a v2 time as an aware instant in UTC; None when it is no point in time (a mere date, no offset known)."""
-    moment = date_time(text, zone)
+    return point(date_time(text, zone))
+
+
+def point(moment: Moment) -> datetime | None:
+    """Return the instant in UTC that a converted time is; None when it is no point in time."""
     if moment.value is None or "T" not in moment.value:
         return None
     return datetime.fromisoformat(moment.value).astimezone(UTC)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,7 +20,7 @@ from hawsepipe import (
     MessageError,
     RawMessage,
     Severity,
-    Trail,
+    Trails,
     Translation,
 )
 from hawsepipe_hl7v2 import damage, origin, responses
@@ -36,7 +36,7 @@ from hawsepipe_hl7v2.requirements import missing
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
 from hawsepipe_hl7v2.tables import Tables, shipped, unnamed
-from hawsepipe_hl7v2.times import instant
+from hawsepipe_hl7v2.times import point
 
 
 class Hl7v2Translator:
@@ -148,15 +148,14 @@ class Hl7v2Translator:
         responses.complete(header)
         if self._original:
             origin.original(bench, raw, told)
-        trail: list[Trail] = []
-        for draft in (*bench.drafts.values(), header):
-            trail += draft.trails()
+        noted = [(draft.url, draft.trail) for draft in (*bench.drafts.values(), header)]
+        noted.append(("Provenance", told.trail))
         return Translation(
             changes=tuple(draft.change() for draft in bench.drafts.values()),
             issues=tuple(sorted(bench.issues, key=lambda issue: _RANK[issue.severity])),
-            trail=(*trail, *told.trails("Provenance")),
+            trail=Trails(noted),
             label=_label(message),
-            event_time=_event_time(message, bench.zone),
+            event_time=_event_time(message, bench),
             provenance={key: value for key, value in told.body.items() if key not in ("resourceType", "id")},
             header=header.body,
         )
@@ -200,13 +199,13 @@ def _label(message: Message) -> str:
     return f"{message.type}^{message.event} {header.text(10)} from {header.text(3)}|{header.text(4)}"
 
 
-def _event_time(message: Message, zone: tzinfo | None) -> datetime | None:
+def _event_time(message: Message, bench: Bench) -> datetime | None:
     """EVN-6 (when it happened), else EVN-2 (when it was recorded), else MSH-7."""
     trigger = message.first("EVN")
     candidates = [trigger.text(6), trigger.text(2)] if trigger is not None else []
     for text in (*candidates, message.segments[0].text(7)):
-        if text and (moment := instant(text, zone)) is not None:
-            return moment
+        if text and (when := point(bench.moment(text))) is not None:
+            return when
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
     suffix: str
     content: Any
-    leaves: list[Leaf]
+    leaves: Sequence[Leaf]
     beside: dict[str, Any] | None = None
 
 
@@ -229,7 +229,7 @@ def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> Found | No
     unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
     if unit is None:
         return Found("Quantity", quantity | original, leaves)
-    return Found("Quantity", quantity | unit[0] | original, leaves + unit[1])
+    return Found("Quantity", quantity | unit[0] | original, [*leaves, *unit[1]])
 
 
 def _no_number(bench: Bench, segment: Segment, text: str, where: str) -> Found:

@@ -61,6 +61,7 @@ from hawsepipe.model import (
     Resource,
     Severity,
     Trail,
+    Trails,
     Translation,
 )
 from hawsepipe.senders import Senders
@@ -112,6 +113,7 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "Trail",
+    "Trails",
     "Translation",
     "Translator",
     "Unsupported",

@@ -8,10 +8,11 @@ is inside a value. Instants are aware datetimes in UTC. Digests are 32 bytes (SH
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 Resource = dict[str, Any]
 
@@ -98,6 +99,65 @@ class Trail(NamedTuple):
     source: str
 
 
+Leaves = Sequence[tuple[str, str]]
+"""Paths below a value (`.given[0]`, empty for the value itself) and their sources (`PID-5.2`)."""
+
+
+class Trails(Sequence[Trail]):
+    """The trail of a message, put together when somebody reads it.
+
+    It is made of what was noted on the way: by resource, where values were written (`name[0]`) and their leaves. Nobody
+    changes these any more. It equals a trail of the same lines in any other form.
+    """
+
+    __slots__ = ("_noted", "_told")
+
+    def __init__(self, noted: Sequence[tuple[str, Sequence[tuple[str, Leaves]]]]) -> None:
+        self._noted = noted
+        self._told: tuple[Trail, ...] | None = None
+
+    @property
+    def noted(self) -> Sequence[tuple[str, Sequence[tuple[str, Leaves]]]]:
+        """By resource, in the order of writing: the path of each value and its leaves."""
+        return self._noted
+
+    def _lines(self) -> tuple[Trail, ...]:
+        if self._told is None:
+            # What a NamedTuple does when it is called, without the call: a message has hundreds.
+            new = tuple.__new__
+            self._told = tuple(
+                [
+                    new(Trail, (resource, path + below, source))
+                    for resource, written in self._noted
+                    for path, leaves in written
+                    for below, source in leaves
+                ]
+            )
+        return self._told
+
+    def __reduce__(self) -> tuple[type[Trails], tuple[object]]:
+        return Trails, (self._noted,)
+
+    @overload
+    def __getitem__(self, index: int) -> Trail: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Trail]: ...
+    def __getitem__(self, index: int | slice) -> Trail | Sequence[Trail]:
+        return self._lines()[index]
+
+    def __len__(self) -> int:
+        return len(self._lines())
+
+    def __iter__(self) -> Iterator[Trail]:
+        return iter(self._lines())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._lines() == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._lines())
+
+
 @dataclass(frozen=True, slots=True)
 class Translation:
     """What a translator made of one message.
@@ -112,7 +172,7 @@ class Translation:
 
     changes: tuple[Change, ...]
     issues: tuple[Issue, ...]
-    trail: tuple[Trail, ...]
+    trail: Sequence[Trail]
     label: str
     event_time: datetime | None = None
     provenance: Resource | None = None
@@ -157,7 +217,7 @@ class Transaction:
     instant: datetime
     source: bytes | None = None
     rules: bytes | None = None
-    trail: tuple[Trail, ...] = ()
+    trail: Sequence[Trail] = ()
     event_time: datetime | None = None
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.model import Resource, Trail
+from hawsepipe.model import Resource, Trail, Trails
 
 TRAIL = "urn:hawsepipe:extension:trail"
 """The extension on a target: lines `path=source` (`name[0].family=PID-5.1.1`), joined by a line feed."""
@@ -162,9 +162,23 @@ _SENDERS = ("occurredDateTime", "_occurredDateTime", "occurredPeriod", "location
 def lines(trail: Iterable[Trail]) -> dict[str, str]:
     """Return the trail of each resource (`Patient/1`) as its target holds it (see `TRAIL`)."""
     found: dict[str, list[str]] = {}
+    if isinstance(trail, Trails):
+        for resource, written in trail.noted:
+            steps = [f"{path}{below}={source}" for path, leaves in written for below, source in leaves]
+            if steps:
+                found.setdefault(resource, []).extend(steps)
+        return {resource: "\n".join(steps) for resource, steps in found.items()}
     for resource, path, source in trail:
         found.setdefault(resource, []).append(f"{path}={source}")
     return {resource: "\n".join(steps) for resource, steps in found.items()}
+
+
+def parted(trail: Sequence[Trail], resource: str) -> tuple[Sequence[Trail], Sequence[Trail]]:
+    """Return the trail of one resource, and that of all others."""
+    if isinstance(trail, Trails):
+        own = [entry for entry in trail.noted if entry[0] == resource]
+        return Trails(own), Trails([entry for entry in trail.noted if entry[0] != resource])
+    return [line for line in trail if line.resource == resource], [line for line in trail if line.resource != resource]
 
 
 def superseded(draft: Resource, resources: Sequence[str]) -> Resource:

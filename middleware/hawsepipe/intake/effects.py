@@ -144,8 +144,7 @@ class Effects:
 def _transaction(task: Task, translation: Translation, rules: bytes) -> Transaction:
     message = task.message
     actor = f"feed:{message.feed}"
-    words = [line for line in translation.trail if line.resource == _WORDS]
-    trail = tuple(line for line in translation.trail if line.resource != _WORDS) if words else translation.trail
+    words, trail = provenance.parted(translation.trail, _WORDS)
     return Transaction(
         changes=translation.changes,
         provenance=provenance.draft(
