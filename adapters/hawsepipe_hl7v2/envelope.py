@@ -22,6 +22,7 @@ MESSAGE_TIME = f"{EXTENSION}message-time"
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _APPLICATIONS = "http://terminology.hl7.org/CodeSystem/v2-0361"
 _FACILITIES = "http://terminology.hl7.org/CodeSystem/v2-0362"
+_CODING_SYSTEM = f"{EXTENSION}coding-system"
 _CODING_SYSTEMS = "http://terminology.hl7.org/CodeSystem/v2-0396"
 _CONFIDENTIALITY = frozenset("ULMNRV")
 _EVENTS = "http://terminology.hl7.org/CodeSystem/v2-0003"
@@ -327,10 +328,14 @@ def _named(draft: Draft, system: str, parts: tuple[str, str, str], where: str) -
 
 def systems(bench: Bench, header: Draft) -> None:
     """Tell once what the sender calls the coding systems (table 0396) that the resources name by their URIs."""
-    for name, where in bench.cache.get(SYSTEM_NAMES, {}).items():
+    known: dict[str, str] = bench.cache.get(SYSTEM_NAMES, {})
+    if not known:
+        return
+    items = header.body.setdefault("extension", [])
+    for name, where in known.items():
+        header.trail.append((f"extension[{len(items)}].valueCoding.code", [("", where)]))
         coding = {"system": _CODING_SYSTEMS, "code": " ".join(name.split())}
-        told = {"url": f"{EXTENSION}coding-system", "valueCoding": coding}
-        header.put_converted("extension[]", (told, [(".valueCoding.code", where)]))
+        items.append({"url": _CODING_SYSTEM, "valueCoding": coding})
 
 
 def versioned(_bench: Bench, segment: Segment) -> bool:
