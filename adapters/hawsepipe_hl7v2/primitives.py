@@ -122,7 +122,9 @@ def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted
     if moment.fault and not (length and moment.fault != "impossible"):
         bench.warn("parse", where, _FAULTS[moment.fault])
     if moment.value is None:
-        return Twinned(None, absent("unknown" if moment.fault == "impossible" else "error")), [("", where)]
+        # Whoever knows the sender may know what was meant.
+        sent = {"url": ORIGINAL_TEXT, "valueString": text}
+        return Twinned(None, absent("unknown" if moment.fault == "impossible" else "error"), (sent,)), [("", where)]
     value = moment.value[:length] if length else moment.value
     if moment.fault in ("zone", "precision") or (length and len(moment.value) > length):
         # What was cut stays readable beside the value.

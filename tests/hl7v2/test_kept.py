@@ -177,6 +177,15 @@ def test_an_unknown_order_status_stays_beside_that_of_the_control(translate: Any
     assert (request["status"], told(request, "ORC-5")) == ("active", ["Ordered"])
 
 
+def test_an_impossible_date_stays_as_it_was_sent(translate: Any, write: Any) -> None:
+    birth = translate((HEAD, write("PID", f3="M1", f5="DOE", f7="19801399"))).one("Patient")["_birthDate"]
+    assert [next(iter(one.values())).rpartition("/")[2] for one in birth["extension"]] == [
+        "data-absent-reason",
+        "originalText",
+    ]
+    assert birth["extension"][1]["valueString"] == "19801399"
+
+
 def test_an_area_without_a_number_is_a_part_without_a_value(translate: Any, write: Any) -> None:
     (telecom,) = translate(
         (HEAD, write("PID", f3="M1", f5="DOE", f13="^PRN^PH^^1^218")),
