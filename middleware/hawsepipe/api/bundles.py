@@ -137,10 +137,14 @@ def _read(call: Call, place: int, entry: Any) -> _Entry:
     preferred = call.request.header("prefer")
     if preferred is not None:
         headers["prefer"] = preferred
-    body = b""
+    body, held = b"", None
     if method in {"POST", "PUT", "PATCH"}:
-        body, headers["content-type"] = _content(entry.get("resource"), method, here)
-    return _Entry(place, Request(method, segments, query, headers, body), name)
+        held = entry.get("resource")
+        if not isinstance(held, dict):
+            raise InvalidRequest("the entry has no resource", expression=f"{here}.resource")
+        if method == "PATCH":
+            body, headers["content-type"] = _patch(held, here)
+    return _Entry(place, Request(method, segments, query, headers, body, held), name)
 
 
 def _address(url: str, here: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -155,16 +159,14 @@ def _address(url: str, here: str) -> tuple[tuple[str, ...], tuple[tuple[str, str
     return segments, query
 
 
-def _content(held: Any, method: str, here: str) -> tuple[bytes, str]:
-    """Return a body and its type: the resource, for a JSON Patch what its Binary holds."""
-    if not isinstance(held, dict):
-        raise InvalidRequest("the entry has no resource", expression=f"{here}.resource")
-    if method == "PATCH" and held.get("resourceType") == "Binary":
-        try:
-            return b64decode(str(held.get("data", "")), validate=True), str(held.get("contentType", JSON_PATCH))
-        except (NotBase64, ValueError):
-            raise InvalidRequest("the data are not base64", expression=f"{here}.resource.data") from None
-    return codec.encode(held), FHIR_JSON
+def _patch(held: Resource, here: str) -> tuple[bytes, str]:
+    """Return a patch and its type: Parameters, or a JSON Patch in a Binary."""
+    if held.get("resourceType") != "Binary":
+        return codec.encode(held), FHIR_JSON
+    try:
+        return b64decode(str(held.get("data", "")), validate=True), str(held.get("contentType", JSON_PATCH))
+    except (NotBase64, ValueError):
+        raise InvalidRequest("the data are not base64", expression=f"{here}.resource.data") from None
 
 
 def _answered(response: Response, request: Request, call: Call) -> dict[str, Any]:

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hawsepipe.model import Resource
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request below the FHIR base.
 
     `segments` are the path's parts and `query` its parameters, both percent-decoded, in order; `headers` have
-    lower-case names, repeated ones joined by `, `.
+    lower-case names, repeated ones joined by `, `. `resource` is the body decoded, where a Bundle had it.
     """
 
     method: str
@@ -20,6 +22,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    resource: Resource | None = None
 
     def header(self, name: str) -> str | None:
         """Return a header by its lower-case name."""

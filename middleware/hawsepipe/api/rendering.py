@@ -37,6 +37,8 @@ def resource(value: Resource, form: Format, status: int = 200, headers: Mapping[
 
 def sent_resource(request: Request) -> Resource:
     """Return the resource in a body. Raises UnsupportedMediaType, InvalidRequest."""
+    if request.resource is not None:
+        return request.resource
     return xml_codec.decode(request.body) if check_resource_body(request) == FHIR_XML else decode(request.body)
 
 

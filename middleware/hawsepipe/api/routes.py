@@ -82,6 +82,10 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "$everything"), "$everything", everything, only=frozenset({"Encounter", "Patient"})),
 )
 
+_BY_LENGTH: Final = {
+    length: tuple(route for route in TABLE if len(route.pattern) == length)
+    for length in {len(route.pattern) for route in TABLE}
+}
 _VALUES: Final = {
     _ID: re.compile(r"[A-Za-z0-9.\-]{1,64}"),
     "{vid}": re.compile(r"[A-Za-z0-9.\-]{1,64}"),
@@ -105,7 +109,8 @@ class Router:
 
     def find(self, method: str, segments: tuple[str, ...]) -> Found:
         """Return what a request leads to; nothing is allowed where nothing is. HEAD counts as GET."""
-        fitting = [(route, path) for route in TABLE if (path := self._fit(route, segments)) is not None]
+        table = _BY_LENGTH.get(len(segments), ())
+        fitting = [(route, path) for route in table if (path := self._fit(route, segments)) is not None]
         if not fitting:
             return Found(None, (), {})
         # A literal goes before a value: `_search` is no id, and `metadata` is no type.
@@ -121,8 +126,6 @@ class Router:
 
     def _fit(self, route: Route, segments: tuple[str, ...]) -> dict[str, str] | None:
         pattern = route.pattern
-        if len(pattern) != len(segments):
-            return None
         path: dict[str, str] = {}
         for part, segment in zip(pattern, segments, strict=True):
             if part == TYPE:

@@ -92,18 +92,18 @@ class Matches:
         if not order.bundled:
             return resource
         targets = dict(self.names)
-        for path, literal in links.conditional(resource):
-            kind, _, text = literal.partition("?")
-            if literal not in targets:
+        for path, literal in walk(resource):
+            if literal in targets:
+                continue
+            if links.conditional(literal):
+                kind, _, text = literal.partition("?")
                 found = await self.one(kind, links.pairs(text))
                 if found is None:
                     raise PreconditionFailed("a conditional reference matches nothing", expression=path)
                 targets[literal] = found.reference
-        linked = links.relinked(resource, targets, order.name)
-        for path, literal in walk(linked):
-            if literal.startswith(("urn:uuid:", "urn:oid:")):
+            elif literal.startswith(("urn:uuid:", "urn:oid:")) and literal.partition("#")[0] not in targets:
                 raise InvalidRequest("the reference names no entry of this transaction", expression=path)
-        return linked
+        return links.relinked(resource, targets, order.name)
 
     async def _query(self, kind: str, pairs: tuple[Pair, ...], count: int) -> Query:
         if self._criteria is None:

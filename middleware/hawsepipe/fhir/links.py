@@ -7,13 +7,12 @@ addresses in a narrative. An element of another type that holds the same text (a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.definitions import Definitions, load
-from hawsepipe.fhir.references import walk
 from hawsepipe.model import Resource
 
 _CONDITIONAL: Final = re.compile(r"[A-Z][A-Za-z]{1,63}\?.+", re.DOTALL)
@@ -23,12 +22,13 @@ _ADDRESS: Final = re.compile(r"""(?P<name>\b(?:href|src)\s*=\s*)(?P<quote>["'])(
 _LINKS: Final = frozenset({"uri", "url", "oid", "uuid", "canonical"})
 
 
-def conditional(resource: Resource) -> Iterator[tuple[str, str]]:
-    """Yield (FHIRPath, literal) of each reference in the form `Type?criteria`."""
-    kinds = load().resource_types
-    for path, literal in walk(resource):
-        if _CONDITIONAL.fullmatch(literal) and literal.partition("?")[0] in kinds:
-            yield path, literal
+def conditional(literal: str) -> bool:
+    """Say whether a reference is of the form `Type?criteria`."""
+    return "?" in literal and _CONDITIONAL.fullmatch(literal) is not None and _kind(literal) in load().resource_types
+
+
+def _kind(literal: str) -> str:
+    return literal.partition("?")[0]
 
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:
@@ -46,47 +46,64 @@ def relinked(resource: Resource, targets: Mapping[str, str], name: str | None = 
     base, as https://hl7.org/fhir/R4/bundle.html#references says.
     """
     located = _LOCATED.fullmatch(name) if name is not None else None
-    linked: Resource = _Relinking(load(), targets, located["base"] if located is not None else None).resource(resource)
+    base = located["base"] if located is not None else None
+    linked: Resource = _Relinking(load(), targets, base).below(resource, "", ())
     return linked
 
 
 class _Relinking:
+    """Replaces links. Most texts are none: what an element is of is asked only where a text is a target."""
+
     def __init__(self, definitions: Definitions, targets: Mapping[str, str], base: str | None) -> None:
         self._definitions = definitions
         self._targets = targets
         self._base = base
 
-    def resource(self, value: Any) -> Any:
-        kind = value.get("resourceType") if isinstance(value, dict) else None
-        return self._object(value, kind) if kind in self._definitions.resource_types else value
-
-    def _object(self, value: dict[str, Any], shape: str) -> dict[str, Any]:
-        fields = self._definitions.shape(shape)
-        result: dict[str, Any] = {}
-        for key, held in value.items():
-            field = fields.get(key.removeprefix("_"))
-            if field is None:
-                result[key] = held
-            elif isinstance(held, list):
-                result[key] = [self._item(key, item, field.type, field.shape) for item in held]
+    def below(self, value: Any, kind: str, trail: tuple[str, ...]) -> Any:
+        """Return an object or list with its links replaced; itself if there are none. `trail` leads there from the
+        resource of type `kind` that it is in.
+        """
+        if type(value) is dict:
+            if type(value.get("resourceType")) is str:
+                kind, trail = value["resourceType"], ()
+            pairs: Iterable[tuple[Any, Any]] = value.items()
+        else:
+            pairs = enumerate(value)
+        changed: Any = None
+        for key, held in pairs:
+            here = (*trail, key) if type(key) is str else trail
+            if type(held) is str:
+                new = self._text(held, kind, here)
+            elif type(held) is dict or type(held) is list:
+                new = self.below(held, kind, here)
             else:
-                result[key] = self._item(key, held, field.type, field.shape)
-        return result
+                continue
+            if new is not held:
+                if changed is None:
+                    changed = value.copy()
+                changed[key] = new
+        return value if changed is None else changed
 
-    def _item(self, key: str, held: Any, kind: str, shape: str | None) -> Any:
-        if isinstance(held, dict):
-            if key.startswith("_"):
-                return self._object(held, "Element")
-            return self.resource(held) if shape is None else self._object(held, shape)
-        if not isinstance(held, str):
-            return held
-        if key == "reference":
-            return self._target(held)
-        if kind in _LINKS:
-            return self._targets.get(held, held)
-        if kind == "xhtml":
-            return _ADDRESS.sub(self._address, held)
-        return held
+    def _text(self, text: str, kind: str, trail: tuple[str, ...]) -> str:
+        name = trail[-1]
+        if name == "reference":
+            return self._target(text)
+        if text in self._targets and self._type(kind, trail) in _LINKS:
+            return self._targets[text]
+        if name == "div" and ("href" in text or "src" in text) and self._type(kind, trail) == "xhtml":
+            return _ADDRESS.sub(self._address, text)
+        return text
+
+    def _type(self, kind: str, trail: tuple[str, ...]) -> str | None:
+        """Return the type of an element; None for one that R4 does not know."""
+        shape: str | None = kind if kind in self._definitions.resource_types else None
+        found: str | None = None
+        for key in trail:
+            field = None if shape is None else self._definitions.shape(shape).get(key.removeprefix("_"))
+            if field is None:
+                return None
+            found, shape = field.type, "Element" if key.startswith("_") else field.shape
+        return found
 
     def _target(self, literal: str) -> str:
         plain, mark, fragment = literal.partition("#")
