@@ -15,7 +15,7 @@ from hawsepipe.hooks import Refusal
 from hawsepipe.intake.courier import Courier, CourierState, Patience
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage
-from hawsepipe.store.contract import Delivery
+from hawsepipe.store.answers import Delivery
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 PATIENCE = Patience(first=1.0, most=4.0, failures=4, pause=60.0)

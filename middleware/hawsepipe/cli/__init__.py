@@ -25,6 +25,7 @@ _COMMANDS = {
     "send": "sending:send",
     "token": "access:token",
     "accesses": "record:accesses",
+    "messages": "messages:messages",
     "dead-letters": "letters:dead_letters",
     "lanes": "letters:lanes",
     "patients": "patients:patients",

@@ -19,7 +19,8 @@ from hawsepipe.clock import Clock
 from hawsepipe.errors import DeliveryFailed, DeliveryRefused, HawsepipeError
 from hawsepipe.hooks import Destination, Refusal
 from hawsepipe.meters import Meters
-from hawsepipe.store.contract import Delivery, Store
+from hawsepipe.store.answers import Delivery
+from hawsepipe.store.contract import Store
 
 _log = structlog.get_logger("hawsepipe.delivery")
 _LOOK = 5.0

@@ -16,7 +16,8 @@ from hawsepipe.intake.courier import Courier
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal
 from hawsepipe.ops.authorisation import guarded
-from hawsepipe.store.contract import Queue, Store, Waiting
+from hawsepipe.store.answers import Queue
+from hawsepipe.store.contract import Store, Waiting
 
 _COUNTS = {
     "hawsepipe_feed_messages_received_total": "received",

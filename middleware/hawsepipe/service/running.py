@@ -40,6 +40,7 @@ from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.hooks import Feed, Translator
+from hawsepipe.intake.archive import Archive
 from hawsepipe.intake.courier import Courier, Patience
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.effects import Desk, Effects
@@ -59,6 +60,7 @@ from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
+from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board, Listed
 from hawsepipe.plugins import Plugins
@@ -210,6 +212,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
+        app.add_routes(ops_messages.routes(Archive(store, clock), verifier))
         listening = asyncio.Event()
 
         async def feeds_listen() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from hawsepipe.model import RawMessage
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -45,3 +47,39 @@ class Pruned:
 
     counts: Mapping[str, int]
     last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry of a destination's queue: its place, the message's number in the journal, the message."""
+
+    number: int
+    sequence: int
+    message: RawMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How long a destination's queue is: entries that wait, those set aside, when the oldest that waits got there."""
+
+    waiting: int
+    set_aside: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Which journalled messages are meant, `limit` of those with a number below `before`; what is None leaves them all.
+
+    `control` is the last part of a message's key (for HL7 v2 MSH-10); `text` a part of a refusal's reason; `since`
+    and `until` bound the instant of receipt (inclusive, exclusive).
+    """
+
+    limit: int
+    before: int | None = None
+    feed: str | None = None
+    state: str | None = None
+    control: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None

@@ -46,7 +46,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
-from hawsepipe.store.answers import Held, Lane, Pruned, Rehearsed
+from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.visibility import Facets, Visibility
 
@@ -212,24 +212,6 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """An entry of a destination's queue: its place, the message's number in the journal, the message."""
-
-    number: int
-    sequence: int
-    message: RawMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """How long a destination's queue is: entries that wait, those set aside, when the oldest that waits got there."""
-
-    waiting: int
-    set_aside: int
-    oldest: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Application:
     """The effect of one journalled message: what to commit, and the journal entry that it settles.
 
@@ -294,6 +276,10 @@ class Store(Protocol):
 
     async def journal(self, sequence: int) -> JournalRecord | None:
         """Return one entry."""
+        ...
+
+    async def messages(self, asked: Messages) -> Sequence[JournalRecord]:
+        """Return journalled messages in whatever state, newest first."""
         ...
 
     async def dead_letters(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[JournalRecord]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import apsw
 
 from hawsepipe.hooks import Refusal
-from hawsepipe.store.contract import Delivery, Queue
+from hawsepipe.store.answers import Delivery, Queue
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.instants import optional_instant
 from hawsepipe.store.sqlite.pen import Pen

@@ -12,6 +12,7 @@ import apsw
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
+from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters, Waiting
 from hawsepipe.store.sqlite.instants import instant, optional_instant
 from hawsepipe.store.sqlite.pen import Pen
@@ -171,6 +172,24 @@ def records(connection: apsw.Connection, state: JournalState, after: int, limit:
     # The state is part of the text so that the partial index of that state is used.
     sql = f"SELECT {_COLUMNS} FROM journal WHERE state = '{state.value}' AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  an enum of ours
     return tuple(_record(row) for row in connection.execute(sql, (after, max(limit, 0))))
+
+
+def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecord, ...]:
+    """Return entries in whatever state, newest first."""
+    found: tuple[tuple[str, str | int | None], ...] = (
+        ("sequence < ?", asked.before),
+        ("replace(key, rtrim(key, replace(key, '|', '')), '') = ?", asked.control),
+        ("feed = ?", asked.feed),
+        ("state = ?", asked.state),
+        ("instr(text, ?)", asked.text),
+        ("received_at >= ?", microseconds(asked.since) if asked.since else None),
+        ("received_at < ?", microseconds(asked.until) if asked.until else None),
+    )
+    told = [(text, value) for text, value in found if value is not None]
+    where = " AND ".join(("TRUE", *(text for text, _ in told)))
+    # Without a control id the journal is read from its end: it has no index of times, whose order is that of numbers.
+    sql = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608  our own text
+    return tuple(_record(row) for row in connection.execute(sql, (*(value for _, value in told), max(asked.limit, 0))))
 
 
 def letters(connection: apsw.Connection, after: int, limit: int, only: Letters) -> tuple[JournalRecord, ...]:

@@ -21,11 +21,10 @@ from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.meters import Meters
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
-from hawsepipe.store.answers import Held, Lane, Pruned, Rehearsed
+from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
 from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
-    Delivery,
     Expectation,
     Extractor,
     JournalEntry,
@@ -34,7 +33,6 @@ from hawsepipe.store.contract import (
     Labeller,
     LetterGroup,
     Letters,
-    Queue,
     Sealer,
     Sequenced,
     Store,
@@ -126,6 +124,9 @@ class SqliteStore:
 
     async def journal(self, sequence: int) -> JournalRecord | None:
         return await self._read(partial(journal.record, sequence=sequence))
+
+    async def messages(self, asked: Messages) -> Sequence[JournalRecord]:
+        return await self._read(partial(journal.messages, asked=asked))
 
     async def dead_letters(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[JournalRecord]:
         return await self._read(partial(journal.letters, after=after, limit=limit, only=letters))

@@ -1,0 +1,77 @@
+"""What is in the journal, whatever became of it: found, shown with its answer, and handed out to be tried again.
+
+A content is patient data: whoever sees one is written to the access record before it leaves.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hawsepipe.clock import Clock
+from hawsepipe.errors import NotFound
+from hawsepipe.intake.dead_letters import summary
+from hawsepipe.model import Access, Principal
+from hawsepipe.store.answers import Messages
+from hawsepipe.store.contract import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The messages of one store."""
+
+    store: Store
+    clock: Clock
+
+    async def list(self, asked: Messages) -> Sequence[dict[str, Any]]:
+        """Return summaries without content, newest first."""
+        return [summary(record) for record in await self.store.messages(asked)]
+
+    async def show(self, sequence: int, operator: Principal) -> dict[str, Any]:
+        """Return one message with its content, and with the answer that its sender got. Raises NotFound."""
+        record = await self.store.journal(sequence)
+        if record is None:
+            raise NotFound(f"there is no message {sequence}")
+        await self._record(operator, "read", f"journal/{sequence}")
+        return summary(record) | {
+            "media_type": record.message.media_type,
+            "content": _text(record.message.body),
+            "answer": _text(record.reply),
+        }
+
+    async def contents(self, asked: Messages, operator: Principal) -> Sequence[dict[str, Any]]:
+        """Return messages with their content, newest first."""
+        records = await self.store.messages(asked)
+        if records:
+            await self._record(operator, "read", f"journal/{records[-1].sequence}..{records[0].sequence}")
+        return [
+            summary(record)
+            | {
+                "media_type": record.message.media_type,
+                "base64": base64.b64encode(record.message.body).decode("ascii"),
+            }
+            for record in records
+        ]
+
+    async def _record(self, operator: Principal, interaction: str, target: str) -> None:
+        access = Access(
+            instant=self.clock(),
+            subject=operator.subject,
+            client=operator.client,
+            purpose=operator.purpose,
+            interaction=interaction,
+            target=target,
+            patients=(),
+            permit=True,
+            reasons=("operator",),
+        )
+        await self.store.record([access])
+
+
+def _text(body: bytes) -> Mapping[str, str]:
+    try:
+        return {"text": body.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(body).decode("ascii")}
