@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe.consent import matches
 from hawsepipe.model import Resource
 
 
@@ -93,3 +94,29 @@ async def test_if_none_match_keeps_an_update_from_what_is_there(service: Any, an
     await service.ask("DELETE", "Patient/ann")
     assert (await service.ask("PUT", "Patient/ann", ann, If_None_Match="*")).status == 201
     assert (await service.ask("POST", "Patient", ann, If_None_Match="*")).status == 201
+
+
+async def test_a_transaction_has_a_bound_of_criteria(
+    service: Any, ann: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matches, "MOST", 2)
+    entries = [
+        {"resource": ann, "request": {"method": "POST", "url": "Patient", "ifNoneExist": f"identifier={number}"}}
+        for number in range(3)
+    ]
+    sent = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    answer = await service.ask("POST", "", sent)
+    assert (answer.status, answer.json["issue"][0]["expression"]) == (413, ["Bundle.entry[2]"])
+    assert (await service.ask("POST", "", {**sent, "entry": entries[:2]})).status == 200
+
+
+async def test_the_officer_finds_what_was_made_beside_a_hidden_match(service: Any, ann: Resource) -> None:
+    hidden = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}
+    await service.put({**ann, "meta": {"security": [hidden]}})
+    made = await service.ask("POST", "Patient", ann, If_None_Exist="identifier=4711")
+    assert made.status == 201
+    query = "Task?code=urn:hawsepipe:codes:task|possible-duplicate"
+    assert "entry" not in (await service.ask("GET", query)).json
+    found = (await service.ask("GET", query, token=service.token(roles=("privacy-officer",)))).json["entry"]
+    assert found[0]["resource"]["focus"]["reference"] == f"Patient/{made.json['id']}"
+    assert found[0]["resource"]["input"][0]["valueReference"]["reference"] == "Patient/ann"

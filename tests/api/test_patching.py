@@ -97,6 +97,17 @@ async def test_what_is_no_patch_is_an_invalid_request(service: Any, ann: Resourc
     assert (await sent(service, "Patient/ann", operations)).status == 400
 
 
+async def test_a_patch_cannot_nest_deeper_than_json_may(service: Any, ann: Resource) -> None:
+    await service.put(ann)
+    grow: list[dict[str, Any]] = [{"op": "add", "path": "/extension", "value": [{"url": "urn:x", "extension": []}]}]
+    for depth in range(1, 60):
+        path = "/extension/0" * depth + "/extension/0"
+        grow.append({"op": "add", "path": path, "value": {"url": "urn:x", "extension": []}})
+    assert (await sent(service, "Patient/ann", grow)).status == 422  # a path beyond the bound
+    assert (await sent(service, "Patient/ann", grow[:50])).status == 400  # what would be stored is
+    assert (await service.ask("GET", "Patient/ann")).headers["ETag"] == 'W/"1"'
+
+
 async def test_id_and_type_stay(service: Any, ann: Resource) -> None:
     await service.put(ann)
     for path, value in (("/id", "bob"), ("/resourceType", "Person")):

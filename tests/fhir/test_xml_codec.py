@@ -99,6 +99,20 @@ def test_what_is_not_a_resource_in_xml_is_refused(text: str) -> None:
         xml_codec.decode(text.encode())
 
 
+def test_what_json_could_not_hold_is_refused_although_it_nests_less_in_xml() -> None:
+    def nested(count: int) -> bytes:
+        return f"<Questionnaire {NS}>{'<item>' * count}{'</item>' * count}</Questionnaire>".encode()
+
+    assert codec.decode(codec.encode(xml_codec.decode(nested(49))))
+    with pytest.raises(InvalidRequest):
+        xml_codec.decode(nested(50))
+
+
+def test_a_number_that_is_too_long_is_left_to_validation() -> None:
+    text = f"<Observation {NS}><valueQuantity><value value='{'9' * 5000}'/></valueQuantity></Observation>"
+    assert isinstance(xml_codec.decode(text.encode())["valueQuantity"]["value"], str)
+
+
 def test_what_is_not_utf8_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         xml_codec.decode(f"<Patient {NS}><gender value='\xe9'/></Patient>".encode("latin-1"))

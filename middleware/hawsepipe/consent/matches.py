@@ -16,13 +16,16 @@ from hawsepipe.consent.judge import EVERYTHING
 from hawsepipe.consent.orders import Criteria, Order, Pair
 from hawsepipe.consent.persons import throughout
 from hawsepipe.consent.stored import decoded
-from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError
+from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError, TooLarge
 from hawsepipe.fhir import links
 from hawsepipe.fhir.query import Query, Total
 from hawsepipe.fhir.references import walk
 from hawsepipe.model import Resource, Version
 from hawsepipe.store.contract import Expectation
 from hawsepipe.visibility import visible
+
+MOST: Final = 5_000
+"""Criteria of one transaction: the one thread that writes asks them all again."""
 
 _NAME: Final = re.compile(r"(?:urn:|https?://)[^\s,|&]+")
 _HIDDEN: Final = 20
@@ -60,6 +63,8 @@ class Matches:
         pairs = self.resolved(criteria)
         if (kind, pairs) in self._found:
             return self._found[kind, pairs]
+        if len(self._found) >= MOST:
+            raise TooLarge(f"a transaction may have {MOST} criteria")
         query = await self._query(kind, pairs, 2)
         asked = await self._admission.admitted("search-type", kind, kind)
         judge = self._house.judge

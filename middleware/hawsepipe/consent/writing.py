@@ -36,6 +36,7 @@ from hawsepipe.errors import (
     RequestError,
 )
 from hawsepipe.fhir import provenance, references
+from hawsepipe.fhir.codec import check_depth
 from hawsepipe.model import Change, Decision, Method, Resource, Transaction, Version
 from hawsepipe.visibility import SEALED
 
@@ -232,6 +233,7 @@ class Writing:
         _check_tags(order, current)
         assert order.alter is not None, "a patch alters"
         resource = order.alter(decoded(current.content))
+        check_depth(resource)
         if resource.get("resourceType") != order.type or resource.get("id") != identity:
             raise InvalidRequest("a patch must leave id and resourceType as they are", expression=_id(order))
         check_meta(resource)

@@ -45,6 +45,11 @@ def value_of(data: bytes) -> Any:
     return read(data, _DECODER)
 
 
+def check_depth(value: Any) -> None:
+    """Raise InvalidRequest for what nests deeper than DEPTH: it could not be decoded again."""
+    _keys(value)
+
+
 def encode(resource: Resource) -> bytes:
     """Return compact JSON in UTF-8, keys in the order of the resource.
 

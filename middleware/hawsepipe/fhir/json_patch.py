@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from hawsepipe.errors import InvalidRequest, InvalidResource
-from hawsepipe.fhir.codec import number, value_of
+from hawsepipe.fhir.codec import DEPTH, number, value_of
 from hawsepipe.model import Issue, Resource, Severity
 
 MOST: Final = 1_000
@@ -103,7 +103,10 @@ class _Patch:
             return []
         if not pointer.startswith("/") or re.search(r"~(?![01])", pointer):
             self.fail("has a path that is no JSON Pointer")
-        return [step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/")]
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/")]
+        if len(steps) > DEPTH:
+            self.fail("has a path that is deeper than a resource may be")
+        return steps
 
     def _found(self, pointer: str) -> Any:
         held = self.root

@@ -16,7 +16,7 @@ from xml.parsers import expat
 import msgspec
 
 from hawsepipe.errors import InvalidRequest, NotAcceptable
-from hawsepipe.fhir.codec import DEPTH, lexeme
+from hawsepipe.fhir.codec import DEPTH, DIGITS, check_depth, lexeme
 from hawsepipe.fhir.definitions import Definitions, Field, load
 from hawsepipe.model import Resource
 
@@ -60,6 +60,7 @@ def decode(data: bytes) -> Resource:
         raise InvalidRequest(f"the XML is malformed in line {error.lineno}", location=f"line {error.lineno}") from None
     if reader.root is None:
         raise InvalidRequest("the XML holds no resource")
+    check_depth(reader.root)
     return reader.root
 
 
@@ -318,6 +319,6 @@ def _typed(kind: str, text: str) -> Any:
         return text == "true"
     if kind in {"integer", "positiveInt", "unsignedInt"} and _WHOLE.fullmatch(text):
         return int(text)
-    if kind == "decimal" and _NUMBER.fullmatch(text):
+    if kind == "decimal" and len(text) <= DIGITS and _NUMBER.fullmatch(text):
         return int(text) if _WHOLE.fullmatch(text) and text != "-0" else lexeme(text)
     return text
