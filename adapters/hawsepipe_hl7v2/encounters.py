@@ -139,10 +139,12 @@ def description(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 
 def protected(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """PV2-22: a protected visit is labelled restricted; N says nothing that a label could say."""
+    """PV2-22: a protected visit is labelled restricted. N, or what is neither, makes no label: it is kept as sent."""
     if segment.text(22).upper() in ("Y", "YES"):
         coding = {"system": _CONFIDENTIALITY, "code": "R"}
         draft.put_converted("meta.security[]", (coding, [(".code", f"{segment.label}-22")]))
+    else:
+        leftovers.field(bench, draft, segment, 22)
 
 
 def bed_status(bench: Bench, draft: Draft, segment: Segment) -> None:

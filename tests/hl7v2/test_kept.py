@@ -186,6 +186,18 @@ def test_an_impossible_date_stays_as_it_was_sent(translate: Any, write: Any) -> 
     assert birth["extension"][1]["valueString"] == "19801399"
 
 
+def test_a_visit_that_is_not_protected_says_so_without_a_label(translate: Any, write: Any) -> None:
+    def visit(protected: str) -> dict[str, Any]:
+        head = "MSH|^~\\&|APP|GOOD|||20260301||ADT^A01|M1|P|2.5"
+        made = translate((head, "EVN|A01", PID, "PV1|1|I", write("PV2", f22=protected)))
+        resource: dict[str, Any] = made.one("Encounter")
+        return resource
+
+    assert (told(visit("N"), "PV2-22"), "meta" in visit("N")) == (["N"], False)
+    assert told(visit("Y"), "PV2-22") == []
+    assert visit("Y")["meta"]["security"][0]["code"] == "R"
+
+
 def test_an_area_without_a_number_is_a_part_without_a_value(translate: Any, write: Any) -> None:
     (telecom,) = translate(
         (HEAD, write("PID", f3="M1", f5="DOE", f13="^PRN^PH^^1^218")),
