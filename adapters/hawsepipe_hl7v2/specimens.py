@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hawsepipe import Method
+from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Group, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import DELETE, Segment
@@ -53,6 +54,8 @@ def of_order(bench: Bench, group: Group) -> list[Draft]:
 def register(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Note the specimen as one of its order."""
     order = bench.group.around("order")
+    if segment.name == "SPM":
+        bench.cache.setdefault(("specimen segment", draft.url), segment)
     if order is not None:
         known = bench.cache.setdefault(("specimens", place_of(order)), [])
         if draft not in known:
@@ -178,6 +181,20 @@ def source(bench: Bench, draft: Draft, segment: Segment) -> None:
             draft.put_converted("note[]", ({"text": text}, [(".text", f"{where}.3")]))
 
 
+_COUNTERPARTS = ((9, 12), (14, 18), (15, 4))
+"""Volume, arrival and kind of a specimen: where OBR and where SPM tells them."""
+
+
+def otherwise(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """Keep what OBR tells of a specimen where SPM tells it otherwise, which counts."""
+    known = bench.cache.get(("specimen segment", draft.url))
+    if known is None:
+        return
+    for field, other in _COUNTERPARTS:
+        if segment.field(field) and known.field(other) and segment.text(field) != known.text(other):
+            leftovers.field(bench, draft, segment, field)
+
+
 def extend(draft: Draft, name: str, suffix: str, made: Converted) -> None:
     """Append an extension of ours to a resource."""
     value = {"url": f"urn:hawsepipe:extension:{name}", f"value{suffix}": made[0]}
@@ -296,6 +313,7 @@ DECISIONS = {
     "order-specimens": shared,
     "specimen-collected": collected,
     "specimen-numbers": both_numbers,
+    "specimen-otherwise": otherwise,
     "specimen-rejected": rejected,
     "specimen-source": source,
 }

@@ -198,6 +198,14 @@ def test_a_visit_that_is_not_protected_says_so_without_a_label(translate: Any, w
     assert visit("Y")["meta"]["security"][0]["code"] == "R"
 
 
+def test_what_obr_says_otherwise_of_a_specimen_stays_with_it(translate: Any, write: Any) -> None:
+    request = write("OBR", f1="1", f2="P1", f3="F1", f4="1^A^L", f9="10^mL", f14="202603010800", f15="BLD")
+    known = write("SPM", f1="1", f2="S1", f4="SER^Serum^HL70487", f12="7^mL", f18="202603010800")
+    specimen = translate((HEAD, PID, request, "OBX|1|ST|1-1^A^L||x||||||F", known)).one("Specimen")
+    assert specimen["collection"]["quantity"]["value"] == 7
+    assert (told(specimen, "OBR-9"), told(specimen, "OBR-15"), told(specimen, "OBR-14")) == (["10^mL"], ["BLD"], [])
+
+
 def test_an_area_without_a_number_is_a_part_without_a_value(translate: Any, write: Any) -> None:
     (telecom,) = translate(
         (HEAD, write("PID", f3="M1", f5="DOE", f13="^PRN^PH^^1^218")),
