@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hawsepipe_conformance.feeds import cases, runs
 from hawsepipe_conformance.feeds.product import Address
+from hawsepipe_conformance.feeds.stage import SOAK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--feed", default="adt", help="the name of that feed")
     parser.add_argument("--url", default="", help="where that service answers over HTTP (http://127.0.0.1:8080)")
     parser.add_argument("--token", default=os.environ.get("HAWSEPIPE_TOKEN", ""), help="an access token for it")
+    parser.add_argument("--soak", type=float, default=SOAK, help="seconds of the checks about time (LD-07, LD-09)")
     chosen = parser.parse_args(arguments)
     if bool(chosen.mllp) != bool(chosen.url):
         parser.error("--mllp and --url go together")
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file = dataclasses.replace(file, cases=tuple(case for case in file.cases if case.id.startswith(prefixes)))
     if not file.cases:
         parser.error("there is no such case")
-    outcomes = asyncio.run(runs.run(file, elsewhere, lambda _: None if chosen.json else _line(_)))
+    outcomes = asyncio.run(runs.run(file, elsewhere, lambda _: None if chosen.json else _line(_), chosen.soak))
     if chosen.json:
         print(json.dumps([dataclasses.asdict(outcome) | {"passed": outcome.passed} for outcome in outcomes], indent=1))
     else:

@@ -17,9 +17,9 @@ from hawsepipe_conformance.feeds.checks import ALL
 from hawsepipe_conformance.feeds.checks.registry import Check
 from hawsepipe_conformance.feeds.expectations import differences
 from hawsepipe_conformance.feeds.product import Address, Local, Plan, Product, Remote
-from hawsepipe_conformance.feeds.stage import Stage
+from hawsepipe_conformance.feeds.stage import SOAK, Stage
 
-_PATIENCE = 900.0
+_PATIENCE = 1800.0
 """Seconds that one case may take."""
 _LONG_WAIT = 5.0
 
@@ -50,8 +50,13 @@ class Elsewhere:
     token: str
 
 
-async def run(file: CaseFile, elsewhere: Elsewhere | None, told: Callable[[Outcome], None]) -> list[Outcome]:
-    """Run every case; `told` hears of each outcome as it is known. The result is in the order of the file."""
+async def run(
+    file: CaseFile, elsewhere: Elsewhere | None, told: Callable[[Outcome], None], soak: float = SOAK
+) -> list[Outcome]:
+    """Run every case; `told` hears of each outcome as it is known. The result is in the order of the file.
+
+    `soak` is how long, in seconds, a check that is about time takes.
+    """
     outcomes: dict[int, Outcome] = {}
 
     def note(number: int, outcome: Outcome) -> None:
@@ -69,7 +74,7 @@ async def run(file: CaseFile, elsewhere: Elsewhere | None, told: Callable[[Outco
         async with _product(ready, elsewhere) as (product, feeds):
 
             async def one(number: int, case: Case) -> None:
-                stage = Stage(case, file.messages, product, feeds(number, case))
+                stage = Stage(case, file.messages, product, feeds(number, case), soak)
                 note(number, await _run(stage))
 
             # Those that only wait do so beside the others; a stranger's service has one feed, where none may disturb.
@@ -102,7 +107,7 @@ async def _run(stage: Stage) -> Outcome:
     case = stage.case
     check = ALL.get(case.id)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_PATIENCE + 2 * stage.soak):
             await stage.begin()
             await (check.work if check is not None else generic.play)(stage)
     except Unclear as error:

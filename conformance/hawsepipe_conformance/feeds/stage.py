@@ -16,6 +16,8 @@ from hawsepipe_conformance.feeds.line import Line, bodies, connect
 from hawsepipe_conformance.feeds.product import Local, Plan, Product
 
 MESSAGE = "urn:hawsepipe:message"
+SOAK = 60.0
+"""Seconds of a bounded replica."""
 _NO_SETTINGS: Mapping[str, Any] = {}
 UNCHANGED = "urn:hawsepipe:extension:unchanged"
 """Marks the Provenance of a message that has changed nothing."""
@@ -24,7 +26,11 @@ UNCHANGED = "urn:hawsepipe:extension:unchanged"
 class Stage:
     """One case on one feed. `measured` are the facts by the names of the expectations, `failures` the broken claims."""
 
-    def __init__(self, case: Case, messages: Mapping[str, str], product: Product, feed: str) -> None:
+    def __init__(
+        self, case: Case, messages: Mapping[str, str], product: Product, feed: str, soak: float = SOAK
+    ) -> None:
+        """`soak` is how long, in seconds, a check that is about time may take."""
+        self.soak = soak
         self.case = case
         self.product = product
         self.feed = feed
@@ -175,7 +181,7 @@ class Stage:
             product.entry = entry or product.entry
             try:
                 await product.start()
-                other = Stage(self.case, self.messages, product, self.feed)
+                other = Stage(self.case, self.messages, product, self.feed, self.soak)
                 await other.begin()
                 yield other
                 self.measured |= other.measured

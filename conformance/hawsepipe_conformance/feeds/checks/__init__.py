@@ -19,6 +19,7 @@ from hawsepipe_conformance.feeds.checks import (
     ordering,
     recovery,
     security,
+    soak,
     structure,
     versions,
 )
@@ -37,6 +38,7 @@ _MODULES = (
     durability,
     load,
     operations,
+    soak,
     security,
     files,
     http,

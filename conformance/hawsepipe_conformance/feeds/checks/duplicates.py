@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 
 from hawsepipe_conformance.feeds import generic
 from hawsepipe_conformance.feeds.checks.registry import Checks
@@ -109,3 +110,28 @@ async def _sequence(stage: Stage) -> None:
     stage.claim("and without effect", not await stage.provenances(bodies[3]))
     stage.claim(f"-1: starts anew (found {found[4:]})", [entry[0] for entry in found[4:]] == ["AA"] * 3)
     stage.claim("with whatever comes next", [entry[1] for entry in found[5:]] == ["8", "9"])
+
+
+@CHECKS.case(
+    "DU-11",
+    "documented window (>= 30 days or by rows); older duplicate stopped by content hash no-op at effect level",
+)
+async def _old_duplicate(stage: Stage) -> None:
+    async with stage.alone() as own:
+        product = own.local()
+        body = own.admission("DU11").body()
+        own.claim("AA", await own.send(body) == ["AA"])
+        store = product.folder / "hawsepipe-data" / "store" / "store.db"
+        before = len(await own.versions(body))
+        for age, statement in (
+            ("of 31 days ago", "UPDATE journal SET received_at = received_at - 31 * 86400000000"),
+            ("that the journal has forgotten", "DELETE FROM journal"),
+        ):
+            await product.end(signal.SIGTERM)
+            with sqlite3.connect(store) as opened:
+                opened.execute(statement)
+            await product.start()
+            own.claim(f"a duplicate {age} is acknowledged", await own.send(body) == ["AA"])
+            applied = await product.total("hawsepipe_intake_applied_total")
+            own.claim(f"one {age} is known or looked at", applied == (0 if age.startswith("of") else 1))
+            own.claim(f"one {age} makes no version", len(await own.versions(body)) == before)

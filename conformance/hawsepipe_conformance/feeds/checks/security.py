@@ -170,3 +170,40 @@ async def _no_patient_data(stage: Stage) -> None:
         own.claim("the service has logged", "dead letter" in shown)
         for word in words:
             own.claim(f"{word} is nowhere", word not in shown)
+
+
+@CHECKS.case("SC-10", "refused")
+async def _paths(stage: Stage) -> None:
+    with tempfile.TemporaryDirectory(prefix="hawsepipe-files-") as name:
+        root = Path(name)
+        watched, outside = root / "in", root / "outside"
+        watched.mkdir()
+        outside.mkdir()
+        kind: dict[str, Any] = {
+            "kind": "hl7v2-files",
+            "directory": str(watched),
+            "interval_seconds": 0.1,
+            "settle_seconds": 0.1,
+        }
+        async with stage.alone(**kind) as own:
+            bodies = [own.admission(f"SC10-{n}", f"{own.person}-{n}").body() for n in range(4)]
+            secret = outside / "x.hl7"
+            secret.write_bytes(bodies[0])
+            (watched / "link.hl7").symlink_to(secret)
+            (watched / "deep.hl7").symlink_to("../outside/x.hl7")
+            (watched / "folder.hl7").symlink_to(outside, target_is_directory=True)
+            (watched / "..%2f..%2foutside%2fy.hl7").write_bytes(bodies[1])
+            (watched / "good.hl7").write_bytes(bodies[2])
+            for _ in range(300):
+                if (watched / "done" / "good.hl7").exists():
+                    break
+                await asyncio.sleep(0.1)
+            await own.settled()
+            counts = [len(await own.provenances(body)) for body in (bodies[0], bodies[0].rstrip())]
+            own.claim("what a link points to is not read", counts == [0, 0])
+            own.claim("it stays where it was", secret.read_bytes() == bodies[0])
+            own.claim("nothing was written outside", [path.name for path in outside.iterdir()] == ["x.hl7"])
+            counts = [len(await own.provenances(body)) for body in (bodies[1], bodies[1].rstrip())]
+            own.claim("a name that begins like a path is left alone", counts == [0, 0])
+            done = sorted(path.name for path in (watched / "done").glob("*.hl7"))
+            own.claim(f"an honest file is taken (found {done})", done == ["good.hl7"])
