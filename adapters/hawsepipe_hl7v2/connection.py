@@ -27,6 +27,8 @@ from hawsepipe_hl7v2.reception import Answer, Awaited, Reception
 MEDIA_TYPE = "application/hl7-v2"
 _TLS_HELLO = b"\x16\x03"
 _OWN = 256
+_MENDING = 256
+"""Messages of a connection whose late acknowledgement may be waited for."""
 _HEAD = 1024
 """Bytes in which an acknowledgement has said what it is about."""
 _STRIDE = 64
@@ -72,6 +74,7 @@ class Site:
     clock: Callable[[], datetime]
     meters: Meters
     release: int = 1
+    late: bool = True
     told: Callable[[str, asyncio.BaseTransport], None] = lambda _text, _transport: None
     """Tells the operator of a peer that was sent away; of many in a second, of one."""
 
@@ -88,6 +91,8 @@ class Connection(asyncio.Protocol):
         self._framer = Framer(site.limits.frame_bytes)
         self._answers: deque[asyncio.Task[Answer]] = deque()
         self._later: set[asyncio.Task[None]] = set()
+        # Nothing waits for these: an operator may never come.
+        self._mending: set[asyncio.Task[None]] = set()
         # Control ids of our own messages that the peer may acknowledge in its turn.
         self._own: deque[bytes] = deque(maxlen=_OWN)
         self._bytes = self._fragments = 0
@@ -122,6 +127,8 @@ class Connection(asyncio.Protocol):
             self._site.meters.connections.labels(self._site.name).dec()
         self._transport = None
         self._full = False
+        for task in self._mending:
+            task.cancel()
         self._end()
 
     def data_received(self, data: bytes) -> None:
@@ -285,7 +292,18 @@ class Connection(asyncio.Protocol):
 
     async def _finish(self, awaited: Awaited) -> None:
         """Send the application acknowledgement of a message once its effect is known."""
-        reply = await self._site.reception.final(awaited)
+        reply, applied = await self._site.reception.final(awaited)
+        self._tell(reply)
+        if not applied and self._site.late and self._transport is not None and len(self._mending) < _MENDING:
+            task = self._loop.create_task(self._mended(awaited))
+            self._mending.add(task)
+            task.add_done_callback(self._mending.discard)
+
+    async def _mended(self, awaited: Awaited) -> None:
+        """Send another one when an operator has had the message applied after all, if the connection still stands."""
+        self._tell(await self._site.reception.mended(awaited))
+
+    def _tell(self, reply: bytes) -> None:
         if reply and self._transport is not None and not self._transport.is_closing():
             self._own.append(_own_control(reply))
             self._transport.write(framed(reply))

@@ -35,6 +35,7 @@ class MllpFeed:
         self._port: int = settings["port"]
         self._rules = _rules(settings, opening.directory)
         self._release: int = settings["release"]
+        self._late: bool = settings["late_acknowledgements"]
         self._limits = _limits(settings["limits"])
         feed_bytes: int = settings["limits"]["feed_bytes"]
         self._memory = Memory(feed_bytes, feed_bytes // self._limits.connections)
@@ -64,6 +65,7 @@ class MllpFeed:
             opening.clock,
             opening.meters,
             self._release,
+            self._late,
             self._sent_away,
         )
         if self._identity is None:

@@ -95,12 +95,19 @@ class Reception:
             return Answer(b"" if silent else self._sent(code, reply), stored=False)
         return Answer(b"" if silent else self._sent(code, reply))
 
-    async def final(self, awaited: Awaited) -> bytes:
-        """Wait for what becomes of a message and return its application acknowledgement, empty when none is wanted."""
+    async def final(self, awaited: Awaited) -> tuple[bytes, bool]:
+        """Wait for what becomes of a message; return its application acknowledgement, empty when none is wanted, and
+        whether it was applied.
+        """
         arrival = awaited.arrival
         refusal = await self._intake.outcome(awaited.sequence)
         finding = None if refusal is None else arrival.finding or finding_of(refusal)
-        return self._final(arrival, "AA" if finding is None else "AE", finding)
+        return self._final(arrival, "AA" if finding is None else "AE", finding), refusal is None
+
+    async def mended(self, awaited: Awaited) -> bytes:
+        """Wait until a message that was set aside is applied after all and return its application acknowledgement."""
+        await self._intake.mended(awaited.sequence)
+        return self._final(awaited.arrival, "AA", None)
 
     async def _accepted(self, raw: RawMessage, arrival: Arrival, *, silent: bool = False, number: str = "") -> Answer:
         """Have a message stored; `number` is MSA-4."""

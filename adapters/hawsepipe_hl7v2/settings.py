@@ -168,6 +168,12 @@ FEED_SCHEMA: dict[str, Any] = {
             "type": "boolean",
             "default": False,
         },
+        "late_acknowledgements": {
+            "description": "Send the application acknowledgement of a message that could not be applied once more, as"
+            " AA, when an operator has had it applied after all and its connection still stands.",
+            "type": "boolean",
+            "default": True,
+        },
         "release": {
             "description": "The release of MLLP: 2 sends a commit (06) or failure (15) block before acknowledging.",
             "enum": [1, 2],

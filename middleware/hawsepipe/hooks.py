@@ -119,6 +119,12 @@ class Intake(Protocol):
         """Wait until an accepted message is applied, and return None, or set aside, and return why."""
         ...
 
+    async def mended(self, sequence: int) -> None:
+        """Wait until a message that was set aside is applied after all, because an operator has retried it. Whoever
+        waits must be ready to do so for ever.
+        """
+        ...
+
 
 class Feed(Protocol):
     """An opened feed.

@@ -232,6 +232,7 @@ class Journal:
     waiting: int = 0
     effect: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Refusal | None = None
+    repair: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def accept(
         self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
@@ -256,6 +257,9 @@ class Journal:
     async def outcome(self, sequence: int) -> Refusal | None:
         await self.effect.wait()
         return self.messages[sequence - 1][2] or self.failure
+
+    async def mended(self, sequence: int) -> None:
+        await self.repair.wait()
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,7 @@ from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.effects import Effects
 from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.merging import Merging
+from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
@@ -232,6 +234,24 @@ async def test_a_feed_may_let_others_pass(opened: Opened) -> None:
         scene = Scene(store, passing=True)
         await scene.take("poison 1 A", "name 1 B")
         assert (await scene.states(), await scene.letters.lanes()) == ("da", [])
+
+
+async def test_who_waits_for_a_letter_hears_of_the_retry_that_is_applied_and_of_no_other(scene: Scene) -> None:
+    outcomes = Outcomes(scene.store)
+    letters = DeadLetters(scene.store, {"feed": scene.translator}, scene.clock, scene.pipeline.wake, outcomes.replayed)
+    await scene.take("poison 1 A")
+    waiting = asyncio.create_task(outcomes.mended(1))
+    await asyncio.sleep(0)
+    await letters.retry(1, OPERATOR)
+    await scene.pipeline.drain()
+    outcomes.look()
+    await asyncio.sleep(0.05)
+    assert not waiting.done(), "the retry was set aside as well"
+    scene.translator.mended = True
+    await letters.retry(2, OPERATOR)
+    await scene.pipeline.drain()
+    outcomes.look()
+    await asyncio.wait_for(waiting, 5)
 
 
 async def test_a_duplicate_of_what_waits_is_one(scene: Scene) -> None:

@@ -25,7 +25,7 @@ SCOPE = "hawsepipe/operate"
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
     """The dead letters of one store. `translators` maps a feed's name to the translator of its messages; `wake` is
-    called when a retry has put something into the journal.
+    called when a retry has put something into the journal, and `replayed` with the numbers of a letter and its retry.
 
     Whoever sees a content or decides about a letter is written to the access record before it happens.
     """
@@ -34,6 +34,7 @@ class DeadLetters:
     translators: Mapping[str, Translator]
     clock: Clock
     wake: Callable[[], None]
+    replayed: Callable[[int, int], None] = lambda _letter, _sequence: None
 
     async def list(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[dict[str, Any]]:
         """Return summaries without content, oldest first, of letters with a number above `after`."""
@@ -74,6 +75,7 @@ class DeadLetters:
         record = await self.store.retry(sequence, self.clock(), body, forced=forced)
         if record is None:
             raise _none(sequence)
+        self.replayed(sequence, record.sequence)
         self.wake()
         return summary(record)
 

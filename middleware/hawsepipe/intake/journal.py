@@ -54,3 +54,7 @@ class Journal:
     async def outcome(self, sequence: int) -> Refusal | None:
         """See `hooks.Intake.outcome`."""
         return await self._outcomes.of(sequence)
+
+    async def mended(self, sequence: int) -> None:
+        """See `hooks.Intake.mended`."""
+        await self._outcomes.mended(sequence)

@@ -18,6 +18,30 @@ class Outcomes:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changed = asyncio.Event()
+        self._retried: dict[int, asyncio.Future[int]] = {}
+
+    def replayed(self, letter: int, sequence: int) -> None:
+        """Say that a letter was journalled anew under another number."""
+        future = self._retried.pop(letter, None)
+        if future is not None and not future.done():
+            future.set_result(sequence)
+
+    async def mended(self, sequence: int) -> None:
+        """Return once a retry of a message that was set aside is applied. Only retries of this process are heard of:
+        whoever waits for one does not outlive it.
+        """
+        while True:
+            future = self._retried.get(sequence)
+            if future is None:
+                future = self._retried[sequence] = asyncio.get_running_loop().create_future()
+            try:
+                replay = await asyncio.shield(future)
+            except asyncio.CancelledError:
+                self._retried.pop(sequence, None)
+                raise
+            if await self.of(replay) is None:
+                return
+            sequence = replay
 
     def look(self) -> None:
         """Say that messages were settled."""

@@ -208,7 +208,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app = web.Application()
         app.add_routes(api_server.routes(application, urlsplit(config.base_url).path))
         app.add_routes(endpoint.routes(authorization))
-        letters = DeadLetters(store, of_feeds, clock, pipeline.wake)
+        letters = DeadLetters(store, of_feeds, clock, pipeline.wake, outcomes.replayed)
         app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hawsepipe_conformance.feeds import generic
+from hawsepipe_conformance.feeds.checks.lanes import POISON, update
 from hawsepipe_conformance.feeds.checks.registry import Checks
 from hawsepipe_conformance.feeds.drafts import Draft
 from hawsepipe_conformance.feeds.line import Ack, framed
@@ -84,3 +85,31 @@ async def _error_shape(stage: Stage) -> None:
     stage.claim("no ERR-1 from 2.5", len(since) > 4 and since[1] == "")
     stage.claim("location, code, severity from 2.5", since[2].startswith("PID") and since[3].startswith("101^"))
     stage.claim("the severity is an error", since[4:5] == ("E",))
+
+
+@CHECKS.case("AK-14", "deferred AA sent (or suppressed by config) exactly once", accept=POISON)
+async def _deferred(stage: Stage) -> None:
+    await _retried(stage, ["CA", "AE", "AA"])
+    async with stage.alone(accept=POISON, late_acknowledgements=False) as own:
+        await _retried(own, ["CA", "AE"])
+
+
+async def _retried(stage: Stage, wanted: list[str]) -> None:
+    """Have a message set aside, retry it twice, and look at all that is answered on its connection."""
+    draft = _asked(update(stage, "AK14", "NAME"), "AL", "AL")
+    mended = draft.body()
+    async with stage.line() as line:
+        await line.send(framed(draft.event("ADT^A99").body()))
+        await line.until(2)
+        await stage.settled()
+        (letter,) = await stage.letters()
+        await stage.product.post(f"/ops/dead-letters/{letter['sequence']}/retry")  # fails again
+        await stage.settled()
+        again = (await stage.letters())[-1]["sequence"]
+        await stage.product.post(f"/ops/dead-letters/{again}/retry", mended)
+        await stage.settled()
+        await line.until(len(wanted), 5)
+        await asyncio.sleep(generic.QUIET)
+        codes = [ack.code for ack in line.acks]
+        stage.claim(f"the answers are {wanted} (found {codes})", codes == wanted)
+        stage.claim("each names the message", {ack.control for ack in line.acks} == {"AK14"})

@@ -17,6 +17,8 @@ CHECKS = Checks()
 _MEBIBYTE = 1 << 20
 _PEOPLE = 50
 _SENDERS = 4
+_WARM = 7000
+"""Messages until what is remembered of elements and names is full."""
 _LONG = 1800.0
 """Seconds from which on a slope is told an hour; a shorter run is bounded as a whole."""
 _BOUND = 12 * _MEBIBYTE
@@ -25,15 +27,17 @@ _SLOPE = _MEBIBYTE
 """What a long run may grow by in an hour."""
 
 
-async def _steady(stage: Stage, seconds: float) -> int:
-    """Send messages about the same people for so long, each after the answer to the one before; return how many."""
+async def _steady(stage: Stage, seconds: float, least: int = 0) -> int:
+    """Send messages about the same people for so long, and so many at least, each after the answer to the one before;
+    return how many.
+    """
     end, sent = monotonic() + seconds, 0
 
     async def send(lane: int) -> None:
         nonlocal sent
         async with stage.line() as line:
             number = 0
-            while monotonic() < end:
+            while monotonic() < end or sent < least:
                 number += 1
                 control = f"S{lane}-{number}-{int(end)}"
                 body = stage.admission(control, f"S-{lane}-{number % _PEOPLE}").set("PID-5", f"N{number}^JANE").body()
@@ -67,7 +71,7 @@ async def _slow_receiver(stage: Stage) -> None:
     )
     async with stage.alone(further=receiver) as own:
         product = own.local()
-        warm = await _steady(own, own.soak / 3)
+        warm = await _steady(own, own.soak / 3, _WARM)
         memory = [product.memory()]
         oldest = await product.total("hawsepipe_delivery_oldest_seconds", destination="slow")
         more = await _steady(own, own.soak * 2 / 3)
@@ -84,7 +88,7 @@ async def _slow_receiver(stage: Stage) -> None:
 async def _long(stage: Stage) -> None:
     async with stage.alone() as own:
         product = own.local()
-        await _steady(own, own.soak / 3)
+        await _steady(own, own.soak / 3, _WARM)
         memory, files = [product.memory()], product.descriptors()
         count = await _steady(own, own.soak * 2 / 3)
         memory.append(product.memory())
