@@ -1,5 +1,6 @@
 """Starts the product in a world that misbehaves: `python -m hawsepipe_conformance.feeds.launcher OPTIONS serve …`.
 
+`--faults FILE`: when the file says n, the n-th write to a database from then on fails, as on a disk that breaks.
 `--clock FILE`: the clock is off by the seconds in the file. `--disk FILE`: every write and sync of a database is noted
 in the file, so that a loss of power can be played: what was not synced may be gone.
 """
@@ -53,14 +54,29 @@ class _File(apsw.VFSFile):
 
 
 class _Disk(apsw.VFS):
-    """The default file system of SQLite, which keeps a diary."""
+    """The default file system of SQLite, which keeps a diary and fails when it is told to."""
 
-    def __init__(self, diary: Path) -> None:
+    def __init__(self, diary: Path, faults: Path | None) -> None:
         super().__init__("noted", _USUAL, True)
         self._diary = os.open(diary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._faults = faults
+        self._told = 0
+        self._left = 0
+
+    def _fail(self) -> None:
+        """Raise when this write is the one that is to fail."""
+        assert self._faults is not None
+        changed = self._faults.stat().st_mtime_ns
+        if changed != self._told:
+            self._told, self._left = changed, int(self._faults.read_text(encoding="ascii") or 0)
+        self._left -= 1
+        if self._left == 0:
+            raise apsw.IOError("the disk breaks")
 
     def note(self, kind: str, name: str, at: int = 0, data: bytes = b"") -> None:
-        """Append to the diary."""
+        """Append to the diary. Raises apsw.IOError for a write that is to fail."""
+        if kind == "write" and self._faults is not None:
+            self._fail()
         record: Note = (kind, name, at, data)
         written = pickle.dumps(record)
         os.write(self._diary, len(written).to_bytes(4, "big") + written)
@@ -109,6 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="launcher", add_help=False)
     parser.add_argument("--clock", type=Path)
     parser.add_argument("--disk", type=Path)
+    parser.add_argument("--faults", type=Path)
     world, rest = parser.parse_known_args()
     if world.clock is not None:
         file: Path = world.clock
@@ -119,8 +136,8 @@ def main() -> None:
             return right() + timedelta(seconds=float(file.read_text(encoding="ascii")))
 
         clock.system_clock = wrong
-    if world.disk is not None:
-        disk = _Disk(world.disk)
+    if world.disk is not None or world.faults is not None:
+        disk = _Disk(world.disk or Path(os.devnull), world.faults)
         assert disk is not None
     sys.argv = ["hawsepipe", *rest]
     from hawsepipe.cli import main as product

@@ -6,9 +6,11 @@ import asyncio
 import random
 import resource
 import signal
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from hawsepipe_conformance.feeds.checks.registry import Checks
 from hawsepipe_conformance.feeds.line import Line, framed
@@ -20,6 +22,8 @@ _CONNECTIONS = 16
 _KILLS = 100
 _PACE = 50
 """Messages a second of each connection."""
+_WRITES = 60
+"""Writes that fail, each in its turn."""
 _RESPITE = 10
 """Kills after which a restart may catch up."""
 
@@ -97,6 +101,37 @@ async def _disk_full(stage: Stage) -> None:
 async def _write_errors(stage: Stage) -> None:
     # The limit on the size of a file makes every write fail with an error that is not "no space".
     stage.claim("AR", await _full(stage, "") == "AR")
+    with tempfile.TemporaryDirectory(prefix="hawsepipe-faults-") as folder:
+        faults = Path(folder) / "faults"
+        faults.write_text("0", encoding="ascii")
+        async with stage.alone(entry=("-m", "hawsepipe_conformance.feeds.launcher", "--faults", str(faults))) as own:
+            await _each_write(own, faults)
+
+
+def _tell(file: Path, number: int) -> None:
+    file.write_text(str(number), encoding="ascii")
+
+
+async def _each_write(stage: Stage, faults: Path) -> None:
+    """Let the first write after a moment fail, then the second, and so on, each under a message that is sent until it
+    is acknowledged; whatever failed, each has one effect in the end.
+    """
+    bodies, refused = [], 0
+    for number in range(1, _WRITES + 1):
+        bodies.append(stage.admission(f"DR11-{number}", f"{stage.person}-{number}").body())
+        _tell(faults, number)
+        for _ in range(50):
+            (code,) = await _codes(stage, bodies[-1])
+            if code == "AA":
+                break
+            refused += 1
+            await asyncio.sleep(0.05)
+    stage.claim(f"some writes failed under a message ({refused})", refused > 0)
+    await stage.product.settled(60)
+    counts = [len(await stage.provenances(body)) for body in bodies]
+    stage.claim(f"each has one effect whichever write failed (found {counts})", set(counts) == {1})
+    stage.claim("ready", await _ready(stage))
+    stage.claim("nothing is set aside", not await stage.letters())
 
 
 @dataclass
