@@ -11,10 +11,10 @@ from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Leaf
 from hawsepipe_hl7v2.extensions import note
 from hawsepipe_hl7v2.paths import place
 from hawsepipe_hl7v2.primitives import date_time_value, decimal, named, number
+from hawsepipe_hl7v2.units import UCUM
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _PRICE = ((1, "price-type"), (2, "price-from"), (3, "price-to"), (4, "price-range-units"), (5, "price-range-type"))
-UCUM = "http://unitsofmeasure.org"
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "wk": 604800}
 _UNITS = {
     "S": "s",

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from hawsepipe import Severity
 from hawsepipe_hl7v2.naming import Naming
+from hawsepipe_hl7v2.units import UCUM, ucum
 
 _KEYS = ("code", "display", "system", "version")
 _POSITIONS = ((0, 1, 2, 6), (3, 4, 5, 7), (9, 10, 11, 12))
@@ -71,7 +72,7 @@ class Codings:
     def unit(self, parts: list[str]) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
         """Return the unit parts of a Quantity, to be copied, and their leaves as (path below, component).
 
-        The code and system when both are told, the unit always.
+        The unit as it was sent always; the code and system when both are told, or when the unit is known in UCUM.
         """
         unit = self._units if sum(map(len, parts)) <= _LONGEST else self._unit
         return unit(*[*parts, "", "", ""][:3])
@@ -86,6 +87,10 @@ class Codings:
         if code and system and " " not in code:
             value["system"], value["code"] = system, code
             leaves += [(".system", ".3"), (".code", ".1")]
+        elif not system and (known := ucum(code or text)):
+            value["system"], value["code"] = UCUM, known
+            told = ".1" if code else ".2"
+            leaves += [(".system", told), (".code", told)]
         return value, tuple(leaves)
 
     def _make(self, table: str, parts: tuple[str, ...]) -> Coded:

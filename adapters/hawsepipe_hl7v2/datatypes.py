@@ -18,7 +18,6 @@ from hawsepipe_hl7v2.telecom import contact_point
 _MIME = re.compile(r"[\w.+-]+/[\w.+-]+")
 _COMPARATORS = frozenset({"<", "<=", ">=", ">"})
 _TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
-UCUM = "http://unitsofmeasure.org"
 
 
 def concept(table: str = "") -> Convert:

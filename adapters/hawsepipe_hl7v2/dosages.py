@@ -8,47 +8,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from hawsepipe_hl7v2 import doses as amounts
 from hawsepipe_hl7v2 import regimens
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.primitives import named, number
+from hawsepipe_hl7v2.units import UCUM, ucum
 
 _CONCEPT = concept()
 _ROUTE, _SITE, _METHOD = concept("Route"), concept("BodyPart"), concept("AdministrationMethod")
 _DOSE_TYPES = "http://terminology.hl7.org/CodeSystem/dose-rate-type"
-_UCUM_UNITS = frozenset(
-    {
-        "g",
-        "mg",
-        "ug",
-        "ng",
-        "kg",
-        "L",
-        "mL",
-        "dL",
-        "uL",
-        "mol",
-        "mmol",
-        "umol",
-        "meq",
-        "[iU]",
-        "kcal",
-        "%",
-        "h",
-        "min",
-        "d",
-        "mg/h",
-        "mL/h",
-        "ug/h",
-        "ug/min",
-        "mg/min",
-        "mg/mL",
-        "mg/kg",
-    }
-)
-"""Units that mean in UCUM what they mean in ISO+ and ANS+, the systems that v2 takes when none is named."""
 
 
 class Fields(NamedTuple):
@@ -115,7 +86,8 @@ def _forget(draft: Draft) -> None:
 def unit(bench: Bench, raw: str, where: str) -> tuple[dict[str, Any], list[Leaf]]:
     """CWE to the unit parts of a Quantity: the text, and a code with its system.
 
-    Without a system the code is UCUM's when UCUM knows it so, else the sender's own: R4 wants a system beside a code.
+    Without a system the code is UCUM's when it is known there (see `units`), else the sender's own: R4 wants a system
+    beside a code.
     """
     parts = [*bench.parts(raw), *[""] * 9]
     code, text, system = (parts[0], parts[8] or parts[1], parts[2]) if parts[0] else (parts[3], parts[4], parts[5])
@@ -128,8 +100,9 @@ def unit(bench: Bench, raw: str, where: str) -> tuple[dict[str, Any], list[Leaf]
         leaves.append((".unit", f"{where}.{2 if text else at}"))
     if code:
         uri = bench.naming.coding_system(system)
-        value["system"] = uri or (regimens.UCUM if code in _UCUM_UNITS else f"{bench.facility}:units")
-        value["code"] = " ".join(code.split())
+        known = "" if uri else ucum(code)
+        value["system"] = uri or (UCUM if known else f"{bench.facility}:units")
+        value["code"] = known or " ".join(code.split())
         leaves.append((".code", f"{where}.{at}"))
     if at == 1 and (other := " ".join(part for part in parts[3:5] if part)):
         value["extension"] = [{"url": PREFIX + "alternate-units", "valueString": other}]
@@ -176,16 +149,13 @@ def dose(bench: Bench, draft: Draft, segment: Segment) -> None:
             leaves += [(f".doseRange.low{below}", source) for below, source in low[1]]
             leaves += [(f".doseRange.high{below}", source) for below, source in high[1]]
         _rate(bench, segment, fields, told, leaves)
-        content.setdefault("doseAndRate", []).append(told)
-        at = f"{path}.doseAndRate[{len(content['doseAndRate']) - 1}]"
-        draft.trail.append((at, leaves))
+        amounts.put(bench, draft, (path, content), told, leaves)
     else:
         only: dict[str, Any] = {}
         leaves = []
         _rate(bench, segment, fields, only, leaves)
         if only:
-            content.setdefault("doseAndRate", []).append(only)
-            draft.trail.append((f"{path}.doseAndRate[{len(content['doseAndRate']) - 1}]", leaves))
+            amounts.put(bench, draft, (path, content), only, leaves)
         if fields.units and segment.text(fields.units):
             _keep(bench, draft, segment, fields.units, "give-units")
     for field in (fields.least, fields.most):
@@ -200,8 +170,8 @@ def _rate(bench: Bench, segment: Segment, fields: Fields, told: dict[str, Any], 
     if made is None:
         return
     span = regimens.written(segment.text(fields.per)) if segment.text(fields.per) else None
-    if span is not None and "/" not in str(made[0].get("unit", "")) and (ucum := regimens.unit(span[1])) is not None:
-        per = {"value": number(span[0]), "unit": ucum, "system": regimens.UCUM, "code": ucum}
+    if span is not None and "/" not in str(made[0].get("unit", "")) and (time := regimens.unit(span[1])) is not None:
+        per = {"value": number(span[0]), "unit": time, "system": UCUM, "code": time}
         told["rateRatio"] = {"numerator": made[0], "denominator": per}
         leaves += [(f".rateRatio.numerator{below}", source) for below, source in made[1]]
         leaves.append((".rateRatio.denominator.value", f"{segment.label}-{fields.per}"))
@@ -245,10 +215,17 @@ def daily(bench: Bench, draft: Draft, segment: Segment) -> None:
         _keep(bench, draft, segment, field, "total-daily-dose")
         return
     units, leaves = unit(bench, bench.sub(parts[1]), f"{segment.label}-{field}.2")
-    day = {"value": 1, "unit": "day", "system": regimens.UCUM, "code": "d"}
+    day = {"value": 1, "unit": "day", "system": UCUM, "code": "d"}
     content["maxDosePerPeriod"] = {"numerator": {"value": figure} | units, "denominator": day}
     at = f"{path}.maxDosePerPeriod.numerator"
     draft.trail.append((at, [(".value", f"{segment.label}-{field}.1"), *leaves]))
+
+
+def _say(content: dict[str, Any], text: str) -> None:
+    """Add a line to the words of a dosage, unless they have it."""
+    lines = content["text"].split("\n") if "text" in content else []
+    if text not in lines:
+        content["text"] = "\n".join((*lines, text))
 
 
 def instructions(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -265,7 +242,7 @@ def instructions(bench: Bench, draft: Draft, segment: Segment) -> None:
             text = parts[8] or parts[1] or parts[4] or coding.get("code", "")
             path, content = dosage(draft)
             if text:
-                content["text"] = f"{content['text']}\n{text}" if "text" in content else text
+                _say(content, text)
                 draft.trail.append((f"{path}.text", [("", where)]))
             if any("code" in one for one in concept_.get("coding", ())) and text != coding.get("code", ""):
                 items = content.setdefault("additionalInstruction", [])
@@ -327,12 +304,16 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
     leaves: list[Leaf] = []
     label = segment.label
     if (raw := _first(segment, 2)) and (made := _cq(bench, raw, f"{label}-2")) is not None:
-        items = content.setdefault("doseAndRate", [])
-        items.append({"doseQuantity": made[0]})
-        leaves += [(f".doseAndRate[{len(items) - 1}].doseQuantity{below}", source) for below, source in made[1]]
+        amounts.timed(bench, draft, (path, content), made)
+    elif raw:
+        regimens.extend(
+            content, "service-quantity", " ".join(bench.parts(bench.sub(raw))).strip(), leaves, "", f"{label}-2"
+        )
+    elsewhere = "code" in content.get("timing", {}) or "repeat" in content.get("timing", {})
     for at, raw in enumerate(segment.repetitions(3)):
         if raw and raw != DELETE:
-            regimens.repeated(bench, content, raw, f"{label}-3" + (f"[{at + 1}]" if at else ""), leaves)
+            source = f"{label}-3" + (f"[{at + 1}]" if at else "")
+            regimens.repeated(bench, content, raw, source, leaves, elsewhere=elsewhere)
     for at, raw in enumerate(segment.repetitions(4)):
         if bench.text(raw):
             regimens.explicit(bench, content, bench.text(raw), f"{label}-4" + (f"[{at + 1}]" if at else ""), leaves)
@@ -349,10 +330,11 @@ def timed(bench: Bench, draft: Draft, segment: Segment) -> None:
     regimens.bounds(bench, content, starts, ends, (amount, told, f"{label}-6"), leaves)
     if text := segment.text(10):
         items = content.setdefault("additionalInstruction", [])
-        leaves.append((f".additionalInstruction[{len(items)}].text", f"{label}-10"))
-        items.append({"text": text})
+        if {"text": text} not in items:
+            items.append({"text": text})
+        leaves.append((f".additionalInstruction[{items.index({'text': text})}].text", f"{label}-10"))
     if text := segment.text(11):
-        content["text"] = f"{content['text']}\n{text}" if "text" in content else text
+        _say(content, text)
         leaves.append((".text", f"{label}-11"))
     if text := segment.text(12):
         regimens.extend(content, "conjunction", text, leaves, "", f"{label}-12")
@@ -394,12 +376,13 @@ def scheduled(bench: Bench, draft: Draft, segment: Segment) -> None:
         leaves: list[Leaf] = []
         told = [bench.text(part) if part else "" for part in parts]
         if told[0] and (made := _cq(bench, bench.sub(parts[0]), f"{where}.1")) is not None:
-            items = content.setdefault("doseAndRate", [])
-            items.append({"doseQuantity": made[0]})
-            leaves += [(f".doseAndRate[{len(items) - 1}].doseQuantity{below}", source) for below, source in made[1]]
+            amounts.timed(bench, draft, (path, content), made)
+        elif told[0]:
+            regimens.extend(content, "service-quantity", told[0], leaves, "", f"{where}.1")
         interval = parts[1].split(bench.subcomponent)
         if interval[0] not in ("", DELETE):
-            regimens.repeated(bench, content, interval[0], f"{where}.2", leaves)
+            elsewhere = "code" in content.get("timing", {}) or "repeat" in content.get("timing", {})
+            regimens.repeated(bench, content, interval[0], f"{where}.2", leaves, elsewhere=elsewhere)
         for part in interval[1:]:
             for time in bench.text(part).split(","):
                 if time.strip():
@@ -415,7 +398,7 @@ def scheduled(bench: Bench, draft: Draft, segment: Segment) -> None:
             if told[at]:
                 regimens.extend(content, name, told[at], leaves, "", f"{where}.{at + 1}")
         if told[7]:
-            content["text"] = f"{content['text']}\n{told[7]}" if "text" in content else told[7]
+            _say(content, told[7])
             leaves.append((".text", f"{where}.8"))
         if told[11]:
             regimens.total(bench, content, told[11], f"{where}.12", leaves)

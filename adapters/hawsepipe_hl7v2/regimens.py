@@ -15,8 +15,8 @@ from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.primitives import ORIGINAL_TEXT, PRIMITIVES, number
 from hawsepipe_hl7v2.times import time_of_day
+from hawsepipe_hl7v2.units import UCUM
 
-UCUM = "http://unitsofmeasure.org"
 Found = tuple[dict[str, Any], list[Leaf]]
 """A part of a resource in the making, with the leaves written so far."""
 _PATTERN = concept("RepeatPattern")
@@ -35,6 +35,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EVERY = re.compile(r"Q(\d{1,4})([SMHDWL])")
 _WEEKDAY = re.compile(r"Q(\d{1,3})J([1-7])")
 _TIMES_A_DAY = re.compile(r"(\d{1,2})ID")
+_EXTENSION = re.compile(r"\.extension\[(\d+)\]")
 _AMOUNT = re.compile(r"([SMHDWL])(\d+)|(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 _NAMED: dict[str, dict[str, Any]] = {
     "QD": {"frequency": 1, "period": 1, "periodUnit": "d"},
@@ -105,19 +106,30 @@ def extend(target: dict[str, Any], name: str, text: str, leaves: list[Leaf], pat
     items.append({"url": PREFIX + name, "valueString": text})
 
 
-def repeated(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves: list[Leaf]) -> None:
-    """Write one RPT (TQ1-3) into a dosage: its code, and what the code or its own period, phase and event say."""
+def repeated(
+    bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves: list[Leaf], *, elsewhere: bool = False
+) -> None:
+    """Write one RPT (TQ1-3) into a dosage: its code, and what the code or its own period, phase and event say.
+
+    What another field told before (`elsewhere`) stays: the same again is nothing new, anything else is a Timing beside.
+    """
+    if elsewhere:
+        _again(bench, dosage, raw, where, leaves)
+        return
     parts = raw.split(bench.component)
     told = [bench.text(part.split(bench.subcomponent)[0]) if part else "" for part in parts] + [""] * 12
     timing = dosage.setdefault("timing", {})
     repeat: dict[str, Any] = {}
     at = ".timing.repeat"
     _coded(bench, dosage, bench.sub(parts[0]), f"{where}.1", leaves)
-    if told[4]:
-        # An own period says more than the code's.
-        _period(repeat, told[4], told[5], (f"{where}.5", f"{where}.6"), leaves)
+    if told[4] and not _period(repeat, told[4], told[5], (f"{where}.5", f"{where}.6"), leaves):
+        extend(dosage, "repeat-period", f"{told[4]} {told[5]}".strip(), leaves, "", f"{where}.5")
+    elif told[5] and not told[4]:
+        extend(dosage, "repeat-period", told[5], leaves, "", f"{where}.6")
+    own = "period" in repeat
     for key, value in pattern(told[0]).items():
-        if (told[4] and key in ("frequency", "period", "periodUnit")) or (key == "when" and told[7].upper() in _EVENTS):
+        # An own period says more than the code's.
+        if (own and key in ("frequency", "period", "periodUnit")) or (key == "when" and told[7].upper() in _EVENTS):
             continue
         put(repeat, key, value, leaves, at, f"{where}.1")
     if told[1].upper() == "DW":
@@ -128,9 +140,10 @@ def repeated(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves:
             days = [_DAYS[day - 1] for day in span]
         if days:
             put(repeat, "dayOfWeek", days, leaves, at, f"{where}.3")
-    elif told[2] or told[3] or told[1]:
-        text = " ".join(part for part in told[1:4] if part)
-        extend(dosage, "calendar-alignment", text, leaves, "", f"{where}.2")
+    if "dayOfWeek" not in repeat or told[1].upper() != "DW":
+        for index, name in ((1, "calendar-alignment"), (2, "phase-begin"), (3, "phase-end")):
+            if told[index]:
+                extend(dosage, name, told[index], leaves, "", f"{where}.{index + 1}")
     if told[7].upper() in _EVENTS:
         put(repeat, "when", [told[7].upper()], leaves, at, f"{where}.8")
     elif told[7]:
@@ -142,6 +155,48 @@ def repeated(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves:
     if told[10]:
         extend(dosage, "general-timing-specification", bench.text(parts[10]), leaves, "", f"{where}.11")
     _join(timing, repeat)
+
+
+def _again(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves: list[Leaf]) -> None:
+    """Compare a pattern with the timing that is there."""
+    own: dict[str, Any] = {}
+    found: list[Leaf] = []
+    repeated(bench, own, raw, where, found)
+    timing, known = own.get("timing", {}), dosage["timing"]
+    code, repeat = timing.get("code", {}), timing.get("repeat", {})
+    told = known.get("code", {})
+    agreed = all(known.get("repeat", {}).get(name, value) == value for name, value in repeat.items()) and (
+        not code
+        or not told
+        or code == told
+        or (bool(code.get("coding")) and all(one in told.get("coding", ()) for one in code["coding"]))
+    )
+    items = dosage.setdefault("extension", [])
+    at = len(items)
+    items += own.get("extension", [])
+    if agreed:
+        if code:
+            known.setdefault("code", code)
+        _join(known, repeat)
+        if own.get("asNeededBoolean"):
+            dosage["asNeededBoolean"] = True
+        leaves += [(_moved(path, at), source) for path, source in found]
+    else:
+        timing = {key: value for key, value in timing.items() if value}
+        leaves += [(_moved(path, at), source) for path, source in found if path.startswith(".extension[")]
+        below = [(path, source) for path, source in found if path.startswith(".timing.")]
+        home = f".extension[{len(items)}].valueTiming"
+        leaves += [(home + path.removeprefix(".timing"), source) for path, source in below]
+        items.append({"url": PREFIX + "further-timing", "valueTiming": timing})
+        bench.warn("mapping", where, "another repeat pattern than the one told before; kept beside it")
+    if not items:
+        del dosage["extension"]
+
+
+def _moved(path: str, by: int) -> str:
+    """Return a path with the number of an extension counted from another start."""
+    match = _EXTENSION.match(path)
+    return f".extension[{int(match[1]) + by}]{path[match.end() :]}" if match else path
 
 
 def _coded(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves: list[Leaf]) -> None:
@@ -162,18 +217,26 @@ def _coded(bench: Bench, dosage: dict[str, Any], raw: str, where: str, leaves: l
     else:
         for coding in converted[0].get("coding", ()):
             items = code.setdefault("coding", [])
-            leaves.append((f".timing.code.coding[{len(items)}]", where))
-            items.append(coding)
+            if coding not in items:
+                items.append(coding)
+            leaves.append((f".timing.code.coding[{items.index(coding)}]", where))
+        text = converted[0].get("text")
+        if text and code.setdefault("text", text) != text:
+            extend(dosage, "repeat-pattern", text, leaves, "", where)
+        elif text:
+            leaves.append((".timing.code.text", where))
     if as_needed(bench.text(raw.split(bench.component)[0])):
         put(dosage, "asNeededBoolean", True, leaves, "", where)
 
 
-def _period(repeat: dict[str, Any], amount: str, told: str, where: tuple[str, str], leaves: list[Leaf]) -> None:
+def _period(repeat: dict[str, Any], amount: str, told: str, where: tuple[str, str], leaves: list[Leaf]) -> bool:
     figure, ucum = number(amount), unit(told)
-    if figure is not None and ucum is not None:
-        repeat["period"] = figure
-        leaves.append((".timing.repeat.period", where[0]))
-        _unit(repeat, "periodUnit", ucum, told, where[1], leaves)
+    if figure is None or ucum is None:
+        return False
+    repeat["period"] = figure
+    leaves.append((".timing.repeat.period", where[0]))
+    _unit(repeat, "periodUnit", ucum, told, where[1], leaves)
+    return True
 
 
 def _unit(repeat: dict[str, Any], name: str, ucum: str, told: str, where: str, leaves: list[Leaf]) -> None:
@@ -259,6 +322,10 @@ def bounds(
         known = repeat.setdefault("boundsPeriod", period)
         if known is not period:
             repeat["boundsPeriod"] = period | known
+            for name, (raw, source) in (("start", start), ("end", end)):
+                if raw and name in period and known.get(name, period[name]) != period[name]:
+                    bench.warn("mapping", source, "another time than the one told before; kept beside it")
+                    extend(dosage, f"further-{name}", bench.text(raw), leaves, "", source)
         # R4 has one of both: a duration that another field told gives way.
         shorter = repeat.pop("boundsDuration", None)
         if shorter is not None:
@@ -286,8 +353,8 @@ def occurrence(bench: Bench, dosage: dict[str, Any], amount: str, told: str, whe
 
 def total(bench: Bench, dosage: dict[str, Any], text: str, where: str, leaves: list[Leaf]) -> None:
     """Write how often in all, as exactly that number: R4 wants a count where there is a greatest one."""
-    if text.isascii() and text.isdigit() and int(text[:9]) > 0:
-        repeat = dosage.setdefault("timing", {}).setdefault("repeat", {})
+    repeat = dosage.setdefault("timing", {}).setdefault("repeat", {})
+    if text.isascii() and text.isdigit() and 0 < int(text[:9]) == repeat.get("count", int(text[:9])):
         put(repeat, "count", int(text[:9]), leaves, ".timing.repeat", where)
         put(repeat, "countMax", int(text[:9]), leaves, ".timing.repeat", where)
     else:

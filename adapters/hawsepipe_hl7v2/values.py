@@ -22,10 +22,12 @@ _TELECOM = contact_point()
 _TEXTS = frozenset({"ST", "TX", "FT", "", "ID", "SI", "GTS", "STRING", "TXT"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
-_BOUND = re.compile(r"\s*([<>]=?)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
+_BOUND = re.compile(r"\s*([<>]=?|≤|≥)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
+_COMPARATORS = {"≤": "<=", "≥": ">="}
 _CURRENCIES = "urn:iso:std:iso:4217"
 VALUE = PREFIX + "value"
 UNIT = PREFIX + "unit"
+"""OBX-6 where the value is none that can have a unit."""
 VALUE_TYPE = PREFIX + "value-type"
 _SEVERAL = frozenset(
     "CE CWE CNE CF IS TX FT ID DT TS DTM XAD AD XTN TN XPN PN XCN CN CX EI".split()  # noqa: SIM905  a list of codes
@@ -33,48 +35,49 @@ _SEVERAL = frozenset(
 """Types that the element of the value does not tell from others: they stay in an extension."""
 
 
-_MEASURES = frozenset({"NM", "SN", "NA", "MA", "NR"})
-"""Types whose element takes the unit of OBX-6."""
-
-
 class Found(NamedTuple):
-    """A value: the suffix of its element, its content, its leaves; `beside`: an extension that says it more fully."""
+    """A value: the suffix of its element, its content, its leaves; `beside`: an extension that says it more fully;
+    `counted`: it has the unit of OBX-6, as a part of a Quantity."""
 
     suffix: str
     content: Any
     leaves: Sequence[Leaf]
     beside: dict[str, Any] | None = None
+    counted: bool = False
 
 
 def value(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """Write OBX-5 as OBX-2 says. Repetitions of a text are its lines; of a file each is a document; of any other type
-    each is a component, none of them the value: it would be taken for all."""
-    raw = segment.field(5)
+    """Write OBX-5 as OBX-2 says, and OBX-6 with it: in the value, or beside it where the value can have no unit.
+
+    Repetitions of a text are its lines; of a file each is a document; of any other type each is a component, none of
+    them the value: it would be taken for all.
+    """
     type_ = segment.text(2).upper()
+    raw = segment.field(5)
+    valued = bool(raw) and raw != DELETE
     if type_ in _SEVERAL:
         draft.put("extension[]", {"url": VALUE_TYPE, "valueCode": type_}, f"{segment.label}-2")
-    if not raw or raw == DELETE:
-        return
+    counted = valued and _written(bench, draft, segment, type_, raw)
+    if not counted and segment.field(6) and (unit := _CONCEPT(bench, segment.repetitions(6)[0], f"{segment.label}-6")):
+        made = {"url": UNIT, "valueCodeableConcept": unit[0]}
+        leaves = [(f".valueCodeableConcept{below}", source) for below, source in unit[1]]
+        draft.put_converted("extension[]", (made, leaves))
+
+
+def _written(bench: Bench, draft: Draft, segment: Segment, type_: str, raw: str) -> bool:
+    """Write the value; say whether what was written has the unit."""
     repetitions = segment.repetitions(5)
     base = f"{segment.label}-5"
-    if type_ not in _MEASURES:
-        _unit(bench, draft, segment)
     if type_ in _TEXTS:
-        if not type_:
-            bench.inform(f"{segment.label}-2", "the value has no type; taken as text")
-        lines = "\n".join(map(bench.text, repetitions)) if len(repetitions) > 1 else bench.text(raw)
-        if lines.strip():
-            draft.put("valueString", lines, base)
-        return
+        return _put(draft, "value", _words(bench, segment, type_, raw, base))
     if type_ in ("ED", "RP"):
         attached(bench, draft, segment)
-        return
+        return False
     if type_ in ("NA", "MA"):
-        _put(draft, "value", _sampled(bench, segment, type_, repetitions, base))
-        return
+        return _put(draft, "value", _sampled(bench, segment, type_, repetitions, base))
     if len(repetitions) == 1:
-        _put(draft, "value", _value(bench, segment, type_, raw, base))
-        return
+        return _put(draft, "value", _value(bench, segment, type_, raw, base))
+    counted = False
     for index, one in enumerate(repetitions):
         where = base if index == 0 else f"{base}[{index + 1}]"
         found = _value(bench, segment, type_, one, where) if one and one != DELETE else None
@@ -87,22 +90,17 @@ def value(bench: Bench, draft: Draft, segment: Segment) -> None:
             component["extension"] = [found.beside]
         leaves = [(f".{written}{below}", source) for below, source in found.leaves]
         draft.put_converted("component[]", (component, leaves))
+        counted = counted or found.counted
+    return counted
 
 
-def _unit(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """OBX-6 beside a value that has no place for a unit: a number that is sent as a text, a code, a file."""
-    if segment.field(6) and segment.field(6) != DELETE:
-        unit = _CONCEPT(bench, segment.repetitions(6)[0], f"{segment.label}-6")
-        if unit is not None:
-            leaves = [(f".valueCodeableConcept{below}", source) for below, source in unit[1]]
-            draft.put_converted("extension[]", ({"url": UNIT, "valueCodeableConcept": unit[0]}, leaves))
-
-
-def _put(draft: Draft, path: str, found: Found | None) -> None:
-    if found is not None:
-        draft.put_converted(path + found.suffix, (found.content, found.leaves))
-        if found.beside is not None:
-            draft.put("extension[]", found.beside)
+def _put(draft: Draft, path: str, found: Found | None) -> bool:
+    if found is None:
+        return False
+    draft.put_converted(path + found.suffix, (found.content, found.leaves))
+    if found.beside is not None:
+        draft.put("extension[]", found.beside)
+    return found.counted
 
 
 def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
@@ -133,6 +131,40 @@ def _value(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
     return _worded(bench, segment, type_, raw, where)
 
 
+def _words(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
+    """A text. A number with a unit is one, whatever its type says: many laboratories send all results as text."""
+    repetitions = segment.repetitions(5)
+    lines = "\n".join(map(bench.text, repetitions)) if len(repetitions) > 1 else bench.text(raw)
+    text = lines.strip()
+    if not text:
+        return None
+    unit = _unit_text(segment)
+    if unit and (figure := _figure(text)) is not None:
+        return _quantity(bench, segment, figure, text, where)
+    if not type_:
+        bench.inform(f"{segment.label}-2", "the value has no type; taken as text")
+    if unit and any(character.isdigit() for character in text):
+        bench.warn(
+            "parse", where, f"a text with a unit that is no number; kept as text, with the unit of {segment.label}-6"
+        )
+        return _with_unit(segment, lines, where)
+    if unit:
+        bench.inform(f"{segment.label}-6", "the unit of a text without a number; kept beside the value")
+    return Found("String", lines, [("", where)])
+
+
+def _unit_text(segment: Segment) -> str:
+    return segment.text(6, 2) or segment.text(6)
+
+
+def _with_unit(segment: Segment, text: str, where: str) -> Found:
+    """A text with digits in it: without its unit 5-10 would mean something else."""
+    unit = _unit_text(segment)
+    if not unit or unit.casefold() in text.casefold().split():
+        return Found("String", text, [("", where)])
+    return Found("String", f"{text} {unit}", [("", where), ("", f"{segment.label}-6")])
+
+
 def _text(bench: Bench, raw: str, where: str) -> Found | None:
     text = bench.text(raw)
     return Found("String", text, [("", where)]) if text else None
@@ -148,12 +180,12 @@ def _structured(bench: Bench, segment: Segment, raw: str, where: str) -> Found |
     places = {"Quantity": [("", f"{where}.2")], "Range": [(".low", f"{where}.2"), (".high", f"{where}.4")]}
     places["Ratio"] = [(".numerator", f"{where}.2"), (".denominator", f"{where}.4")]
     if suffix not in places:
-        return Found(suffix, content, [("", where)])
+        return Found(suffix, content, [("", where)] + ([("", f"{segment.label}-6")] if unit else []))
     leaves: list[Leaf] = []
     for path, source in places[suffix]:
         leaves.append((f"{path}.value", source))
         leaves += [(path + below, origin) for below, origin in told]
-    return Found(suffix, content, leaves)
+    return Found(suffix, content, leaves, counted=unit is not None)
 
 
 def _worded(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
@@ -210,37 +242,46 @@ _KINDS: dict[str, tuple[str, Callable[[list[str]], str], Callable[[Bench, str, s
 """Types by how they are told in words and what they become in the extension."""
 
 
+class _Figure(NamedTuple):
+    value: Any
+    comparator: str = ""
+
+
+def _figure(text: str) -> _Figure | None:
+    """Return a number, or a comparator and a number."""
+    if (amount := number(text)) is not None:
+        return _Figure(amount)
+    bounded = _BOUND.fullmatch(text)
+    amount = number(bounded[2]) if bounded else None
+    if bounded is None or amount is None:
+        return None
+    return _Figure(amount, _COMPARATORS.get(bounded[1], bounded[1]))
+
+
 def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> Found | None:
     text = bench.text(raw)
     if not text:
         return None
-    amount = number(text)
-    leaves: list[Leaf] = [(".value", where)]
+    if (figure := _figure(text)) is not None:
+        return _quantity(bench, segment, figure, text, where)
+    unit = _unit_text(segment)
+    if unit and any(character.isdigit() for character in text):
+        bench.warn("parse", where, f"not a number; kept as text, with the unit of {segment.label}-6")
+        return _with_unit(segment, text, where)
+    bench.warn("parse", where, "not a number; kept as text")
+    return Found("String", text, [("", where)])
+
+
+def _quantity(bench: Bench, segment: Segment, figure: _Figure, text: str, where: str) -> Found:
+    quantity: dict[str, Any] = {"value": figure.value}
     original: dict[str, Any] = {}
-    if amount is not None:
-        quantity: dict[str, Any] = {"value": amount}
-    else:
-        bounded = _BOUND.fullmatch(text)
-        amount = number(bounded[2]) if bounded else None
-        if bounded is None or amount is None:
-            return _no_number(bench, segment, text, where)
-        quantity = {"comparator": bounded[1], "value": amount}
+    if figure.comparator:
+        quantity = {"comparator": figure.comparator, "value": figure.value}
         original = {"_value": {"extension": [{"url": ORIGINAL_TEXT, "valueString": text}]}}
     unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
     if unit is None:
-        return Found("Quantity", quantity | original, leaves)
-    return Found("Quantity", quantity | unit[0] | original, [*leaves, *unit[1]])
-
-
-def _no_number(bench: Bench, segment: Segment, text: str, where: str) -> Found:
-    # Without its unit a text such as 5-10 would mean something else.
-    unit_text = segment.text(6, 2) or segment.text(6)
-    unit_at = f"{segment.label}-6"
-    told = f"not a number; kept as text, with the unit of {unit_at}" if unit_text else "not a number; kept as text"
-    bench.warn("parse", where, told)
-    if not unit_text:
-        return Found("String", text, [("", where)])
-    return Found("String", f"{text} {unit_text}", [("", where), ("", unit_at)])
+        return Found("Quantity", quantity | original, [(".value", where)])
+    return Found("Quantity", quantity | unit[0] | original, [(".value", where), *unit[1]], counted=True)
 
 
 def _money(bench: Bench, type_: str, raw: str, where: str) -> Found | None:
@@ -276,7 +317,8 @@ def _sampled(bench: Bench, segment: Segment, type_: str, repetitions: list[str],
         "dimensions": len(rows[0]) if len(rows) > 1 else 1,
         "data": data,
     }
-    return Found("SampledData", content, [(".data", where)])
+    leaves = [(".data", where), *((f".origin{below}", source) for below, source in (unit[1] if unit else ()))]
+    return Found("SampledData", content, leaves, counted=unit is not None)
 
 
 def _span(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> Found | None:
@@ -285,15 +327,14 @@ def _span(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> F
         bounds = {name: number(part) for name, part in zip(("low", "high"), parts, strict=True) if part}
         if not bounds or None in bounds.values():
             bench.warn("parse", where, "not a range of numbers; kept as text")
-            return Found("String", " - ".join(parts), [("", where)]) if any(parts) else None
+            return _with_unit(segment, " - ".join(parts), where) if any(parts) else None
         unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
         leaves: list[Leaf] = []
         for name in bounds:
             leaves.append((f".{name}.value", f"{where}.{1 if name == 'low' else 2}"))
-            leaves += [(f".{name}{below}", source) for below, source in (unit[1] if unit else [])]
-        return Found(
-            "Range", {name: {"value": bound} | (unit[0] if unit else {}) for name, bound in bounds.items()}, leaves
-        )
+            leaves += [(f".{name}{below}", source) for below, source in (unit[1] if unit else ())]
+        limits = {name: {"value": bound} | (unit[0] if unit else {}) for name, bound in bounds.items()}
+        return Found("Range", limits, leaves, counted=unit is not None)
     moments = {name: bench.moment(part).value for name, part in zip(("start", "end"), parts, strict=True)}
     period = {name: moment for name, moment in moments.items() if moment}
     leaves = [(f".{name}", f"{where}.{1 if name == 'start' else 2}") for name in period]
@@ -306,7 +347,7 @@ def reference_range(bench: Bench, draft: Draft, segment: Segment) -> None:
     if not text:
         return
     made: dict[str, Any] = {}
-    if segment.text(2) in ("NM", "SN"):
+    if segment.text(2) in ("NM", "SN") or "valueQuantity" in draft.body:
         unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
         quantity = unit[0] if unit else {}
         if match := _RANGE.fullmatch(text):

@@ -147,9 +147,12 @@ def test_every_field_of_tq1_has_its_place(translate: Any, write: Any) -> None:
     assert (repeat["duration"], repeat["durationUnit"], repeat["count"], repeat["countMax"]) == (15, "min", 9, 9)
     assert (asked["priority"], told["text"]) == ("stat", "with water")
     assert told["additionalInstruction"] == [{"text": "if fever"}]
-    kept = {one["url"].rsplit(":", 1)[1]: one["valueString"] for one in told["extension"]}
-    assert kept == {"relative-time": "1 h", "conjunction": "S", "service-duration": "3 d"}
-    assert amount(told["doseAndRate"][0]["doseQuantity"]) == ("2", "tab")
+    (quantity,) = kept(told, "service-quantity")
+    assert amount(quantity) == ("2", "tab")
+    texts = {name: kept(told, name) for name in ("relative-time", "conjunction", "service-duration")}
+    assert texts == {"relative-time": ["1 h"], "conjunction": ["S"], "service-duration": ["3 d"]}
+    assert len(told["extension"]) == 4
+    assert len(told["doseAndRate"]) == 1
     assert faults(made.translation.changes) == []
 
 
@@ -163,6 +166,101 @@ def test_a_second_timing_is_a_second_dosage_the_same_way(translate: Any, write: 
     assert first["route"] == second["route"]
     assert {one["code"] for one in first["route"]["coding"]} == {"PO"}
     assert faults(made.translation.changes) == []
+
+
+def doses(made: Any) -> Any:
+    (dosage,) = made.one("MedicationRequest")["dosageInstruction"]
+    return [one.get("doseQuantity") or one["doseRange"]["low"] for one in dosage["doseAndRate"]], dosage
+
+
+def kept(dosage: dict[str, Any], name: str) -> list[Any]:
+    found = (one for one in dosage.get("extension", ()) if one["url"] == f"urn:hawsepipe:extension:{name}")
+    return [next(value for key, value in one.items() if key != "url") for one in found]
+
+
+def test_one_dose_told_by_three_segments_is_one_dose(translate: Any, write: Any) -> None:
+    give = encoded(write, f1="1^BID", f2="1^Ramipril^L", f3="5", f5="mg")
+    made = translate((head("RDE^O11"), PID, ORC, give, "TQ1|1|1^TBL|BID"))
+    amounts, dosage = doses(made)
+    assert [amount(one) for one in amounts] == [("5", "mg")]
+    codings = [(one["system"], one["code"]) for one in dosage["timing"]["code"]["coding"]]
+    assert len(codings) == len(set(codings))
+    assert [(one["value"], one.get("unit")) for one in kept(dosage, "service-quantity")] == [(1, None), (1, "TBL")]
+    assert made.texts("TQ1-2.1") == [
+        "a quantity beside the dose, in other words or a multiple of it; kept beside the dose"
+    ]
+    assert made.texts("RXE-1.1.1") == []
+    assert faults(made.translation.changes) == []
+
+
+def test_the_dose_is_one_in_whatever_order_it_is_told(translate: Any, write: Any) -> None:
+    for type_, lines in (
+        ("RDE^O11", (ORC, encoded(write, f3="1", f5="TBL"), "TQ1|1|1|BID")),
+        ("OMP^O09", (ORC, "TQ1|1|1|BID", order(write, f2="1", f4="TBL"))),
+        ("OMP^O09", (ORC, "TQ1|1|1^tbl|BID", order(write, f2="1", f4="TBL"))),
+    ):
+        amounts, _ = doses(translate((head(type_), PID, *lines)))
+        assert [amount(one) for one in amounts] == [("1", "TBL")]
+
+
+def test_the_quantity_of_a_timing_is_the_dose_where_nothing_else_is(translate: Any, write: Any) -> None:
+    give = write("RXE", f2="1^Ramipril^L", f5="mg", f23="10", f24="ml/h")
+    made = translate((head("RDE^O11"), PID, ORC, give, "TQ1|1|2^TBL|BID"))
+    (told,) = made.one("MedicationRequest")["dosageInstruction"][0]["doseAndRate"]
+    assert amount(told["doseQuantity"]) == ("2", "TBL")
+    assert amount(told["rateQuantity"]) == ("10", "ml/h")
+
+
+def test_a_quantity_that_is_no_number_is_kept(translate: Any, write: Any) -> None:
+    _, dosage = doses(translate((head("RDE^O11"), PID, ORC, encoded(write), "TQ1|1|half^TBL|BID")))
+    assert kept(dosage, "service-quantity") == ["half TBL"]
+
+
+def test_another_pattern_is_kept_beside_the_first_and_reported(translate: Any, write: Any) -> None:
+    give = encoded(write, f1="^TID&0800,1400,2000", f3="5", f5="mg")
+    made = translate((head("RDE^O11"), PID, ORC, give, "TQ1|1||1-0-1"))
+    _, dosage = doses(made)
+    assert {one["code"] for one in dosage["timing"]["code"]["coding"]} == {"TID"}
+    assert dosage["timing"]["repeat"]["timeOfDay"] == ["08:00:00", "14:00:00", "20:00:00"]
+    assert kept(dosage, "further-timing") == [{"code": {"text": "1-0-1"}}]
+    assert made.texts("TQ1-3") == ["another repeat pattern than the one told before; kept beside it"]
+    other = translate((head("RDE^O11"), PID, ORC, give, "TQ1|1||BID"))
+    _, dosage = doses(other)
+    assert (dosage["timing"]["repeat"]["frequency"], kept(dosage, "further-timing")[0]["repeat"]["frequency"]) == (3, 2)
+    assert faults(other.translation.changes) == []
+
+
+def test_words_beside_a_pattern_are_kept(translate: Any, write: Any) -> None:
+    made = translate((head("OMP^O09"), PID, ORC, "TQ1|1||TID~1-0-1~one more", order(write)))
+    code = made.one("MedicationRequest")["dosageInstruction"][0]["timing"]["code"]
+    assert code["text"] == "1-0-1"
+    assert kept(made.one("MedicationRequest")["dosageInstruction"][0], "repeat-pattern") == ["one more"]
+
+
+def test_each_component_of_a_pattern_keeps_its_own_place(translate: Any, write: Any) -> None:
+    made = translate((head("OMP^O09"), PID, ORC, "TQ1|1||AAA^BBB^CCC^DDD^x^fortnights", order(write)))
+    dosage = made.one("MedicationRequest")["dosageInstruction"][0]
+    assert kept(dosage, "calendar-alignment") == ["BBB"]
+    assert (kept(dosage, "phase-begin"), kept(dosage, "phase-end")) == (["CCC"], ["DDD"])
+    assert kept(dosage, "repeat-period") == ["x fortnights"]
+    sources = {one.source for one in made.translation.trail}
+    assert {"TQ1-3.2", "TQ1-3.3", "TQ1-3.4", "TQ1-3.5"} <= sources
+
+
+def test_times_that_contradict_each_other_are_reported(translate: Any, write: Any) -> None:
+    give = encoded(write, f1="^BID^^20260301080000+0000^20260305", f3="5", f5="mg")
+    made = translate((head("RDE^O11"), PID, ORC, give, "TQ1|1||BID||||20260302080000+0000|20260305"))
+    _, dosage = doses(made)
+    assert dosage["timing"]["repeat"]["boundsPeriod"]["start"] == "2026-03-01T08:00:00+00:00"
+    assert kept(dosage, "further-start") == ["20260302080000+0000"]
+    assert made.texts("TQ1-7") == ["another time than the one told before; kept beside it"]
+
+
+def test_the_same_words_are_said_once(translate: Any, write: Any) -> None:
+    timing = write("TQ1", f1="1", f10="if fever", f11="with water")
+    give = encoded(write, f7="^with water")
+    _, dosage = doses(translate((head("RDE^O11"), PID, ORC, give, timing)))
+    assert dosage["text"] == "with water"
 
 
 def test_the_timing_of_before_2_5_is_read_from_orc_and_rxe(translate: Any, write: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ HEAD = (
     "OBR|1|P1|F1|1234-5^Panel^LN|||20260301100000+0000",
 )
 VALUE = "urn:hawsepipe:extension:value"
+UNIT = "urn:hawsepipe:extension:unit"
 
 
 def observed(translate: Any, type_: str, value: str, rest: str = "||||||F") -> dict[str, Any]:
@@ -105,8 +107,8 @@ def test_numbers_in_rows_are_sampled_data(translate: Any) -> None:
     ("sent", "unit", "expected"),
     [
         ("^1^:^128", "", {"numerator": {"value": 1}, "denominator": {"value": 128}}),
-        ("^1^/^2", "mg", {"numerator": {"value": 1, "unit": "mg"}, "denominator": {"value": 2, "unit": "mg"}}),
-        ("^2^-^4", "mg", {"low": {"value": 2, "unit": "mg"}, "high": {"value": 4, "unit": "mg"}}),
+        ("^1^/^2", "pcs", {"numerator": {"value": 1, "unit": "pcs"}, "denominator": {"value": 2, "unit": "pcs"}}),
+        ("^2^-^4", "pcs", {"low": {"value": 2, "unit": "pcs"}, "high": {"value": 4, "unit": "pcs"}}),
     ],
 )
 def test_a_structured_number_keeps_how_it_was_written(
@@ -284,3 +286,76 @@ def test_a_producer_has_its_other_code_and_name(translate: Any) -> None:
     lab = translate((*HEAD, obx)).one("Organization")
     assert [one["value"] for one in lab["identifier"]] == ["11D06", "29"]
     assert (lab["name"], lab["alias"]) == ("CENTRAL LAB", ["TB branch"])
+
+
+def found(translate: Any, type_: str, sent: str, unit: str, range_: str = "") -> Any:
+    return translate((*HEAD, f"OBX|1|{type_}|GL^Glucose^L||{sent}|{unit}|{range_}||||F"))
+
+
+@pytest.mark.parametrize("type_", ["ST", "TX", "FT", ""])
+def test_a_number_with_a_unit_is_a_quantity_whatever_its_type(translate: Any, type_: str) -> None:
+    observation = found(translate, type_, "12.5", "mg/dl", "70-100").one("Observation")
+    ucum = "http://unitsofmeasure.org"
+    assert observation["valueQuantity"] == {"value": Decimal("12.5"), "unit": "mg/dl", "system": ucum, "code": "mg/dL"}
+    assert observation["referenceRange"][0]["high"]["code"] == "mg/dL"
+    assert "valueString" not in observation
+
+
+@pytest.mark.parametrize(
+    ("sent", "comparator", "value"), [("<17", "<", 17), ("> 17", ">", 17), (">=17", ">=", 17), ("≤ 17", "<=", 17)]
+)
+def test_a_bound_with_a_unit_is_a_quantity_with_a_comparator(
+    translate: Any, sent: str, comparator: str, value: int
+) -> None:
+    body = "\r".join((*HEAD, f"OBX|1|ST|GL^Glucose^L||{sent}|umol/l|||||F")).encode()
+    quantity = translate(body, charset="utf-8").one("Observation")["valueQuantity"]
+    assert (quantity["comparator"], quantity["value"], quantity["code"]) == (comparator, value, "umol/L")
+
+
+@pytest.mark.parametrize("type_", ["ST", "TX", "FT", "", "NM"])
+@pytest.mark.parametrize("sent", ["10\\S\\5", "5-10", "1:80", "12,5"])
+def test_a_text_with_digits_has_its_unit_in_it_and_beside_it_and_is_reported(
+    translate: Any, type_: str, sent: str
+) -> None:
+    made = found(translate, type_, sent, "KBE/ml")
+    observation = made.one("Observation")
+    assert observation["valueString"] == f"{sent.replace(chr(92) + 'S' + chr(92), '^')} KBE/ml"
+    assert kept_unit(observation) == {"coding": [{"code": "KBE/ml"}]}
+    assert any("with the unit of OBX-6" in text for text in made.texts("OBX-5"))
+
+
+@pytest.mark.parametrize("type_", ["ST", "TX", "", "NM"])
+def test_a_word_is_not_made_an_amount_by_a_unit(translate: Any, type_: str) -> None:
+    observation = found(translate, type_, "negativ", "g/dl").one("Observation")
+    assert observation["valueString"] == "negativ"
+    assert kept_unit(observation) == {"coding": [{"code": "g/dl"}]}
+
+
+@pytest.mark.parametrize(
+    ("type_", "sent"),
+    [("CWE", "A^Alpha^L"), ("DT", "20260301"), ("TM", "0815"), ("VR", "1^2"), ("MO", "5^EUR"), ("XPN", "DOE^JANE")],
+)
+def test_a_unit_that_the_value_cannot_have_is_kept_beside_it(translate: Any, type_: str, sent: str) -> None:
+    assert kept_unit(found(translate, type_, sent, "g/dl").one("Observation")) == {"coding": [{"code": "g/dl"}]}
+
+
+@pytest.mark.parametrize(("type_", "sent"), [("NM", "5"), ("SN", "<^5"), ("NR", "2^4"), ("NA", "1^2"), ("ST", "5")])
+def test_a_unit_in_the_value_is_not_told_twice(translate: Any, type_: str, sent: str) -> None:
+    observation = found(translate, type_, sent, "g/dl").one("Observation")
+    assert '"unit": "g/dl"' in json.dumps(observation, default=str)
+    assert not [one for one in observation.get("extension", ()) if one["url"] == UNIT]
+
+
+def test_lines_of_text_and_files_keep_their_unit(translate: Any) -> None:
+    assert kept_unit(found(translate, "TX", "one~two", "g/dl").one("Observation")) == {"coding": [{"code": "g/dl"}]}
+    sent = found(translate, "ED", "LAB^AP^PDF^Base64^JVBERi0=", "g/dl").one("Observation")
+    assert kept_unit(sent) == {"coding": [{"code": "g/dl"}]}
+
+
+def test_a_text_that_has_its_unit_gets_no_second_one(translate: Any) -> None:
+    assert found(translate, "ST", "about 5 g/dl", "g/dl").one("Observation")["valueString"] == "about 5 g/dl"
+
+
+def kept_unit(observation: dict[str, Any]) -> Any:
+    (extension,) = (one for one in observation["extension"] if one["url"] == UNIT)
+    return extension["valueCodeableConcept"]
