@@ -148,6 +148,12 @@ class Draft:
         """A FHIR Reference to it."""
         return {"reference": self.url}
 
+    def replace(self, element: str, items: str) -> None:
+        """Let items of a list (`telecom[use=work]`, or all of them: `telecom`) give way to what is written now; the
+        list's others, which other fields feed, stay."""
+        self.union.add(element)
+        self.cleared.add(items)
+
     def put(self, path: str, value: Any, source: str = "") -> None:
         """Write a value at a path (the syntax of `paths`), unless an earlier one is there."""
         written = place(path)(self.body, value)
@@ -168,7 +174,7 @@ class Draft:
         if self.method is not Method.MERGE:
             return Change(self.method, self.type, self.id, body)
         present = body.keys()
-        union = frozenset([name for name in self.union if name in body])
+        union = frozenset([name for name in self.union if name in body and name not in self.cleared])
         if "*" not in self.keep:
             keep = frozenset(self.keep & present) if self.keep else _NONE
         else:

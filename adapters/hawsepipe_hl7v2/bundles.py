@@ -87,7 +87,7 @@ def _request(change: Change) -> dict[str, str]:
     known = _identity(change)
     if known is None:
         return {"method": "PUT", "url": place}
-    if change.resource.keys() - _FIXED - change.union <= change.keep:
+    if not change.remove and change.resource.keys() - _FIXED - change.union <= change.keep:
         return {"method": "POST", "url": change.type, "ifNoneExist": known}
     return {"method": "PUT", "url": f"{change.type}?{known}"}
 

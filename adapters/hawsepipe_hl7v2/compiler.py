@@ -17,7 +17,7 @@ from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, performers, p
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import CONVERTERS, DECISIONS, IDENTITIES, PREDICATES
-from hawsepipe_hl7v2.extensions import SUFFIXES, extension
+from hawsepipe_hl7v2.extensions import PREFIX, SUFFIXES, extension
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.paths import place
 from hawsepipe_hl7v2.plan import Run, SegmentPlan, Selected, Target
@@ -117,6 +117,11 @@ class Compiler:
         clears = component is None and not row.get("part", False)
         parted = _PART.fullmatch(path)
         gone = parted[1] or f"{parted[2]}.{parted[3]}" if parted else element if clears else ""
+        named = row["via"].partition("/")[0].removeprefix("extension:")
+        if path == "extension[]" and named != row["via"]:
+            gone = f"extension[{PREFIX}{named}]"
+        own = row.get("own", "")
+        gone = row.get("takes") or (own if "[" in own else gone)
         suffix = f"-{number}"
         tail = f".{component}" if component else ""
 
@@ -128,6 +133,8 @@ class Compiler:
             converted = convert(bench, raw, segment.label + suffix)
             if converted is not None and (written := put(draft.body, converted[0])) is not None:
                 draft.trail.append((written, converted[1]))
+                if own:
+                    _give(bench, draft, element, own)
 
         def several(bench: Bench, draft: Draft, segment: Segment, raw: str) -> None:
             base = segment.label + suffix
@@ -153,6 +160,8 @@ class Compiler:
                 converted = convert(bench, text, where)
                 if converted is not None and (written := put(draft.body, converted[0])) is not None:
                     draft.trail.append((written, converted[1]))
+                    if own:
+                        _give(bench, draft, element, own)
 
         return move
 
@@ -246,6 +255,12 @@ def _remainder(
 
 def _ignored(table: Mapping[str, Any]) -> set[int]:
     return {entry["field"] for entry in table.get("ignored", ())}
+
+
+def _give(bench: Bench, draft: Draft, element: str, own: str) -> None:
+    """Let what a field told before give way to what it tells now; what other fields tell of the element stays."""
+    if bench.event.snapshot and draft.method is Method.MERGE and "*" not in draft.keep:
+        draft.replace(element, own)
 
 
 def _clear(bench: Bench, draft: Draft, element: str, where: str, gone: str) -> None:

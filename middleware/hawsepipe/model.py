@@ -74,10 +74,12 @@ class Change:
 
     `if_match` is the version number that must be current (0 = must not exist, None = no condition). For MERGE:
     `remove` names what to delete: top-level elements, a part of an object (`period.end`), or the items of a list that
-    have one identity (`extension[url]`, `link[Patient/1]`); `union` top-level lists to join (identifiers by system and
-    value, links by target, participants by actor, service types by code, extensions by url, anything else by equality)
-    and objects to join key by key; `keep` elements that are only written where the stored resource has none (one that
-    is in `union` too: what the stored list or object lacks). An element of a choice (`deceasedDateTime`) takes the
+    have one identity (`extension[url]`, `link[Patient/1]`) or are of one kind (`telecom[use=work]`,
+    `telecom[use!=work]`, `generalPractitioner[type=Organization]`); items that the change brings come after that.
+    `union` top-level lists to join (identifiers by system and value, links by target, participants by actor, service
+    types by code, extensions by url, anything else by equality) and objects to join key by key; `keep` elements that
+    are only written where the stored resource has none (one that is in `union` too: what the stored list or object
+    lacks). An element of a choice (`deceasedDateTime`) takes the
     place of its siblings.
     """
 

@@ -209,3 +209,29 @@ def test_merging_twice_is_merging_once(
     once = merged(stored, change)
     assert merged(once, change) == once
     assert (stored, resource) == before
+
+
+def test_items_of_one_kind_go_and_the_others_stay() -> None:
+    stored: Resource = {
+        "resourceType": "Patient",
+        "id": "1",
+        "telecom": [{"use": "home", "value": "1"}, {"use": "work", "value": "2"}, {"value": "3"}],
+        "generalPractitioner": [{"reference": "Organization/1"}, {"reference": "Practitioner/2"}],
+    }
+    bare: Resource = {"resourceType": "Patient", "id": "1"}
+    after = merged(stored, merge(bare, {"telecom[use=work]", "generalPractitioner[type=Organization]"}))
+    assert [item["value"] for item in after["telecom"]] == ["1", "3"]
+    assert after["generalPractitioner"] == [{"reference": "Practitioner/2"}]
+    assert [item["value"] for item in merged(stored, merge(bare, {"telecom[use!=work]"}))["telecom"]] == ["2"]
+    given = bare | {"telecom": [{"use": "work", "value": "9"}]}
+    after = merged(stored, merge(given, {"telecom[use=work]"}, {"telecom"}))
+    assert [item["value"] for item in after["telecom"]] == ["1", "3", "9"]
+    urls = {"resourceType": "Patient", "id": "1", "extension": [{"url": "urn:a?use=work"}, {"url": "urn:b"}]}
+    assert merged(urls, merge(bare, {"extension[urn:a?use=work]"}))["extension"] == [{"url": "urn:b"}]
+
+
+def test_a_concept_is_of_the_kind_of_one_of_its_codings() -> None:
+    parts = [{"type": [{"coding": [{"code": "ATND"}]}]}, {"type": [{"coding": [{"code": "REF"}]}]}]
+    stored: Resource = {"resourceType": "Encounter", "id": "1", "participant": parts}
+    change = Change(Method.MERGE, "Encounter", "1", {}, remove=frozenset({"participant[type=REF]"}))
+    assert merged(stored, change)["participant"] == parts[:1]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hawsepipe import MessageError, Method
-from hawsepipe.fhir.merge import merged
+from hawsepipe.fhir.merge import given_way, merged
+from hawsepipe_hl7v2 import bundle
 
 
 def adt(event: str, *segments: str, head: str = "20260301083000+0000") -> tuple[str, ...]:
@@ -66,10 +67,86 @@ def test_an_empty_field_changes_nothing_and_a_delete_removes_the_element(transla
     assert "birthDate" not in merged(stored, change)
 
 
-def test_a_delete_of_only_a_part_of_an_element_is_reported(translate: Any) -> None:
-    made = translate(adt("A08", 'PID|1||MRN1^^^GOOD^MR|||||||||||""'))
+def test_a_delete_of_only_a_part_of_an_element_is_reported(translate: Any, write: Any) -> None:
+    made = translate(adt("A08", write("PID", f3="MRN1^^^GOOD^MR", f40='""')))
     assert made.change("Patient").remove == frozenset()
-    assert made.texts("PID-14") == ["a delete of a part of telecom cannot be applied"]
+    assert made.texts("PID-40") == ["a delete of a part of telecom cannot be applied"]
+
+
+PHONES = {"f3": "M1", "f13": "^PRN^PH^^^1^11~^PRN^CP^^^1^12~^NET^Internet^a@b.example", "f14": "^WPN^PH^^^2^22"}
+
+
+def numbers(patient: dict[str, Any]) -> list[str]:
+    return [item["value"] for item in patient.get("telecom", ())]
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"f13": '""'}, ["2 22"]),
+        ({"f14": '""'}, ["1 11", "1 12", "a@b.example"]),
+        ({"f13": '""', "f14": '""'}, []),
+        ({"f13": "^PRN^PH^^^3^33"}, ["2 22", "3 33"]),
+        ({"f14": "^WPN^PH^^^3^33"}, ["1 11", "1 12", "a@b.example", "3 33"]),
+        ({"f13": '""', "f14": "^WPN^PH^^^3^33"}, ["3 33"]),
+        ({"f13": "^PRN^PH"}, ["1 11", "1 12", "a@b.example", "2 22"]),
+        ({"f40": "^PRN^PH^^^4^44"}, ["4 44"]),
+        ({}, ["1 11", "1 12", "a@b.example", "2 22"]),
+    ],
+)
+def test_what_a_field_tells_of_a_list_leaves_what_the_others_told(
+    translate: Any, write: Any, fields: dict[str, str], left: list[str]
+) -> None:
+    stored = merged(None, translate(adt("A08", write("PID", **PHONES))).change("Patient"))
+    change = translate(adt("A31", write("PID", f3="M1", **fields))).change("Patient")
+    after = merged(stored, change)
+    assert numbers(after) == left
+    assert numbers(merged(after, change)) == left
+
+
+def test_an_older_message_adds_no_number_to_a_list_that_something_newer_told(translate: Any, write: Any) -> None:
+    newer = merged(None, translate(adt("A08", write("PID", f3="M1", f13="^PRN^PH^^^1^11"))).change("Patient"))
+    older = given_way(translate(adt("A08", write("PID", f3="M1", f13="^PRN^PH^^^0^99"))).change("Patient"))
+    assert older is not None
+    assert numbers(merged(newer, older)) == ["1 11"]
+
+
+def test_a_result_adds_no_number_to_those_of_the_patient(translate: Any, write: Any) -> None:
+    stored = merged(None, translate(adt("A08", write("PID", **PHONES))).change("Patient"))
+    result = (
+        "MSH|^~\\&|LAB|GOOD|HP|HUB|20260301101500+0000||ORU^R01^ORU_R01|M2|P|2.5.1",
+        write("PID", f3="M1", f13="^PRN^PH^^^0^99"),
+        "OBR|1|P1|F1|1234-5^Panel^LN",
+    )
+    assert numbers(merged(stored, translate(result).change("Patient"))) == numbers(stored)
+
+
+def test_deletes_of_race_and_of_the_family_doctor_leave_the_rest(translate: Any, write: Any) -> None:
+    pid = write("PID", f3="M1", f6="SMITH^ANN", f10="R1^Race^L", f22="E1^Ethnic^L", f28="DEU")
+    stored = merged(None, translate(adt("A08", pid, "PD1|||PRAXIS^^77|D1^WELBY^MARCUS")).change("Patient"))
+    gone = translate(adt("A08", write("PID", f3="M1", f6='""', f10='""', f28='""'), 'PD1||||""')).change("Patient")
+    after = merged(stored, gone)
+    assert [item["url"].rpartition(":")[2] for item in after["extension"]] == ["ethnicity"]
+    assert [item["reference"].partition("/")[0] for item in after["generalPractitioner"]] == ["Organization"]
+    other = merged(stored, translate(adt("A08", write("PID", f3="M1"), "PD1||||D2^HOUSE")).change("Patient"))
+    kinds = [(one["reference"].partition("/")[0]) for one in other["generalPractitioner"]]
+    assert sorted(kinds) == ["Organization", "Practitioner"]
+    assert other["generalPractitioner"] != stored["generalPractitioner"]
+
+
+def test_a_delete_of_one_doctor_of_a_visit_leaves_the_others(translate: Any, write: Any) -> None:
+    visit = write("PV1", f2="I", f3="W1", f7="D1^A", f8="D2^B", f9="D3^C", f19="V1", f42="W2")
+    stored = merged(None, translate(adt("A01", write("PID", f3="M1"), visit)).change("Encounter"))
+    sent = write("PV1", f2="I", f3="W1", f8='""', f19="V1")
+    after = merged(stored, translate(adt("A08", write("PID", f3="M1"), sent)).change("Encounter"))
+    assert [one["type"][0]["coding"][0]["code"] for one in after["participant"]] == ["ATND", "CON"]
+
+
+def test_a_message_that_only_deletes_is_an_update_in_a_bundle(translate: Any) -> None:
+    made = translate(adt("A08", 'PID|1||MRN1^^^GOOD^MR||""||""|""'))
+    requests = [entry["request"] for entry in bundle(made.translation)["entry"]]
+    (sent,) = (one for one in requests if one["url"].startswith("Patient"))
+    assert sent["method"] == "PUT"
 
 
 def test_religion_changes_alone_and_other_extensions_stay(translate: Any, samples: Any, write: Any) -> None:

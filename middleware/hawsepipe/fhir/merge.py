@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,9 @@ from hawsepipe.fhir.definitions import load
 from hawsepipe.model import Change, Method, Resource
 
 _KEPT = frozenset({"resourceType", "id"})
+_BY_IDENTITY = frozenset({"extension", "link"})
+"""Lists whose removed items are named by what they are alone."""
+_KIND = re.compile(r"(\w+)(!?)=(.*)")
 
 
 def merged(stored: Resource | None, change: Change) -> Resource:
@@ -74,7 +78,10 @@ def given_way(change: Change) -> Change | None:
     """
     if change.method is not Method.MERGE:
         return None
-    return replace(change, remove=frozenset(), keep=frozenset(change.resource or ()) - _KEPT)
+    # A list of which only some items would have been replaced is not filled up with what was true before.
+    partly = {part.partition("[")[0] for part in change.remove if part[-1] == "]"} - _BY_IDENTITY
+    keep = frozenset(change.resource or ()) - _KEPT
+    return replace(change, remove=frozenset(), union=change.union - partly, keep=keep)
 
 
 def _without_parts(stored: Resource, parts: list[str]) -> Resource:
@@ -84,12 +91,29 @@ def _without_parts(stored: Resource, parts: list[str]) -> Resource:
         held = stored.get(name)
         left: Any = held
         if part[-1] == "]" and isinstance(held, list):
-            left = [item for item in held if _named(name, item) != below[:-1]]
+            match = _KIND.fullmatch(below[:-1]) if name not in _BY_IDENTITY else None
+            if match is not None:
+                left = [item for item in held if _tells(item, match[1], match[3]) == bool(match[2])]
+            else:
+                left = [item for item in held if _named(name, item) != below[:-1]]
         elif part[-1] != "]" and isinstance(held, dict):
             left = {key: value for key, value in held.items() if key.removeprefix("_") != below}
         if left != held:
             stored = {key: value for key, value in stored.items() if key != name} | ({name: left} if left else {})
     return stored
+
+
+def _tells(item: Any, key: str, value: str) -> bool:
+    """Whether a part of an item has a value: a code as it is, a concept by one of its codings, the `type` of a
+    reference by what it refers to."""
+    if not isinstance(item, dict):
+        return False
+    if key == "type" and isinstance(item.get("reference"), str):
+        return bool(item["reference"].partition("/")[0] == value)
+    found = item.get(key)
+    concepts = found if isinstance(found, list) else [found]
+    codings = [coding for one in concepts if isinstance(one, dict) for coding in one.get("coding", ())]
+    return value in concepts or any(coding.get("code") == value for coding in codings)
 
 
 def _named(key: str, item: Any) -> object:
