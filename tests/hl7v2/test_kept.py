@@ -61,7 +61,7 @@ def test_an_address_that_is_no_url_is_in_the_name_of_the_source(
     assert ("data-absent-reason" in str(source)) == (url is None)
 
 
-@pytest.mark.parametrize(("type_", "value"), [("ST", "68"), ("CE", "A^Alpha^L"), ("TX", "about 5")])
+@pytest.mark.parametrize(("type_", "value"), [("ST", "many"), ("CE", "A^Alpha^L"), ("TX", "about 5")])
 def test_a_unit_stays_beside_a_value_that_has_no_place_for_it(translate: Any, type_: str, value: str) -> None:
     observation = translate((HEAD, PID, "OBR|1|P1|F1|1^A^L", f"OBX|1|{type_}|1-1^A^LN||{value}|/min||||||F")).one(
         "Observation"
