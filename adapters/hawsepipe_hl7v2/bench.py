@@ -15,7 +15,7 @@ from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.message import DELETE, Message, Segment
 from hawsepipe_hl7v2.naming import Naming, resource_id
 from hawsepipe_hl7v2.paths import place
-from hawsepipe_hl7v2.times import Moment, date_time, offset_zone
+from hawsepipe_hl7v2.times import Moment, date_time, offset_zone, seasons
 
 Leaf = tuple[str, str]
 """A path below a value (`.given[0]`, empty for the value itself) and the source of what is there (`PID-5.2`)."""
@@ -222,6 +222,9 @@ class Bench:
         self.facility = site.naming.facility(self.sender)
         self.control = "|".join((header.text(3), header.text(4), header.text(10)))
         self.zone = site.zone or offset_zone(header.text(7))
+        self._near = () if site.zone else seasons(header.text(7))
+        self.unsure: set[str] = set()
+        """Times with the offset of MSH-7 where daylight saving may be another; who reports one takes it out."""
         self.cache: dict[tuple[str, str], Any] = {}
         self._seen: dict[tuple[str, str], int] = {}
         self._moments: dict[str, Moment] = {}
@@ -292,7 +295,9 @@ class Bench:
         """Convert a TS or DTM with the message's zone; the same text often comes again."""
         known = self._moments.get(text)
         if known is None:
-            known = self._moments[text] = date_time(text, self.zone)
+            known = self._moments[text] = date_time(text, self.zone, self._near)
+            if known.fault == "season":
+                self.unsure.add(text)
         return known
 
     def parts(self, raw: str) -> list[str]:

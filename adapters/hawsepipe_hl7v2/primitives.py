@@ -20,6 +20,7 @@ ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 SYSTEM_NAMES = ("coding systems", "")
 """Where the bench keeps the names of coding systems, with the place of the first use of each."""
 _NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?")
+_PADDED = re.compile(r"[0-9-]+T00:00:00(?:\.0+)?[-+:0-9]+")
 _DIGITS = 500
 """Characters of a number; a longer one is none."""
 _FAULTS = {
@@ -28,7 +29,10 @@ _FAULTS = {
     "precision": "hours without minutes; cut to its date",
     "gap": "a local time that daylight saving skips",
     "overlap": "a local time that daylight saving repeats; the earlier one is taken",
+    "season": "a time without an offset, of another season than MSH-7, whose offset it has been given: where clocks"
+    " change it is an hour off; the setting `timezone` of the translator or of an overlay makes it right",
 }
+UNSURE = _FAULTS["season"]
 
 
 def absent(reason: str = "unknown") -> dict[str, Any]:
@@ -121,6 +125,7 @@ def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted
     moment = bench.moment(text)
     if moment.fault and not (length and moment.fault != "impossible"):
         bench.warn("parse", where, _FAULTS[moment.fault])
+    bench.unsure.discard(text)
     if moment.value is None:
         # Whoever knows the sender may know what was meant.
         sent = {"url": ORIGINAL_TEXT, "valueString": text}
@@ -148,6 +153,11 @@ def birth_date(bench: Bench, raw: str, where: str) -> Converted | None:
     if converted is not None and type(converted[0]) is Twinned:
         moment = bench.moment(first(bench, raw))
         if moment.value and "T" in moment.value:
+            if _PADDED.fullmatch(moment.value):
+                # Nothing but zeros behind the date: how some systems write a date.
+                return converted[0].value, converted[1]
+            if moment.fault == "season":
+                bench.warn("parse", where, UNSURE)
             url = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
             return Twinned(converted[0].value, {"url": url, "valueDateTime": moment.value}), converted[1]
     return converted
@@ -166,6 +176,9 @@ def instant(bench: Bench, raw: str, where: str) -> Converted | None:
         original = {"url": ORIGINAL_TEXT, "valueString": text}
         known = ({"url": IMPRECISE, "valueDateTime": moment.value},) if moment.value else ()
         return Twinned(None, original, known), [("", where)]
+    if moment.fault:
+        bench.warn("parse", where, _FAULTS[moment.fault])
+        bench.unsure.discard(text)
     return moment.value, [("", where)]
 
 

@@ -1,15 +1,18 @@
 """v2 dates and times (DT, DTM, TS, TM) to FHIR, with exactly the precision that was sent.
 
 A FHIR time needs an offset. The order is: the value's own, the configured zone of the sender (which knows of daylight
-saving), that of MSH-7 (the standard's default for the whole message, but right only for times of the same season).
-Without any of them the time is cut to its date.
+saving), that of MSH-7 (the standard's default for the whole message, but right only for times of the same season: one
+of another season is reported). Without any of them the time is cut to its date.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache, lru_cache
 from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _STAMP = re.compile(
     r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?)?)?(?P<offset>[+-]\d{4})?"
@@ -19,7 +22,7 @@ _TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?")
 
 class Moment(NamedTuple):
     """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, precision,
-    gap, overlap."""
+    gap, overlap, season."""
 
     value: str | None
     fault: str = ""
@@ -31,9 +34,51 @@ def offset_zone(text: str) -> timezone | None:
     return _zone(match["offset"]) if match and match["offset"] else None
 
 
-def date_time(text: str, zone: tzinfo | None) -> Moment:
-    """Convert a TS or DTM. `zone` counts when the value has no offset. Impossible values give None."""
-    return _usual(text) or _any(text, zone)
+def seasons(header: str) -> tuple[tzinfo, ...]:
+    """Return zones with daylight saving that the sender of a message may be in, by the offset of its MSH-7."""
+    match = _STAMP.fullmatch(header)
+    if match is None or not match["offset"]:
+        return ()
+    zone = _zone(match["offset"])
+    at = date_time(header, zone).value
+    if zone is None or at is None or "T" not in at:
+        return ()
+    return _seasons(at[:13], zone.utcoffset(None))
+
+
+@lru_cache(maxsize=1024)
+def _seasons(hour: str, offset: timedelta) -> tuple[tzinfo, ...]:
+    moment = datetime.fromisoformat(hour)
+    return tuple(zone for zone in _with_seasons() if zone.utcoffset(moment) == offset)
+
+
+@cache
+def _with_seasons() -> tuple[tzinfo, ...]:
+    """Return a zone for each way in which places change their offset."""
+    found = []
+    for name in _PLACES:
+        try:
+            found.append(ZoneInfo(name))
+        except ZoneInfoNotFoundError:
+            continue  # not known on this machine
+    return tuple(found)
+
+
+_PLACES = (
+    *("Atlantic/Azores", "Europe/London", "Europe/Berlin", "Europe/Athens", "Asia/Jerusalem", "Africa/Cairo"),
+    *("America/St_Johns", "America/Halifax", "America/New_York", "America/Chicago", "America/Denver"),
+    *("America/Los_Angeles", "America/Anchorage", "America/Adak", "America/Havana", "America/Santiago"),
+    *("Australia/Adelaide", "Australia/Sydney", "Australia/Lord_Howe", "Pacific/Auckland", "Pacific/Chatham"),
+)
+
+
+def date_time(text: str, zone: tzinfo | None, near: Sequence[tzinfo] = ()) -> Moment:
+    """Convert a TS or DTM. `zone` counts when the value has no offset. Impossible values give None.
+
+    `near` are zones that have the offset of `zone` when the message was sent: where one of them has another at the
+    time told, the fault is `season`.
+    """
+    return _usual(text) or _any(text, zone, near)
 
 
 def _usual(text: str) -> Moment | None:
@@ -56,7 +101,7 @@ def _usual(text: str) -> Moment | None:
     return Moment(f"{value}{offset[:3]}:{offset[3:]}")
 
 
-def _any(text: str, zone: tzinfo | None) -> Moment:
+def _any(text: str, zone: tzinfo | None, near: Sequence[tzinfo]) -> Moment:
     match = _STAMP.fullmatch(text)
     if match is None:
         return Moment(None, "impossible")
@@ -90,6 +135,8 @@ def _any(text: str, zone: tzinfo | None) -> Moment:
             fault = "gap"
         elif local.replace(fold=1).utcoffset() != shift:
             fault = "overlap"
+        elif any(other.utcoffset(moment) != shift for other in near):
+            fault = "season"
         minutes = int(shift.total_seconds() // 60)
         suffix = f"{'+' if minutes >= 0 else '-'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
     return Moment(f"{date}T{hour}:{minute}:{second or '00'}{fraction or ''}{suffix}", fault)

@@ -32,6 +32,7 @@ from hawsepipe_hl7v2.message import Message
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.plan import complete, run
+from hawsepipe_hl7v2.primitives import UNSURE
 from hawsepipe_hl7v2.requirements import missing
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
@@ -137,6 +138,8 @@ class Hl7v2Translator:
                 bench.issue(Severity.ERROR, "mapping", one.segment.label, fault)
             sent = sent or tuple(bench.drafts)
         complete(bench)
+        if bench.unsure:
+            bench.warn("parse", "MSH-7", UNSURE)
         for key in sent:
             # Who sent and received the message comes after what it tells.
             bench.drafts[key] = bench.drafts.pop(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,3 +58,56 @@ def test_an_instant_needs_a_time_and_an_offset() -> None:
 
 def test_a_time_of_day_needs_minutes() -> None:
     assert [time_of_day(text) for text in ("0830", "083015.5", "08", "2460")] == ["08:30:00", "08:30:15.5", None, None]
+
+
+def appointment(header: str, *lines: str) -> tuple[str, ...]:
+    return (f"MSH|^~\\&|SCHED|GOOD|HP|HUB|{header}||SIU^S12|M1|P|2.5.1", "SCH|A1^GOOD", *lines)
+
+
+VISIT = ("PID|1||MRN1^^^GOOD^MR||DOE^JANE", "PV1|1|O" + "|" * 42 + "20260410143000")
+ASKED = "SCH|A1^GOOD||||||||30|min|^^^20260410143000^20260410150000"
+
+
+def test_a_time_of_another_season_than_the_message_is_reported(translate: Any) -> None:
+    made = translate((appointment("20260303120000+0100")[0], ASKED, *VISIT))
+    for place in ("SCH-11.4", "SCH-11.5", "PV1-44"):
+        (text,) = made.texts(place)
+        assert "an hour off" in text
+        assert "timezone" in text
+    assert made.texts("MSH-7") == []
+
+
+@pytest.mark.parametrize("header", ["20260403120000+0200", "20260303120000+0530", "20260303120000+0900"])
+def test_a_time_of_the_season_or_where_no_clock_changes_is_not(translate: Any, header: str) -> None:
+    made = translate((appointment(header)[0], ASKED, *VISIT))
+    assert [made.texts(place) for place in ("SCH-11.4", "PV1-44", "MSH-7")] == [[], [], []]
+
+
+def test_a_configured_zone_or_an_offset_of_its_own_settles_it(translate: Any) -> None:
+    made = translate((appointment("20260303120000+0100")[0], ASKED, *VISIT), timezone="Europe/Berlin")
+    assert made.one("Appointment")["start"] == "2026-04-10T14:30:00+02:00"
+    assert made.texts("SCH-11.4") == []
+    own = ASKED.replace("20260410143000", "20260410143000+0200")
+    assert translate((appointment("20260303120000+0100")[0], own, *VISIT)).texts("SCH-11.4") == []
+
+
+def test_a_time_that_no_converter_reports_is_reported_with_the_message(translate: Any) -> None:
+    lines = (
+        "MSH|^~\\&|LAB|GOOD|HP|HUB|20260303120000+0100||ORU^R01|M1|P|2.5.1",
+        "PID|1||MRN1^^^GOOD^MR||DOE^JANE",
+        "OBR|1|P1|F1|1-1^A^LN",
+        "OBX|1|DR|1-1^A^LN||20260410143000^20260410153000||||||F",
+    )
+    (text,) = translate(lines).texts("MSH-7")
+    assert "an hour off" in text
+
+
+def test_a_date_of_birth_padded_with_zeros_has_no_time(translate: Any) -> None:
+    def born(text: str) -> Any:
+        lines = (appointment("20260303120000+0100")[0].replace("SIU^S12", "ADT^A08"), f"PID|1||M1||DOE^JANE||{text}")
+        return translate(lines).one("Patient")
+
+    assert born("19521003000000")["birthDate"] == "1952-10-03"
+    assert "_birthDate" not in born("19521003000000")
+    assert "_birthDate" not in born("195210030000+0100")
+    assert born("195210030815")["_birthDate"]["extension"][0]["valueDateTime"].startswith("1952-10-03T08:15:00")
