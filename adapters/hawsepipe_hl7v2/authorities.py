@@ -6,11 +6,14 @@ no URI can hold as it is, becomes an Organization that every identifier of that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from string import ascii_letters, digits
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Leaf
 
+Fill = Callable[[Bench, str, str, dict[str, Any]], list[Leaf]]
+"""Fills an object from a repetition as sent, found at a location."""
 _UNIVERSAL = "http://terminology.hl7.org/CodeSystem/v2-0301"
 _URIS = "urn:ietf:rfc:3986"
 _PLAIN = frozenset(ascii_letters + digits + "-._~")
@@ -31,6 +34,31 @@ def authority(bench: Bench, raw: str, where: str) -> Converted | None:
     if parts[0]:
         _spelled(bench, parts[0], parts[1], where)
     return (uri, [("", where)]) if uri else None
+
+
+TYPED = {"CX": (3, 4), "XCN": (8, 12), "XON": (5, 6)}
+"""Data types with an authority and an identifier type: the indices of the two components."""
+
+
+def typed(fill: Fill, authority_at: int, type_at: int) -> Fill:
+    """Return the function that fills an object of a data type, with the `systems` setting for single types of an
+    authority (`KN|VN`) followed."""
+
+    def filled(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[Leaf]:
+        leaves = fill(bench, raw, where, target)
+        if not bench.naming.typed:
+            return leaves
+        parts = raw.split(bench.component)
+        if len(parts) > type_at and parts[authority_at] and parts[type_at]:
+            namespace, universal = [*bench.parts(bench.sub(parts[authority_at])), ""][:2]
+            type_ = bench.text(parts[type_at].split(bench.subcomponent)[0])
+            found = bench.naming.of_type(namespace, universal, type_)
+            homes = target.get("identifier", [target])
+            if found and homes:
+                homes[0]["system"] = found
+        return leaves
+
+    return filled
 
 
 def _spelled(bench: Bench, namespace: str, universal: str, where: str) -> None:

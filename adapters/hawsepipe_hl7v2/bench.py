@@ -220,6 +220,7 @@ class Bench:
         header = message.segments[0]
         self.sender = header.text(4) or header.text(3)
         self.facility = site.naming.facility(self.sender)
+        self._owned: dict[str, str] = {}
         self.control = "|".join((header.text(3), header.text(4), header.text(10)))
         self.zone = site.zone or offset_zone(header.text(7))
         self._near = () if site.zone else seasons(header.text(7))
@@ -290,6 +291,13 @@ class Bench:
 
     def _text(self, raw: str) -> str:
         return "" if raw == DELETE else self.message.reader.text(raw)
+
+    def owned(self, kind: str) -> str:
+        """Return the URI of what the sending facility numbers without an authority: one for each of `naming.KINDS`."""
+        known = self._owned.get(kind)
+        if known is None:
+            known = self._owned[kind] = self.naming.facility(self.sender, kind) if kind else self.facility
+        return known
 
     def moment(self, text: str) -> Moment:
         """Convert a TS or DTM with the message's zone; the same text often comes again."""

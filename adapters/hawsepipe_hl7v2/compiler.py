@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from hawsepipe import ConfigError, Method
-from hawsepipe_hl7v2 import amounts, datatypes, leftovers, people, performers, places, primitives
+from hawsepipe_hl7v2 import amounts, authorities, datatypes, leftovers, patients, people, performers, places, primitives
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.composites import Fill, Part, column, filler
 from hawsepipe_hl7v2.decisions import CONVERTERS, DECISIONS, IDENTITIES, PREDICATES
@@ -33,6 +33,7 @@ _FUNCTIONS: dict[str, Convert] = {
 }
 _FACTORIES: dict[str, Callable[[str], Convert]] = dict(primitives.PARAMETERS)
 _FACTORIES |= datatypes.PARAMETERS | people.PARAMETERS | places.PARAMETERS | performers.PARAMETERS
+_FACTORIES |= patients.PARAMETERS
 _PART = re.compile(r"(extension\[\w[^\]]*\])\.\w[\w.\[\]]*|([a-z]\w*)\.([a-z]\w*)(?:\[\])?")
 """Paths of a part that can go alone: an extension of one url, a part of an object."""
 _WHOLE = frozenset({"string"})
@@ -214,6 +215,8 @@ class Compiler:
             column(name, number, parts.get(number, ()), ignored=number in ignored) for number in range(1, width + 1)
         ]
         fill = filler(name, columns, late)
+        if name in authorities.TYPED:
+            fill = authorities.typed(fill, *authorities.TYPED[name])
         self.fills[name] = fill
         return fill
 

@@ -30,10 +30,10 @@ def encounter(bench: Bench, segment: Segment) -> str | None:
     """PV1-19 (visit number), else PV1-50; else the patient with PID-18 or PV1-44; else this message alone."""
     for number in (19, 50):
         if segment.text(number):
-            return identifier_key(bench, segment.repetitions(number)[0])
+            return identifier_key(bench, segment.repetitions(number)[0], "visit")
     person = bench.group.segment("PID")
     if person is not None and person.text(18):
-        return f"{bench.subject()}|account|{identifier_key(bench, person.repetitions(18)[0])}"
+        return f"{bench.subject()}|account|{identifier_key(bench, person.repetitions(18)[0], 'account')}"
     if segment.text(44):
         return f"{bench.subject()}|admitted|{segment.text(44)}"
     bench.issue(
@@ -112,7 +112,7 @@ def visit_number(bench: Bench, draft: Draft, segment: Segment) -> None:
             leaves = bench.site.converts["CX"](bench, raw, where, value)
             if "value" not in value:
                 continue
-            value.setdefault("system", bench.facility)
+            value.setdefault("system", bench.owned("visit"))
             if number == 19:
                 system = "http://terminology.hl7.org/CodeSystem/v2-0203"
                 value.setdefault("type", {"coding": [{"system": system, "code": "VN"}]})

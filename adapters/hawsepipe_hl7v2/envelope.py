@@ -298,7 +298,7 @@ def vendor(bench: Bench, draft: Draft, segment: Segment) -> None:
 def control_id(bench: Bench, raw: str, where: str) -> Converted | None:
     """MSH-10 to an Identifier: its sender tells messages apart by it."""
     text = bench.text(raw)
-    return ({"system": bench.facility, "value": text}, [(".value", where)]) if text else None
+    return ({"system": bench.owned("message"), "value": text}, [(".value", where)]) if text else None
 
 
 def response_identifier(bench: Bench, raw: str, where: str) -> Converted | None:

@@ -46,11 +46,11 @@ def payors(bench: Bench, draft: Draft, segment: Segment) -> None:
         return
     where = segment.label
     name = segment.text(4)
-    key = identifier_key(bench, numbers[0]) if numbers else None
+    key = identifier_key(bench, numbers[0], "insurer") if numbers else None
     if key is not None:
         made = bench.mention("Organization", key)
         for index, raw in enumerate(numbers):
-            add_identifier(bench, made, raw, f"{where}-3" + (f"[{index + 1}]" if index else ""))
+            add_identifier(bench, made, raw, f"{where}-3" + (f"[{index + 1}]" if index else ""), kind="insurer")
         if names and names[0]:
             _named(bench, made, names[0], f"{where}-4")
         reference = made.reference | ({"display": name} if name else {})
@@ -101,7 +101,7 @@ def plan(bench: Bench, draft: Draft, segment: Segment) -> None:
     for code, name, system in ((0, 1, 2), (3, 4, 5), (9, 10, 11)):
         if not parts[code] and not parts[name]:
             continue
-        uri = bench.naming.coding_system(parts[system]) or bench.facility
+        uri = bench.naming.coding_system(parts[system]) or bench.owned("plan")
         leaves = [(".value", f"{where}.{code + 1}")]
         if parts[code]:
             told = [(".system", f"{where}.{system + 1}")] if parts[system] else []
@@ -156,12 +156,12 @@ def holder(bench: Bench, draft: Draft, segment: Segment) -> None:
         reference = converted[0]
         made = bench.mentioned[reference["reference"]]
     elif numbers:
-        made = bench.mention("Organization", identifier_key(bench, numbers[0]) or bench.control)
+        made = bench.mention("Organization", identifier_key(bench, numbers[0], "employer") or bench.control)
         reference = made.reference
     else:
         return
     for index, raw in enumerate(numbers):
-        add_identifier(bench, made, raw, f"{where}-10" + (f"[{index + 1}]" if index else ""))
+        add_identifier(bench, made, raw, f"{where}-10" + (f"[{index + 1}]" if index else ""), kind="employer")
     draft.put_converted("policyHolder", (reference, [(".reference", f"{where}-{11 if names else 10}")]))
 
 

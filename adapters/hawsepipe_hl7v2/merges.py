@@ -54,7 +54,7 @@ def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def prior_account(bench: Bench, segment: Segment) -> str | None:
     """MRG-3."""
-    return identifier_key(bench, segment.repetitions(3)[0]) if segment.text(3) else None
+    return identifier_key(bench, segment.repetitions(3)[0], "account") if segment.text(3) else None
 
 
 def account(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -81,11 +81,11 @@ def visit(bench: Bench, draft: Draft, segment: Segment) -> None:
         _inherit(bench, draft, former, 6)
     if bench.event.trigger not in _VISITS or not former.text(5):
         return
-    key = identifier_key(bench, former.repetitions(5)[0])
+    key = identifier_key(bench, former.repetitions(5)[0], "visit")
     if key is None or key == encounter(bench, segment):
         return
     old = bench.draft("Encounter", key, union=UNION)
-    add_identifier(bench, old, former.repetitions(5)[0], f"{former.label}-5")
+    add_identifier(bench, old, former.repetitions(5)[0], f"{former.label}-5", kind="visit")
     where = f"{former.label}-5"
     ended = bench.event.trigger in ("A06", "A07")
     old.put("status", "finished" if ended else "entered-in-error", where)
@@ -100,7 +100,7 @@ def visit(bench: Bench, draft: Draft, segment: Segment) -> None:
 def _inherit(bench: Bench, heir: Draft, former: Segment, number: int) -> None:
     for index, raw in enumerate(former.repetitions(number)):
         where = f"{former.label}-{number}" + (f"[{index + 1}]" if index else "")
-        add_identifier(bench, heir, raw, where, use="old")
+        add_identifier(bench, heir, raw, where, use="old", kind="visit")
 
 
 def link(bench: Bench, draft: Draft, segment: Segment) -> None:

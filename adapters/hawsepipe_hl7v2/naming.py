@@ -3,8 +3,10 @@
 An assigning authority (HD) becomes a URI by the first of: the `systems` setting for its namespace or universal id;
 its OID or UUID as a URN; a URI or DNS name as it stands; `urn:hawsepipe:authority:<namespace>`. A namespace without
 a universal id is taken to mean the same in every message of one installation, because HL7 table 0363 is one per
-site; where two senders use one namespace for different things the setting must tell them apart. An identifier
-without any authority belongs to the sending facility: `urn:hawsepipe:facility:<MSH-4>`.
+site; where two senders use one namespace for different things the setting must tell them apart. Where one namespace
+numbers patients and visits alike, `systems` tells them apart by the type (CX.5): `"KN|VN"`. An identifier without any
+authority belongs to the sending facility: `urn:hawsepipe:facility:<MSH-4>` for patients, with `:practitioner`,
+`:organization`, `:insurer` and so on for others (`KINDS`), so that equal numbers of different things stay apart.
 """
 
 from __future__ import annotations
@@ -25,6 +27,15 @@ _OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){1,}")
 _TABLE = re.compile(r"(?:HL7|L7)?-?0*(\d{1,4})", re.IGNORECASE)
 
 
+KINDS = frozenset(
+    {
+        *("account", "employer", "insurer", "message", "organization", "organization-code", "plan", "practitioner"),
+        "visit",
+    }
+)
+"""What a facility numbers besides its patients, each in a system of its own."""
+
+
 def _quoted(name: str) -> str:
     return name if name.isalnum() and name.isascii() else quote(name, safe="")
 
@@ -34,6 +45,8 @@ class Naming:
 
     def __init__(self, systems: Mapping[str, str], coding: Mapping[str, str]) -> None:
         self._systems = dict(systems)
+        self.typed = any("|" in name for name in systems)
+        """Whether the setting tells types of one authority apart."""
         self._coding = {key.upper(): value for key, value in coding.items()}
         # The same few names come in every message. The caches live and die with this object.
         self.authority = lru_cache(maxsize=4096)(self._authority)
@@ -56,6 +69,16 @@ class Naming:
                 return f"urn:hawsepipe:authority:{quote(universal, safe='')}"
         return f"urn:hawsepipe:authority:{quote(namespace, safe='')}" if namespace else ""
 
+    def numbers(self, namespace: str, universal: str, kind: str, type_: str) -> str:
+        """Return the URI of an HD's values of one identifier type (CX.5); empty when the HD is."""
+        if self.typed and (found := self.of_type(namespace, universal, type_)):
+            return found
+        return self.authority(namespace, universal, kind)
+
+    def of_type(self, namespace: str, universal: str, type_: str) -> str:
+        """Return what the `systems` setting says of one type of an authority's values, empty when it says nothing."""
+        return self._systems.get(f"{namespace}|{type_}") or self._systems.get(f"{universal}|{type_}") or ""
+
     def settled(self, namespace: str) -> bool:
         """Whether the `systems` setting says what a namespace means."""
         return namespace in self._systems
@@ -64,8 +87,10 @@ class Naming:
         """Return `resource_id(type_, key)`, remembered: for people and places that come in every message."""
         return self._known_id(type_, key) if len(key) <= 256 else resource_id(type_, key)
 
-    def facility(self, sender: str) -> str:
-        """Return the URI for identifiers that only their sender can tell apart."""
+    def facility(self, sender: str, kind: str = "") -> str:
+        """Return the URI for identifiers that only their sender can tell apart: its patients', or those of a kind."""
+        if kind:
+            return self._systems.get(f"{sender}:{kind}") or f"{self.facility(sender)}:{kind}"
         return self._systems.get(sender) or f"urn:hawsepipe:facility:{_quoted(sender)}"
 
     def _coding_system(self, name: str) -> str | None:

@@ -135,7 +135,7 @@ def original(bench: Bench, message: RawMessage, told: Draft) -> None:
     draft = bench.draft("DocumentReference", f"message|{message.digest.hex()}", Method.PUT)
     draft.body["meta"] = {"security": [{"system": visibility.SEALED[0], "code": visibility.SEALED[1]}]}
     if control := segment.text(10):
-        identifier = {"system": bench.facility, "value": control}
+        identifier = {"system": bench.owned("message"), "value": control}
         draft.put_converted("masterIdentifier", (identifier, [(".value", "MSH-10")]))
     draft.put("status", "current")
     draft.put("docStatus", "final")

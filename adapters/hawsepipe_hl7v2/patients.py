@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
@@ -30,8 +31,8 @@ def visible(text: str) -> str:
     return text if text.isascii() else _INVISIBLE.sub("", text).strip()
 
 
-def identifier_key(bench: Bench, raw: str) -> str | None:
-    """Return system and value of a CX, None without a value."""
+def identifier_key(bench: Bench, raw: str, kind: str = "") -> str | None:
+    """Return system and value of a CX, None without a value; `kind`: whose number it is (`naming.KINDS`)."""
     parts = raw.split(bench.component)
     value = visible(bench.text(parts[0]))
     if not value:
@@ -39,8 +40,9 @@ def identifier_key(bench: Bench, raw: str) -> str | None:
     system = ""
     if len(parts) > 3 and parts[3]:
         hd = [parts[3], "", ""] if parts[3].isalnum() else [*bench.parts(bench.sub(parts[3])), "", ""]
-        system = bench.naming.authority(hd[0], hd[1], hd[2])
-    return f"{system or bench.facility}|{value}"
+        type_ = bench.text(parts[4]) if bench.naming.typed and len(parts) > 4 else ""
+        system = bench.naming.numbers(hd[0], hd[1], hd[2], type_)
+    return f"{system or bench.owned(kind)}|{value}"
 
 
 def chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
@@ -93,8 +95,9 @@ def _universal(bench: Bench, segment: Segment, raw: str) -> None:
         bench.inform(f"{segment.label}-3.4", text + "unless the `systems` setting names the namespace")
 
 
-def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "") -> None:
-    """Add a CX to the identifiers of a resource, unless it is there; without an authority it is the facility's."""
+def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = "", kind: str = "") -> None:
+    """Add a CX to the identifiers of a resource, unless it is there; without an authority it is the facility's, for
+    what is numbered (`kind`)."""
     value: dict[str, Any] = {}
     leaves = bench.site.converts["CX"](bench, raw, where, value)
     if "value" not in value:
@@ -105,7 +108,7 @@ def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = 
         value["value"] = number
         if not number:
             return
-    value.setdefault("system", bench.facility)
+    value.setdefault("system", bench.owned(kind))
     if use:
         value["use"] = use
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
@@ -297,14 +300,19 @@ def _belonging(url: str) -> Convert:
     return convert
 
 
-def owned_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
-    """CX to an Identifier; one without an authority belongs to the sending facility."""
-    value: dict[str, Any] = {}
-    leaves = bench.site.converts["CX"](bench, raw, where, value)
-    if "value" not in value:
-        return None
-    value.setdefault("system", bench.facility)
-    return value, leaves
+def owned(kind: str) -> Convert:
+    """Return a converter of CX to an Identifier; one without an authority belongs to the sending facility, for what is
+    numbered (`kind`)."""
+
+    def convert(bench: Bench, raw: str, where: str) -> Converted | None:
+        value: dict[str, Any] = {}
+        leaves = bench.site.converts["CX"](bench, raw, where, value)
+        if "value" not in value:
+            return None
+        value.setdefault("system", bench.owned(kind))
+        return value, leaves
+
+    return convert
 
 
 def mother(bench: Bench, segment: Segment) -> str | None:
@@ -316,7 +324,7 @@ def mother(bench: Bench, segment: Segment) -> str | None:
 
 def account(bench: Bench, segment: Segment) -> str | None:
     """PID-18."""
-    return identifier_key(bench, segment.repetitions(18)[0]) if segment.text(18) else None
+    return identifier_key(bench, segment.repetitions(18)[0], "account") if segment.text(18) else None
 
 
 def has_account(_bench: Bench, segment: Segment) -> bool:
@@ -352,6 +360,8 @@ CONVERTERS: dict[str, Convert] = {
     "MothersName": mothers_name,
     "Citizenship": _belonging("http://hl7.org/fhir/StructureDefinition/patient-citizenship"),
     "Nationality": _belonging("http://hl7.org/fhir/StructureDefinition/patient-nationality"),
-    "OwnedCX": owned_identifier,
+    "OwnedCX": owned(""),
 }
 """Converters by the name that `via` uses."""
+PARAMETERS: dict[str, Callable[[str], Convert]] = {"OwnedCX": owned}
+"""Converters that take a parameter: `OwnedCX:account`."""

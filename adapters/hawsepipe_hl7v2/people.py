@@ -25,14 +25,15 @@ def practitioner(bench: Bench, raw: str, where: str) -> Converted | None:
     if cached is None:
         if parts[0]:
             hd = [*bench.parts(bench.sub(raw.split(bench.component)[8])), "", "", ""] if parts[8] else []
-            system = bench.naming.authority(*hd[:3]) if hd else bench.facility
+            type_ = (*parts, *_NINE)[12]
+            system = (bench.naming.numbers(hd[0], hd[1], hd[2], type_) if hd else "") or bench.owned("practitioner")
             key = f"{system}|{parts[0]}"
         else:
             key = f"{bench.subject()}|{'|'.join(parts[1:4])}"
         draft = bench.mention("Practitioner", key)
-        _fill(bench, "XCN", raw, where, draft)
+        _fill(bench, "XCN", raw, where, draft, bench.owned("practitioner"))
         for identifier in draft.body.get("identifier", ()):
-            identifier.setdefault("system", bench.facility)
+            identifier.setdefault("system", bench.owned("practitioner"))
         name = " ".join(part for part in (parts[5], parts[2], parts[3], parts[1].split("&")[0], parts[4]) if part)
         cached = bench.cache["practitioner", raw] = draft.reference | ({"display": name} if name else {})
     return dict(cached), [(".reference", where)]
@@ -46,17 +47,17 @@ def organization(bench: Bench, raw: str, where: str) -> Converted | None:
         return None
     if number:
         hd = [*bench.parts(bench.sub(raw.split(bench.component)[5])), "", "", ""] if parts[5] else []
-        system = bench.naming.authority(*hd[:3]) if hd else bench.facility
+        system = (bench.naming.numbers(hd[0], hd[1], hd[2], parts[6]) if hd else "") or bench.owned("organization")
         key = f"{system}|{number}"
     else:
         key = f"{bench.facility}|name|{name.casefold()}"
     draft = bench.mention("Organization", key)
-    _fill(bench, "XON", raw, where, draft)
+    _fill(bench, "XON", raw, where, draft, bench.owned("organization"))
     if parts[9] and parts[2] and parts[2] != parts[9]:
         # XON.3 in the number's old place, beside its successor.
         draft.put("identifier[]", {"value": parts[2]}, f"{where}.3")
     for identifier in draft.body.get("identifier", ()):
-        identifier.setdefault("system", bench.facility)
+        identifier.setdefault("system", bench.owned("organization"))
     return draft.reference | ({"display": name} if name else {}), [(".reference", where)]
 
 
@@ -66,13 +67,13 @@ def coded_organization(bench: Bench, raw: str, where: str) -> Converted | None:
     code, name = parts[0], parts[1] or parts[0]
     if not name:
         return None
-    system = bench.naming.coding_system(parts[2]) or bench.facility
+    system = bench.naming.coding_system(parts[2]) or bench.owned("organization-code")
     draft = bench.mention("Organization", f"{system}|{code}" if code else f"{system}|name|{name.casefold()}")
     if code:
         draft.put("identifier[]", {"system": system, "value": code}, f"{where}.1")
     draft.put("name", name, f"{where}.{2 if parts[1] else 1}")
     if parts[3]:
-        other = {"system": bench.naming.coding_system(parts[5]) or bench.facility, "value": parts[3]}
+        other = {"system": bench.naming.coding_system(parts[5]) or bench.owned("organization-code"), "value": parts[3]}
         draft.put("identifier[]", other, f"{where}.4")
     if parts[4] and parts[4] != name:
         draft.put("alias[]", parts[4], f"{where}.5")
@@ -120,8 +121,9 @@ def device(bench: Bench, raw: str, where: str) -> Converted | None:
     return draft.reference, [(".reference", where)]
 
 
-def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
-    """Fill a resource; what another mention has written already stays, and other names and numbers join it."""
+def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft, system: str) -> None:
+    """Fill a resource; what another mention has written already stays, and other names and numbers join it. `system`
+    is that of a number without an authority."""
     if len(draft.body) == 2:
         leaves: list[Leaf] = bench.site.converts[type_](bench, raw, where, draft.body)
         draft.trail.append(("", [(path[1:] if path.startswith(".") else path, source) for path, source in leaves]))
@@ -133,7 +135,7 @@ def _fill(bench: Bench, type_: str, raw: str, where: str, draft: Draft) -> None:
             start = f".{name}[{index}]"
             below = [(path[len(start) :], source) for path, source in leaves if path.startswith(start)]
             if name == "identifier":
-                item.setdefault("system", bench.facility)
+                item.setdefault("system", system)
             if not any(_says(known, item) for known in draft.body.get(name, ())):
                 draft.put_converted(f"{name}[]", (item, below))
         if not isinstance(value, list):

@@ -235,7 +235,7 @@ def insurer(bench: Bench, draft: Draft, segment: Segment) -> None:
     code, name = segment.text(2), segment.text(3) or segment.text(2, 2)
     if not code and not name:
         return
-    system = bench.naming.coding_system(segment.text(2, 3)) or bench.facility
+    system = bench.naming.coding_system(segment.text(2, 3)) or bench.owned("insurer")
     payer = bench.mention("Organization", f"{system}|{code}" if code else f"{bench.facility}|name|{name.casefold()}")
     if code:
         value = {"system": system, "value": code}

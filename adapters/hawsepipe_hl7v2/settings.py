@@ -376,7 +376,9 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
             "minLength": 1,
         },
         "systems": {
-            "description": "URIs of naming systems, by the name of an authority or coding system as sent.",
+            "description": "URIs of naming systems, by the name of an authority or coding system as sent; `NAME|TYPE`"
+            " for the numbers of one type (CX.5) of an authority, `FACILITY:KIND` for what a facility (MSH-4) numbers"
+            " without an authority, such as `practitioner`.",
             "type": "object",
             "additionalProperties": {"type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$"},
             "default": {},

@@ -25,9 +25,9 @@ _ACTIONS = {"MAD": True, "MUP": None, "MAC": True, "MDC": False, "MDL": False}
 def staff(bench: Bench, segment: Segment) -> str | None:
     """STF-2 (the first number), else the record's own key in STF-1: the identity that XCN gives."""
     for raw in segment.repetitions(2)[:1]:
-        if (key := identifier_key(bench, raw)) is not None:
+        if (key := identifier_key(bench, raw, "practitioner")) is not None:
             return key
-    return f"{bench.facility}|{segment.text(1)}" if segment.text(1) else None
+    return f"{bench.owned('practitioner')}|{segment.text(1)}" if segment.text(1) else None
 
 
 def role(bench: Bench, segment: Segment) -> str | None:
@@ -80,10 +80,10 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
             bench, raw, f"{segment.label}-2" + (f"[{index + 1}]" if index else ""), value
         )
         if "value" in value:
-            value.setdefault("system", bench.facility)
+            value.setdefault("system", bench.owned("practitioner"))
             draft.put_converted("identifier[]", (value, leaves))
     if "identifier" not in draft.body and segment.text(1):
-        own = {"system": bench.facility, "value": segment.text(1)}
+        own = {"system": bench.owned("practitioner"), "value": segment.text(1)}
         draft.put_converted("identifier[]", (own, [(".value", f"{segment.label}-1")]))
     elif segment.text(1):
         made = _CONCEPT(bench, segment.field(1), f"{segment.label}-1")

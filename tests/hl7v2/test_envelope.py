@@ -97,7 +97,7 @@ def test_the_header_says_who_sent_what_to_whom(write: Any) -> None:
     assert [label.get("code", label.get("display")) for label in one["meta"]["security"]] == ["hush", "R", "REDACT"]
     assert one["language"] == "en-GB"
     assert extension(one, "message-time") == ["2026-03-01T08:30:00+00:00"]
-    assert extension(one, "message-control-id") == [{"system": "urn:hawsepipe:facility:GOOD", "value": "M1"}]
+    assert extension(one, "message-control-id") == [{"system": "urn:hawsepipe:facility:GOOD:message", "value": "M1"}]
     assert [coding["code"] for coding in extension(one, "version-id")[0]["coding"]] == ["2.5.1", "USA"]
     assert extension(one, "sequence-number") == ["17"]
     assert [item["value"] for item in extension(one, "message-profile")] == ["PROFILE", "OTHER"]

@@ -89,7 +89,7 @@ def test_what_a_search_takes_for_syntax_is_escaped_in_a_condition() -> None:
 
 def test_the_bundle_has_the_messages_id_and_time_and_one_provenance_of_all_it_made(samples: Any) -> None:
     made = bundle(translate(body(samples, "admission")))
-    assert made["identifier"] == {"system": "urn:hawsepipe:facility:GOOD", "value": "M0001"}
+    assert made["identifier"] == {"system": "urn:hawsepipe:facility:GOOD:message", "value": "M0001"}
     assert made["timestamp"] == "2026-03-01T08:30:00+00:00"
     (provenance,) = [entry["resource"] for entry in entries(made, "Provenance")]
     targets = {target["reference"] for target in provenance["target"]}

@@ -232,7 +232,8 @@ def test_tq1_is_when_and_how_often(translate: Any, write: Any) -> None:
         f14="8",
     )
     order = translate(sent("OML^O21", "ORC|NW|P1", tq1, "OBR|1|P1||1-8^P^LN||20260301")).one("ServiceRequest")
-    assert order["quantityQuantity"] == {"value": 2, "unit": "mL"}
+    ucum = {"system": "http://unitsofmeasure.org", "code": "mL"}
+    assert order["quantityQuantity"] == {"value": 2, "unit": "mL"} | ucum
     assert order["priority"] == "stat"
     timing = order["occurrenceTiming"]
     assert timing["code"]["coding"][-1] == {"system": TIMING, "code": "BID"}
