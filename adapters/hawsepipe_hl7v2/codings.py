@@ -186,7 +186,10 @@ class Codings:
         if found or not any(entry["codes"] for entry in entries):
             return
         source, system = entries[0]["source"], coding.get("system")
-        if system == source and coding["code"] not in entries[0].get("untranslated", ()):
+        if not source and entries[0].get("local"):
+            text = f"a code that table {tables[0]} does not map; kept as it is"
+            findings.append((Severity.WARNING, "code", ".1", text))
+        elif system == source and coding["code"] not in entries[0].get("untranslated", ()):
             text = f"a code of {source} that table {tables[0]} does not map; kept as it is"
             findings.append((Severity.WARNING, "code", ".1", text))
         elif system != source and system not in {entry["system"] for entry in entries}:

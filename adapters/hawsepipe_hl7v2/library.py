@@ -12,14 +12,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hawsepipe import RawMessage, Translation
+import jsonschema
+
+from hawsepipe import ConfigError, RawMessage, Translation
 from hawsepipe_hl7v2 import batches
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
+from hawsepipe_hl7v2.overlay_checks import complaints
 from hawsepipe_hl7v2.overlays import read as read_overlays
 from hawsepipe_hl7v2.senders import Senders
+from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA
 from hawsepipe_hl7v2.tables import shipped
 
 _SOME_TIME = datetime(1, 1, 1, tzinfo=UTC)
+_SCHEMA = TRANSLATOR_SCHEMA | {
+    "properties": {key: value for key, value in TRANSLATOR_SCHEMA["properties"].items() if key != "overlays"}
+}
 
 
 def translator(*, overlays: Path | str | None = None, **settings: Any) -> Senders:
@@ -27,6 +34,9 @@ def translator(*, overlays: Path | str | None = None, **settings: Any) -> Sender
 
     `overlays` is a directory of overlay files (docs/overlays.md), read now. Raises ConfigError.
     """
+    wrong = [ConfigError(key, reason) for key, reason in complaints(jsonschema.Draft202012Validator(_SCHEMA), settings)]
+    if wrong:
+        raise ConfigError(wrong[0].key, wrong[0].reason, wrong[1:])
     found = read_overlays(Path(overlays), shipped()) if overlays is not None else ()
     return Senders(settings, shipped(), found)
 
@@ -41,10 +51,13 @@ def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None
 
     Whatever is wrong with it is an issue, at error level when it stands against using the result: causes parse,
     structure, mapping, code and required, each with its v2 location. Raises MessageError only for what does not begin
-    with an MSH segment, and ConfigError for settings that are wrong. The tables are compiled, and the directory of
+    with an MSH segment, ConfigError for settings that are wrong or unknown, and TypeError for a message that is text
+    already: which bytes were sent decides its character set. The tables are compiled, and the directory of
     `overlays` read, on the first call with the same settings; see `translator` for doing it oneself.
     """
-    using = _known(None if overlays is None else str(overlays), json.dumps(settings, sort_keys=True))
+    if not isinstance(message, bytes | RawMessage):
+        raise TypeError(f"a message is bytes as they were sent, not {type(message).__name__}")
+    using = _known(None if overlays is None else str(overlays), json.dumps(settings, sort_keys=True, default=repr))
     if isinstance(message, bytes):
         message = RawMessage("library", _SOME_TIME, MEDIA_TYPE, message)
     return using.read(message)

@@ -8,24 +8,20 @@ later one wins.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-from referencing import Registry, Resource
-
 from hawsepipe import ConfigError
-from hawsepipe_hl7v2.compiler import Compiler
-from hawsepipe_hl7v2.elements import fault
 from hawsepipe_hl7v2.naming import Naming
+from hawsepipe_hl7v2.overlay_checks import faults, same
 from hawsepipe_hl7v2.tables import Table, Tables
-from hawsepipe_schemas import load
 
 _SETTINGS = ("timezone", "charset")
+_LOOKALIKES = frozenset({".toml", ".tml", ".json", ".yaml", ".yml"})
+"""What somebody who wants an overlay read may call it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +44,12 @@ class Overlay:
         for entry in self.content.get("segments", ()):
             name = entry["segment"]
             segments[name] = _segment(segments.get(name, {"segment": name, "targets": []}), entry)
-        codes = dict(with_tables(tables, self.content).codes)
+        codes = dict(with_tables(tables, self.content, naming).codes)
         for name, told in self.content.get("codes", {}).items():
             own, known = _local(told, naming), codes[name]
-            bare = {code: target for code, target in told.items() if "|" not in code}
             codes[name] = {
                 **known,
-                "codes": {**known["codes"], **bare},
+                "codes": {**known["codes"], **_bare(told)},
                 "local": {**known.get("local", {}), **own},
             }
         return replace(tables, segments=segments, codes=codes)
@@ -66,20 +61,62 @@ class Overlay:
 
 
 def read(directory: Path, tables: Tables) -> tuple[Overlay, ...]:
-    """Return the overlays of a directory (`*.toml`), by name. Raises ConfigError for the first fault; see `faults`."""
+    """Return the overlays of a directory (`*.toml`), by name.
+
+    Raises ConfigError for the first fault, with the others in `also`; see `overlay_checks`. A file that looks like an
+    overlay and would not be read is a fault too.
+    """
     try:
-        files = sorted(directory.glob("*.toml"))
         if not directory.is_dir():
             raise ConfigError("overlays", f"{directory} is not a directory")
+        files = sorted(file for file in directory.iterdir() if not file.name.startswith("."))
     except OSError as error:
-        raise ConfigError("overlays", f"{directory} cannot be read") from error
+        raise ConfigError("overlays", f"{directory} cannot be read ({error.strerror})") from error
+    wrong: list[ConfigError] = []
     found: list[Overlay] = []
     for file in files:
-        content = _content(file)
-        for place, reason in faults(content, tables):
-            raise ConfigError(f"overlays: {file.name}: {place}" if place else f"overlays: {file.name}", reason)
+        if file.suffix != ".toml":
+            if file.suffix.lower() in _LOOKALIKES:
+                wrong.append(ConfigError(f"overlays: {file.name}", "not read: an overlay's name ends in .toml"))
+            continue
+        try:
+            content = _content(file)
+        except ConfigError as error:
+            wrong.append(error)
+            continue
+        told = [
+            (f"overlays: {file.name}: {place}" if place else f"overlays: {file.name}", reason)
+            for place, reason in faults(content, tables)
+        ]
+        wrong += [ConfigError(key, reason) for key, reason in told]
+        twin = next((other.name for other in found if other.content == content), None)
+        if twin is not None:
+            wrong.append(ConfigError(f"overlays: {file.name}", f"the same as {twin}"))
         found.append(Overlay(file.name, content))
+    if wrong:
+        raise ConfigError(wrong[0].key, wrong[0].reason, wrong[1:])
     return tuple(found)
+
+
+def advice(overlays: Sequence[Overlay], systems: Mapping[str, str]) -> tuple[ConfigError, ...]:
+    """Return what overlays say that is allowed and probably not meant.
+
+    An authority that one sender's overlay maps is another authority in the messages of everybody else: the same
+    patient number from two senders would be two patients.
+    """
+    told = []
+    for overlay in overlays:
+        coding = {key.rpartition("|")[0] for codes in overlay.content.get("codes", {}).values() for key in codes}
+        for table in overlay.content.get("tables", {}).values():
+            coding |= {key.rpartition("|")[0] for key in table["codes"]}
+        for name in overlay.content.get("systems", {}):
+            if name not in systems and name not in coding:
+                reason = (
+                    f"if {name} numbers patients, visits or people, `systems` of the translator is its place: here it"
+                    " holds for this sender alone, and the same number from another sender is another patient"
+                )
+                told.append(ConfigError(f"overlays: {overlay.name}: systems.{name}", reason))
+    return tuple(told)
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -94,56 +131,13 @@ def _content(file: Path) -> dict[str, Any]:
         raise ConfigError(f"overlays: {file.name}", f"not TOML: {error}") from error
 
 
-def faults(content: Mapping[str, Any], tables: Tables) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with an overlay as (place, reason); places as `segments[0].targets[1].rows[2].to`."""
-    wrong = False
-    for error in sorted(_validator().iter_errors(content), key=lambda error: list(map(str, error.absolute_path))):
-        wrong = True
-        yield _place(error.absolute_path), error.message
-    if wrong:
-        return
-    for name in content.get("tables", {}):
-        if name in tables.codes:
-            yield f"tables.{name}", "there is a code table of this name; add to it with `codes`"
-            return
-    tables = with_tables(tables, content)
-    for name in content.get("codes", {}):
-        if name not in tables.codes:
-            yield f"codes.{name}", "there is no such code table"
-    compiler = Compiler(tables.datatypes, tables.codes)
-    for number, entry in enumerate(content.get("segments", ())):
-        known = tables.segments.get(entry["segment"], {"targets": []})
-        for place, target in enumerate(entry.get("targets", ())):
-            where = f"segments[{number}].targets[{place}]"
-            yield from _target_faults(compiler, entry["segment"], known, target, where)
-
-
-def with_tables(tables: Tables, content: Mapping[str, Any]) -> Tables:
+def with_tables(tables: Tables, content: Mapping[str, Any], naming: Naming) -> Tables:
     """Return the tables with the code tables that an overlay brings."""
     own = {
-        name: {"source": "", "codes": {}, **table, "local": table["codes"]}
+        name: {"source": "", **table, "codes": _bare(table["codes"]), "local": _local(table["codes"], naming)}
         for name, table in content.get("tables", {}).items()
     }
     return replace(tables, codes={**tables.codes, **own})
-
-
-def _target_faults(
-    compiler: Compiler, segment: str, known: Table, target: Mapping[str, Any], where: str
-) -> Iterator[tuple[str, str]]:
-    if not any(_same(one, target) for one in known["targets"]) and ("joins" in target) == ("identity" in target):
-        yield where, f"{segment} has no such target yet: a new one needs either joins or identity"
-        return
-    for number, row in enumerate(target.get("rows", ())):
-        at = f"{where}.rows[{number}]"
-        sources = [row["from"]] if isinstance(row.get("from"), str) else row.get("from", [])
-        if any(not source.startswith(f"{segment}-") for source in sources):
-            yield f"{at}.from", f"a row of {segment} moves a field of {segment}"
-        if "to" in row and (reason := fault(target["resource"], row["to"])) is not None:
-            yield f"{at}.to", reason
-        try:
-            compiler.row(row)
-        except ConfigError as error:
-            yield f"{at}.{error.key}", error.reason
 
 
 def _segment(known: Table, entry: Mapping[str, Any]) -> Table:
@@ -151,7 +145,7 @@ def _segment(known: Table, entry: Mapping[str, Any]) -> Table:
     targets = [dict(target) for target in known["targets"]]
     for told in entry.get("targets", ()):
         given = {key: value for key, value in told.items() if key != "replace"}
-        meant = [target for target in targets if _same(target, told)]
+        meant = [target for target in targets if same(target, told)]
         if not meant:
             targets.append({"rows": [], **given})
         for target in meant:
@@ -168,13 +162,6 @@ def _segment(known: Table, entry: Mapping[str, Any]) -> Table:
     return {**known, "targets": targets, **({"ignored": ignored} if ignored else {})}
 
 
-def _same(target: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    """Whether an overlay's target means this one: the resource, and the role or the one that it joins if told."""
-    if target["resource"] != told["resource"]:
-        return False
-    return all(target.get(key) == told[key] for key in ("role", "joins", "identity") if key in told)
-
-
 def _move(row: Mapping[str, Any]) -> tuple[Any, Any]:
     source = row.get("from")
     return (source if isinstance(source, str) else None, row.get("to"))
@@ -186,6 +173,11 @@ def _reads(row: Mapping[str, Any], fields: Any) -> bool:
     return isinstance(source, str) and (source in fields or source.partition(".")[0] in fields)
 
 
+def _bare(told: Mapping[str, str]) -> dict[str, str]:
+    """Return the codes that are told without the name of their coding system."""
+    return {code: target for code, target in told.items() if "|" not in code}
+
+
 def _local(told: Mapping[str, str], naming: Naming) -> dict[str, str]:
     """Return the codes with the names of coding systems as URIs."""
     found = {}
@@ -193,17 +185,3 @@ def _local(told: Mapping[str, str], naming: Naming) -> dict[str, str]:
         name, bar, code = key.rpartition("|")
         found[f"{naming.coding_system(name)}|{code}" if bar else code] = target
     return found
-
-
-def _place(path: Any) -> str:
-    place = ""
-    for step in path:
-        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else str(step)
-    return place
-
-
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
-    rows = load("mapping-table.schema.json")
-    registry: Registry[Any] = Registry().with_resource("mapping-table.schema.json", Resource.from_contents(rows))
-    return jsonschema.Draft202012Validator(load("overlay.schema.json"), registry=registry)

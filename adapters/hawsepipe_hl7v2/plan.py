@@ -68,7 +68,7 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
     segment = placed.segment
     bench.group = placed.group
     if plan is None:
-        bench.inform(segment.label, "this segment has no map")
+        bench.inform(segment.label, "this segment has no map; kept as it is in a Basic")
         leftovers.segment(bench, segment)
         return
     taken: Draft | None = None
@@ -108,7 +108,7 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
         return
     for number in (*left, *range(plan.width, len(fields))):
         if fields[number] and fields[number] != DELETE:
-            bench.inform(f"{segment.label}-{number}", "this field has no map")
+            bench.inform(f"{segment.label}-{number}", "this field has no map; kept as it is in an extension")
             leftovers.field(bench, taken, segment, number)
 
 

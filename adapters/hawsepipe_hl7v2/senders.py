@@ -25,7 +25,7 @@ from hawsepipe_hl7v2 import batches, damage
 from hawsepipe_hl7v2.bundles import bundle
 from hawsepipe_hl7v2.header import read_header
 from hawsepipe_hl7v2.naming import Naming
-from hawsepipe_hl7v2.overlays import Overlay, read
+from hawsepipe_hl7v2.overlays import Overlay, advice, read
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled
 from hawsepipe_hl7v2.strictness import check
 from hawsepipe_hl7v2.tables import Tables, shipped
@@ -63,6 +63,11 @@ class Senders:
     def rules_digest(self) -> bytes:
         """SHA-256 over tables, settings and overlays."""
         return self._digest
+
+    @property
+    def advice(self) -> tuple[ConfigError, ...]:
+        """What overlays do that is probably not meant; see `overlays.advice`."""
+        return advice(self._overlays, self._settings["systems"])
 
     def translate(self, message: RawMessage) -> Translation:
         """See `Hl7v2Translator.translate`."""

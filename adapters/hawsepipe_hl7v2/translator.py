@@ -111,6 +111,10 @@ class Hl7v2Translator:
         bench.issues += faults
         if not event.mapped and self._allowed(event):
             bench.warn("mapping", "MSH-9", "this event has no map of its own; its segments are translated one by one")
+        elif not event.mapped and not message.segments[0].text(9):
+            bench.issue(
+                Severity.ERROR, "required", "MSH-9", "MSH-9 is empty: nothing says what kind of message this is"
+            )
         elif not event.mapped:
             # A move, a link or a deletion taken for an update of the patient would be worse than none.
             bench.issue(
@@ -198,8 +202,11 @@ def _tells(change: Change) -> bool:
 
 
 def _label(message: Message) -> str:
+    """What a message is called: type, control id and sender, as far as it tells them."""
     header = message.segments[0]
-    return f"{message.type}^{message.event} {header.text(10)} from {header.text(3)}|{header.text(4)}"
+    what = f"{message.type}^{message.event}" if message.type or message.event else "a message without a type"
+    sender = f"{header.text(3)}|{header.text(4)}"
+    return f"{what} {header.text(10)} from {sender}" if sender != "|" or header.text(10) else what
 
 
 def _event_time(message: Message, bench: Bench) -> datetime | None:

@@ -101,6 +101,32 @@ def check(path: Path) -> tuple[ConfigError, ...]:
         return (error,)
 
 
+def outline(path: Path) -> tuple[tuple[str, ...], dict[str, tuple[Instance, ...]]]:
+    """Return the plugins and the instances by family that a file names, as far as it can be read."""
+    try:
+        document = _document(path)
+    except ConfigError:
+        document = {}
+    plugins = document.get("plugins")
+    load = plugins.get("load") if isinstance(plugins, Mapping) else None
+    if not isinstance(load, list):
+        load = load_schema("config.schema.json")["properties"]["plugins"]["properties"]["load"].get("default", [])
+    return tuple(name for name in load if isinstance(name, str)), {
+        family: tuple(_named(family, document.get(family))) for family in _FAMILIES
+    }
+
+
+def _named(family: str, entries: Any) -> Iterable[Instance]:
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        kind = entry.get("kind") if isinstance(entry, Mapping) else None
+        settings = entry.get("settings", {}) if isinstance(entry, Mapping) else None
+        if isinstance(kind, str) and kind and isinstance(settings, Mapping):
+            yield Instance(f"{family}[{number}]", str(entry.get("name", "")), kind, settings)
+
+
+_FAMILIES = ("translators", "feeds", "ledgers", "consent_rules", "destinations")
+
+
 def problems(document: Mapping[str, Any]) -> tuple[ConfigError, ...]:
     """Return everything that is wrong with a document: against the schema, then across its parts."""
     found = tuple(violations(document, load_schema("config.schema.json"), ""))
@@ -123,7 +149,29 @@ def violations(value: Any, schema: Mapping[str, Any], key: str) -> Iterable[Conf
                 if name not in error.instance:
                     yield ConfigError(_dotted(where, [name]), "this key is required")
         else:
-            yield ConfigError(where or "file", error.message)
+            yield ConfigError(where or "file", _words(error))
+
+
+def _words(error: Any) -> str:
+    """Say what a schema has against a value, in words of the value's meaning where the schema tells it."""
+    value, wanted = error.instance, str(error.schema.get("description", "")).rstrip(".")
+    if error.validator in ("minLength", "minItems", "minProperties") and not value:
+        return f"this is empty; wanted: {wanted}" if wanted else "this is empty"
+    if error.validator == "pattern" and wanted:
+        return f"{value!r} is not of the form wanted here: {wanted}" if value else f"this is empty; wanted: {wanted}"
+    if error.validator == "type" and error.validator_value in _KINDS:
+        return f"{value!r} is not {_KINDS[error.validator_value]}"
+    return str(error.message)
+
+
+_KINDS = {
+    "string": "text",
+    "object": "a table",
+    "array": "a list",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
 def filled(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> Any:

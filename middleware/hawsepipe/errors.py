@@ -56,14 +56,18 @@ class HawsepipeError(Exception):
 
 
 class ConfigError(HawsepipeError):
-    """A setting is wrong. `key` is its dotted path in the configuration file, `reason` a sentence."""
+    """A setting is wrong. `key` is its dotted path in the configuration file, `reason` a sentence.
+
+    `also` are further things that are wrong, where they were found together.
+    """
 
     code = "invalid"
 
-    def __init__(self, key: str, reason: str) -> None:
+    def __init__(self, key: str, reason: str, also: Sequence[ConfigError] = ()) -> None:
         super().__init__(f"{key}: {reason}")
         self.key = key
         self.reason = reason
+        self.also = tuple(also)
 
 
 class PluginError(HawsepipeError):

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import pluggy
 
 from hawsepipe.clock import Clock
+from hawsepipe.errors import ConfigError
 from hawsepipe.meters import Meters
 from hawsepipe.model import Checkpoint, Converted, Issue, Piece, Principal, RawMessage, Receipt, Resource, Translation
 from hawsepipe.visibility import Formula
@@ -189,6 +190,16 @@ class Reader(Translator, Protocol):
 
     def value(self, message: RawMessage, location: str) -> str:
         """Return what stands at a location of an issue, for people; empty when nothing does. Raises as `read`."""
+        ...
+
+
+@runtime_checkable
+class Advising(Protocol):
+    """A translator that has something to say of its settings to whoever runs `hawsepipe config check`."""
+
+    @property
+    def advice(self) -> tuple[ConfigError, ...]:
+        """What is allowed and probably not meant: the key below the settings, and why."""
         ...
 
 

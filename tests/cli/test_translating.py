@@ -152,3 +152,96 @@ def test_strict_checks_against_the_version(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["no-such-file"], ["--no-such-option", "-"]])
 def test_a_wrong_usage_is_exit_status_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_a_file_that_cannot_be_read_is_told_and_the_others_are_translated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.hl7").write_text(message(number))
+    opened = Path.open
+
+    def denied(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == "2.hl7":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", denied)
+    result = run(tmp_path)
+    assert (result.exit_code, ids(result.stdout)) == (1, ["1", "3"])
+    assert "2.hl7: error structure -: the file cannot be read (Permission denied)" in result.stderr
+
+
+def test_the_time_zone_can_be_told(tmp_path: Path) -> None:
+    file = tmp_path / "one.hl7"
+    file.write_text(message(head=HEAD.replace("+0000", "")))
+    told = json.loads(run("--timezone", "America/Chicago", file).stdout)
+    assert told["timestamp"] == "2026-03-01T08:30:00-06:00"
+    wrong = run("--timezone", "America/Nowhere", file)
+    assert "no such IANA time zone" in str(wrong.output) + str(wrong.exception)
+
+
+def test_the_settings_of_the_directory_count_if_they_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "one.hl7"
+    file.write_text(message())
+    settings = '[translators.settings.systems]\nGOOD = "https://good.example/mrn"\n'
+    (tmp_path / "hawsepipe.toml").write_text(
+        '[service]\nchannel = "a.example/log"\n[plugins]\nload = ["hl7v2"]\n'
+        f'[[translators]]\nname = "hl7v2"\nkind = "hl7v2"\n{settings}'
+    )
+    result = run(file)
+    assert "with the settings of hawsepipe.toml" in result.stderr
+    assert "https://good.example/mrn" in result.stdout
+    (tmp_path / "hawsepipe.toml").unlink()
+    assert "https://good.example/mrn" not in run(file).stdout
+
+
+def test_the_five_causes_are_in_the_file_of_findings(tmp_path: Path) -> None:
+    file, found = tmp_path / "one.hl7", tmp_path / "found.ndjson"
+    file.write_text(message(pid="PID|1||||DOE^JANE||1980x|Q|||||||||||||||||||||||||||||||||||||||x\rnonsense\r"))
+    run("--issues", found, file)
+    issues = json.loads(found.read_text().splitlines()[0])["issue"]
+    causes = {issue["details"]["coding"][0]["code"] for issue in issues}
+    assert causes >= {"parse", "mapping", "code", "required"}
+    codes = {(issue["severity"], issue["code"]) for issue in issues}
+    assert ("error", "informational") not in codes
+    assert ("information", "informational") in codes
+    broken = tmp_path / "two.hl7"
+    broken.write_text(message(head=HEAD.replace("A28", "Z99")))
+    run("--issues", found, broken)
+    assert ("error", "processing") in {
+        (issue["severity"], issue["code"]) for issue in json.loads(found.read_text().splitlines()[0])["issue"]
+    }
+
+
+def test_a_message_without_a_type_says_so_and_has_a_name(tmp_path: Path) -> None:
+    file, found = tmp_path / "one.hl7", tmp_path / "found.ndjson"
+    file.write_text("MSH|^~\\&|\rPID|1||M1\r")
+    result = run(file)
+    assert "error required MSH-9: MSH-9 is empty" in result.stderr
+    assert "a message without a type: " in result.stderr
+    run("--issues", found, file)
+    assert "^  from |" not in found.read_text()
+
+
+def test_own_codes_and_authorities_are_on_the_work_list(tmp_path: Path) -> None:
+    file = tmp_path / "one.hl7"
+    result = "OBR|1|P1|F1|4711^Panel^99LOK\rOBX|1|NM|CRP^CRP^L||5|mg/l|||||F\r"
+    file.write_text(message(head=HEAD.replace("ADT^A28", "ORU^R01")) + result)
+    told = run(file).stderr
+    assert "ADT1|GOOD OBX-3.1 CRP^L: a code of the sender's own that nothing maps" in told
+    assert "OBR-4.1 4711^99LOK: " in told
+    assert "GOOD: an authority without a URI; see `systems`" in told
+    overlays = tmp_path / "overlays"
+    overlays.mkdir()
+    (overlays / "good.toml").write_text(
+        'sender = { facility = "GOOD" }\n[systems]\nGOOD = "https://good.example/mrn"\n'
+        '[tables.Lab]\nsystem = "http://loinc.org"\ncodes = { "L|CRP" = "1988-5" }\n'
+        '[[segments]]\nsegment = "OBX"\n[[segments.targets]]\nresource = "Observation"\nrole = "observation"\n'
+        'rows = [{ from = "OBX-3", to = "code", via = "CodeableConcept:Lab" }]\n'
+    )
+    mapped = run("--overlay", overlays, file)
+    assert "1988-5" in mapped.stdout
+    assert "CRP^L" not in mapped.stderr
+    assert "an authority without a URI" not in mapped.stderr

@@ -295,8 +295,8 @@ def test_an_unmapped_code_stays_beside_the_element_and_is_reported(translate: An
 
 def test_segments_and_fields_without_a_map_are_reported(translate: Any) -> None:
     made = translate(adt("A28", "PID|1||MRN1||DOE^JANE||||ALIAS^A", "ZPD|1|x", "PD1||||||||||||Y"))
-    assert made.texts("ZPD") == ["this segment has no map"]
-    assert made.texts("PD1-12") == ["this field has no map"]
+    assert made.texts("ZPD") == ["this segment has no map; kept as it is in a Basic"]
+    assert made.texts("PD1-12") == ["this field has no map; kept as it is in an extension"]
 
 
 @pytest.mark.parametrize("trigger", ["A19", "A56", "A99", "Z01", ""])

@@ -15,7 +15,7 @@ def extensions(resource: dict[str, Any]) -> list[tuple[str, str]]:
 def test_a_field_without_a_row_is_kept_with_the_resource_of_its_segment(translate: Any) -> None:
     made = translate((HEAD, PID + "|" * 41 + "one^two&\\T\\~^^~three"))
     assert extensions(made.one("Patient")) == [("PID-46", "one^two&&"), ("PID-46", "three")]
-    assert made.texts("PID-46") == ["this field has no map"]
+    assert made.texts("PID-46") == ["this field has no map; kept as it is in an extension"]
 
 
 def test_a_segment_without_a_table_is_kept_as_a_basic_about_the_patient(translate: Any) -> None:
@@ -52,4 +52,4 @@ def test_a_field_that_only_another_message_type_has_a_target_for_is_kept(transla
     made = translate((head, "PID|1||MRN1^^^GOOD^MR", "ORC|NW|P1", order))
     kept = {"url": "urn:hawsepipe:extension:OBR-22", "valueString": "20260301"}
     assert kept in made.one("ServiceRequest")["extension"]
-    assert made.texts("OBR-22") == ["this field has no map"]
+    assert made.texts("OBR-22") == ["this field has no map; kept as it is in an extension"]

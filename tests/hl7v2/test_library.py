@@ -197,3 +197,28 @@ def test_odd_values_of_dates_are_valid_wherever_they_stand(result: str) -> None:
     lines = (head, PID.decode(), "OBR|1||F1|X^Panel||||||||||||||||||||A  B||F||^^^^^A  B", result)
     made = bundle(translate("\r".join(lines).encode()))
     assert [issue for issue in VALIDATOR.check(decode(encode(made))) if issue.severity in ("error", "fatal")] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"timezon": "Europe/Berlin"}, "timezon: this key is not known here; did you mean timezone?"),
+        ({"foo": 1}, "foo: this key is not known here"),
+        ({"charset": "klingon"}, "charset: `klingon` is none of"),
+        ({"systems": {"KN": "x y"}}, "systems.KN: "),
+        ({"timezone": 5}, "timezone: `5` is not text"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_told(samples: Any, settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        translate(body(samples, "admission"), **settings)
+    assert str(caught.value).startswith(told)
+
+
+def test_a_message_is_bytes(samples: Any) -> None:
+    with pytest.raises(TypeError, match="a message is bytes as they were sent, not str"):
+        translate(body(samples, "admission").decode())  # type: ignore[arg-type]  # what is tested
+
+
+def test_a_bundle_is_written_with_its_digits(samples: Any) -> None:
+    assert b'"value":5.40' in encode(bundle(translate(body(samples, "result"))))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+from urllib.parse import unquote
 
 import click
 
@@ -26,6 +27,12 @@ _KEPT = 10_000
 _SHOWN = 50
 
 
+_CODES, _AUTHORITY = "urn:hawsepipe:codes:", "urn:hawsepipe:authority:"
+"""What a translator makes of a coding system and of an authority that nothing names."""
+_Code = tuple[str, str, str, str]
+"""Sender, location, code and text of an entry of the work list."""
+
+
 class Findings:
     """Collects what is found; `failed` counts messages with an error."""
 
@@ -33,7 +40,8 @@ class Findings:
         self._file = file
         self.failed = self.messages = 0
         self._kinds: Counter[str] = Counter()
-        self._codes: Counter[tuple[str, str, str, str]] = Counter()
+        self._codes: Counter[_Code] = Counter()
+        self._by_value: dict[str, set[_Code]] = {}
 
     def message(self, place: str, translation: Translation, issues: Sequence[Issue]) -> None:
         """Note a message and its issues."""
@@ -53,6 +61,17 @@ class Findings:
         entry = (sender, _NUMBERS.sub("", location), value, text)
         if entry in self._codes or len(self._codes) < _KEPT:
             self._codes[entry] += 1
+            self._by_value.setdefault(value, set()).add(entry)
+
+    def names(self, sender: str, translation: Translation) -> None:
+        """Note codes of the sender's own systems that nothing maps, and authorities that have no URI yet."""
+        places = {(entry.resource, entry.path): entry.source for entry in translation.trail}
+        for change in translation.changes:
+            home = f"{change.type}/{change.id}"
+            for path, value, text in _own(change.resource or {}, ""):
+                location = _NUMBERS.sub("", places.get((home, path), change.type))
+                if not any(key[:3] == (sender, location, value) for key in self._by_value.get(value, ())):
+                    self.code(sender, location, text, value)
 
     def show(self, place: str, issues: Sequence[Issue]) -> None:
         """Print issues for people, unless a file takes them."""
@@ -78,7 +97,30 @@ class Findings:
     def _write(self, place: str, label: str, issues: Sequence[Issue]) -> None:
         if self._file is None or not issues:
             return
-        made = outcome.outcome(issues)
+        made = outcome.outcome(issues, causes=True)
         told = [(MESSAGE, label), (SOURCE, place)]
         made["extension"] = [{"url": url, "valueString": text} for url, text in told if text]
         self._file.write(codec.encode(made) + b"\n")
+
+
+def _own(node: Any, path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield path, name and what to do of the codes and authorities in a resource that nothing maps."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _own(item, f"{path}[{index}]")
+    if not isinstance(node, dict):
+        return
+    system = node.get("system")
+    if isinstance(system, str) and system.startswith(_AUTHORITY) and "value" in node:
+        yield f"{path}.system", unquote(system.removeprefix(_AUTHORITY)), "an authority without a URI; see `systems`"
+    for name, value in node.items():
+        below = f"{path}.{name}" if path else name
+        if name == "coding" and isinstance(value, list):
+            systems = [str(one.get("system", "")) for one in value if isinstance(one, dict)]
+            if all(one.startswith(_CODES) for one in systems):
+                for index, one in enumerate(value):
+                    told = f"{one.get('code', '')}^{unquote(systems[index].removeprefix(_CODES))}"
+                    if one.get("code"):
+                        yield f"{below}[{index}].code", told, "a code of the sender's own that nothing maps"
+        else:
+            yield from _own(value, below)

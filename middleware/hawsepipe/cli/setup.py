@@ -52,13 +52,16 @@ def config() -> None:
 def check(config_path: Path) -> None:
     """Say everything that is wrong with the configuration, by key. Exit status 1 if anything is.
 
-    The plugins that it names are loaded and their settings checked. No port is bound and no data touched.
+    The plugins that it names are loaded and their settings checked. No port is bound and no data touched. What is
+    allowed and probably not meant is a warning, which leaves the exit status 0.
     """
     found = kinds.check(config_path)
     for problem in found:
         click.echo(f"{problem.key}: {problem.reason}", err=True)
     if found:
         sys.exit(1)
+    for told in kinds.advice(config_path):
+        click.echo(f"warning: {told.key}: {told.reason}", err=True)
     click.echo(f"{config_path} is good")
 
 

@@ -34,10 +34,17 @@ def sources(paths: Iterable[Path]) -> list[Source]:
             found.append(Source("-", None, 0))
         elif path.is_dir():
             below = (file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
-            found += [Source(str(file), file, file.stat().st_size) for file in sorted(below)]
+            found += [Source(str(file), file, _size(file)) for file in sorted(below)]
         else:
-            found.append(Source(str(path), path, path.stat().st_size))
+            found.append(Source(str(path), path, _size(path)))
     return found
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # what cannot be read is told when it is opened
 
 
 def _hidden(path: Path) -> bool:
@@ -54,19 +61,38 @@ class Bar:
     def chunks(self, source: Source) -> Iterator[bytes]:
         """Yield the bytes of a source as they are read, and move on."""
         with _opened(source) as stream:
-            while chunk := stream.read(_CHUNK):
+            while chunk := _read(source, stream):
                 yield chunk
                 if self._progress is not None and self._task is not None:
                     self._progress.advance(self._task, len(chunk))
+
+
+class UnreadableError(Exception):
+    """A file cannot be read; the text says why. The others can."""
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
     if source.path is None:
         yield sys.stdin.buffer
-    else:
-        with source.path.open("rb") as stream:
-            yield stream
+        return
+    try:
+        stream = source.path.open("rb")
+    except OSError as error:
+        raise UnreadableError(_why(error)) from error
+    with stream:
+        yield stream
+
+
+def _read(source: Source, stream: BinaryIO) -> bytes:
+    try:
+        return stream.read(_CHUNK)
+    except OSError as error:
+        raise UnreadableError(_why(error)) from error
+
+
+def _why(error: OSError) -> str:
+    return f"the file cannot be read ({error.strerror or type(error).__name__})"
 
 
 @contextmanager

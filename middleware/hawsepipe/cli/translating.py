@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from hawsepipe.cli.findings import Findings
-from hawsepipe.cli.sources import Bar, Source, progress, sources
+from hawsepipe.cli.sources import Bar, Source, UnreadableError, progress, sources
 from hawsepipe.clock import system_clock
 from hawsepipe.config import Config, read
 from hawsepipe.errors import MessageError
@@ -34,13 +34,17 @@ _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no message in it")
     "--config",
     "config_path",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Take the translator and its settings from this configuration; without it the defaults hold.",
+    help="Take the translator and its settings from this configuration. Without it ./hawsepipe.toml counts if it is"
+    " there and has that translator, so that ids are those of the service; else the defaults hold.",
 )
 @click.option("--translator", "name", default="hl7v2", show_default=True, help="The translator's name.")
 @click.option(
     "--overlay",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="A directory with overlays: what is special about single senders (docs/overlays.md).",
+)
+@click.option(
+    "--timezone", help="The IANA zone of times without an offset, such as Europe/Berlin; an overlay's goes before it."
 )
 @click.option(
     "--issues",
@@ -55,6 +59,7 @@ def translate(
     config_path: Path | None,
     name: str,
     overlay: Path | None,
+    timezone: str | None,
     issues_path: Path | None,
     explain: bool,
     strict: bool,
@@ -65,8 +70,10 @@ def translate(
     or MLLP frames, and be of any size. Findings go to standard error, each with its place in the message. Exit status
     0 when no message had an error, 1 when one had.
     """
-    config: Config | None = read(config_path) if config_path else None
+    config = read(config_path) if config_path else _here(name)
     more = {} if overlay is None else {"overlays": str(overlay.resolve())}
+    if timezone is not None:
+        more["timezone"] = timezone
     with ExitStack() as stack:
         file = stack.enter_context(issues_path.open("wb")) if issues_path is not None else None
         findings, output = Findings(file), _Output(explain=explain)
@@ -77,6 +84,18 @@ def translate(
     findings.summary(single[0] if single is not None else None)
     if findings.failed:
         sys.exit(1)
+
+
+def _here(name: str) -> Config | None:
+    """Return the configuration of this directory when it has the translator; say that it is taken."""
+    path = Path("hawsepipe.toml")
+    if not path.is_file():
+        return None
+    config = read(path)
+    if not any(instance.name == name for instance in config.translators):
+        return None
+    click.echo(f"with the settings of {path}", err=True)
+    return config
 
 
 async def _run(
@@ -93,7 +112,10 @@ async def _run(
         gc.set_threshold(50_000, 50, 50)
         with progress(found) as bar:
             for source in found:
-                _file(source, bar, translator, findings, output, strict=strict)
+                try:
+                    _file(source, bar, translator, findings, output, strict=strict)
+                except UnreadableError as error:
+                    findings.broken(source.name, [Issue(Severity.ERROR, "structure", "", str(error))])
 
 
 def _file(
@@ -122,6 +144,7 @@ def _file(
             for issue in translation.issues:
                 if issue.cause == "code":
                     findings.code(sender, issue.location, issue.text, _code(translator, message, issue.location))
+            findings.names(sender, translation)
             made = translator.bundle(translation)
         else:
             made = bundle.transaction(translation.changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from hawsepipe.auth import clients
 from hawsepipe.clock import Clock, system_clock
 from hawsepipe.config import Config, Instance
 from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
-from hawsepipe.hooks import Kind, Opening, Translator
+from hawsepipe.hooks import Advising, Kind, Opening, Translator
 from hawsepipe.meters import Meters
 from hawsepipe.plugins import Plugins
 from hawsepipe.store.vault import read_keys
@@ -27,21 +28,35 @@ T = TypeVar("T")
 def check(path: Path) -> tuple[ConfigError, ...]:
     """Return everything that is wrong with a configuration file, its plugins and their settings.
 
-    No port is bound, no data touched.
+    No port is bound, no data touched. What can be read of a file that is wrong is checked all the same.
     """
-    found = configuration.check(path)
-    if found:
-        return found
-    config = configuration.read(path)
+    found = list(configuration.check(path))
+    plugins, instances = configuration.outline(path)
     try:
-        loaded = loader.load(config.plugins)
+        loaded = loader.load(plugins)
     except PluginError as error:
-        return (ConfigError("plugins.load", str(error)),)
-    return tuple(_setting_problems(config, loaded)) or tuple(_content_problems(config, loaded))
+        return (*found, *([] if found else [ConfigError("plugins.load", str(error))]))
+    wrong = list(_setting_problems(instances, loaded))
+    if not found:
+        bad = tuple(problem.key for problem in wrong)
+        wrong += _content_problems(configuration.read(path), loaded, bad)
+    return (*found, *wrong)
 
 
-def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
-    """Yield what a schema cannot see: what is in the files that settings name.
+def advice(path: Path) -> tuple[ConfigError, ...]:
+    """Return what is allowed and probably not meant, as translators see it; of a configuration without faults."""
+    config = configuration.read(path)
+    loaded = loader.load(config.plugins)
+    return tuple(
+        ConfigError(f"{instance.key}.settings.{told.key}", told.reason)
+        for instance in config.translators
+        for told in _tried(config, loaded.translators[instance.kind], instance)
+    )
+
+
+def _content_problems(config: Config, loaded: Plugins, bad: tuple[str, ...]) -> Iterable[ConfigError]:
+    """Yield what a schema cannot see: what is in the files that settings name. What the keys in `bad` are of is known
+    to be wrong.
 
     Translators are pure; feeds and destinations read their files when they are opened and listen or connect only once
     they are started. So each is opened, over a directory that is gone afterwards.
@@ -53,14 +68,13 @@ def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
     )
     for instances, kinds in families:
         for instance in instances:
-            kind = kinds[instance.kind]
-            settings = configuration.filled(instance.settings, kind.config_schema)
-            with tempfile.TemporaryDirectory(prefix="hawsepipe-check-") as folder:
-                opening = Opening(instance.name, settings, Path(folder), system_clock, Meters(), config.path.parent)
-                try:
-                    asyncio.run(_opens(kind, opening))
-                except ConfigError as error:
-                    yield ConfigError(f"{instance.key}.settings.{error.key}", error.reason)
+            if any(key.startswith(f"{instance.key}.") for key in bad):
+                continue
+            try:
+                _tried(config, kinds[instance.kind], instance)
+            except ConfigError as error:
+                for one in (error, *error.also):
+                    yield ConfigError(f"{instance.key}.settings.{one.key}", one.reason)
     for name, path in config.journal.keys.items():
         try:
             read_keys({name: path})
@@ -73,27 +87,40 @@ def _content_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
             yield ConfigError("auth.clients", f"{error.key}: {error.reason}")
 
 
-async def _opens(kind: Kind[Any], opening: Opening) -> None:
-    async with kind.open(opening):
-        pass
+def _tried(config: Config, kind: Kind[Any], instance: Instance) -> tuple[ConfigError, ...]:
+    """Open a kind over a directory that is gone afterwards; return what it advises. Raises ConfigError."""
+    settings = configuration.filled(instance.settings, kind.config_schema)
+    with tempfile.TemporaryDirectory(prefix="hawsepipe-check-") as folder:
+        opening = Opening(instance.name, settings, Path(folder), system_clock, Meters(), config.path.parent)
+        return asyncio.run(_opens(kind, opening))
 
 
-def _setting_problems(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
-    families: tuple[tuple[Sequence[Instance], Mapping[str, Kind[Any]]], ...] = (
-        (config.translators, loaded.translators),
-        (config.feeds, loaded.feeds),
-        (config.ledgers, loaded.ledgers),
-        (config.consent_rules, loaded.consent_rules),
-        (config.destinations, loaded.destinations),
-    )
-    for instances, kinds in families:
-        for instance in instances:
+async def _opens(kind: Kind[Any], opening: Opening) -> tuple[ConfigError, ...]:
+    async with kind.open(opening) as opened:
+        return opened.advice if isinstance(opened, Advising) else ()
+
+
+def _setting_problems(named: Mapping[str, Sequence[Instance]], loaded: Plugins) -> Iterable[ConfigError]:
+    families: Mapping[str, Mapping[str, Kind[Any]]] = {
+        "translators": loaded.translators,
+        "feeds": loaded.feeds,
+        "ledgers": loaded.ledgers,
+        "consent_rules": loaded.consent_rules,
+        "destinations": loaded.destinations,
+    }
+    for family, kinds in families.items():
+        for instance in named[family]:
             kind = kinds.get(instance.kind)
             if kind is None:
-                known = ", ".join(sorted(kinds)) or "none"
-                yield ConfigError(f"{instance.key}.kind", f"no loaded plugin offers {instance.kind} (known: {known})")
+                yield ConfigError(f"{instance.key}.kind", _unknown(instance.kind, kinds))
             else:
                 yield from configuration.violations(instance.settings, kind.config_schema, f"{instance.key}.settings")
+
+
+def _unknown(name: str, kinds: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, list(kinds), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(kinds)) or 'none'}"
+    return f"no loaded plugin offers {name} ({hint})"
 
 
 def selected(
@@ -102,8 +129,7 @@ def selected(
     """Return a kind and what to open it with; its directory below `room` is made. Raises ConfigError naming the key."""
     kind = kinds.get(instance.kind)
     if kind is None:
-        known = ", ".join(sorted(kinds)) or "none"
-        raise ConfigError(f"{instance.key}.kind", f"no loaded plugin offers {instance.kind} (known: {known})")
+        raise ConfigError(f"{instance.key}.kind", _unknown(instance.kind, kinds))
     for problem in configuration.violations(instance.settings, kind.config_schema, f"{instance.key}.settings"):
         raise problem
     directory = config.data / room / instance.name
