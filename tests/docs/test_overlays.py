@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hawsepipe_hl7v2.senders import Senders
 from hawsepipe_hl7v2.tables import shipped
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "overlays.md").read_text(encoding="utf-8")
-SETTINGS, OVERLAY = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+SETTINGS, OVERLAY, SYSTEMS, LABORATORY = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 (ERROR,) = re.findall(r"^```\n(overlays: .*)$", TEXT, re.MULTILINE)
 PV1 = "PV1|1|I|W1|||||||RED WARD" + "|" * 9 + "V1^^^EAST^VN" + "|" * 25 + "20260301090000"
 MESSAGE = "\r".join(
@@ -101,3 +102,56 @@ def test_what_is_laid_over_changes_the_digest_of_the_rules(tmp_path: Path) -> No
         (tmp_path / "a.toml").write_text(text, encoding="utf-8")
         digests.add(Senders({}, shipped(), read(tmp_path, shipped())).rules_digest)
     assert len(digests) == 4
+
+
+def test_the_systems_of_the_document_tell_patients_visits_and_doctors_apart() -> None:
+    systems = tomllib.loads(SYSTEMS)["translators"]["settings"]["systems"]
+    visit = "PV1|1|I|W1||||D77^WELBY" + "|" * 12 + "V1^^^KN^VN"
+    message = ("MSH|^~\\&|ADT|NORD|HP|HUB|20260301083000+0000||ADT^A01|N1|P|2.5.1", "PID|1||M1^^^KN^MR", visit)
+    found = resources(Senders({"systems": systems}, shipped(), ()), "\r".join(message).encode())
+    told = [found[kind]["identifier"][0]["system"] for kind in ("Patient", "Encounter", "Practitioner")]
+    assert told == list(systems.values())
+
+
+def test_the_laboratory_of_the_document_maps_its_codes(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text(LABORATORY, encoding="utf-8")
+    translator = Senders({}, shipped(), read(tmp_path, shipped()))
+    for sent, code in (("CRP^CRP^L", "1988-5"), ("4711^Kalium^99LOK", "2823-3")):
+        message = (
+            "MSH|^~\\&|EASTLAB|EAST|HP|HUB|20260301083000+0000||ORU^R01|N1|P|2.5.1",
+            "PID|1||M1^^^KN^MR",
+            "OBR|1|P1|F1|P^Panel^L",
+            f"OBX|1|NM|{sent}||5|mg/l|||||F",
+        )
+        (first, *_) = resources(translator, "\r".join(message).encode())["Observation"]["code"]["coding"]
+        assert first == {"system": "http://loinc.org", "code": code}
+
+
+def test_config_check_warns_of_an_authority_of_one_sender_alone(tmp_path: Path) -> None:
+    (tmp_path / "overlays").mkdir()
+    config, file = tmp_path / "hawsepipe.toml", tmp_path / "overlays" / "eastwing.toml"
+    file.write_text(OVERLAY, encoding="utf-8")
+    text = '[service]\nchannel = "test.example/log"\n[plugins]\nload = ["hl7v2"]\n' + SETTINGS
+    config.write_text(text, encoding="utf-8")
+    found = CliRunner().invoke(main, ["config", "check", "--config", str(config)])
+    assert found.exit_code == 0
+    assert (
+        "warning: translators[0].settings.overlays: eastwing.toml: systems.EAST: if EAST numbers patients"
+        in found.output
+    )
+    assert "systems.99DIET" not in found.output
+    config.write_text(text + '[translators.settings.systems]\nEAST = "urn:oid:1.2.3"\n', encoding="utf-8")
+    assert "warning" not in CliRunner().invoke(main, ["config", "check", "--config", str(config)]).output
+
+
+def test_config_check_tells_of_every_part_that_is_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "hawsepipe.toml"
+    config.write_text(
+        '[service]\nchannel = ""\n[api]\nport = 99999\n[plugins]\nload = ["hl7v2"]\n'
+        '[[feeds]]\nname = "adt"\nkind = "mlpp"\ntranslator = "hl7v2"\n',
+        encoding="utf-8",
+    )
+    told = CliRunner().invoke(main, ["config", "check", "--config", str(config)]).output
+    assert "service.channel: this is empty" in told
+    assert "api.port: " in told
+    assert "feeds[0].kind: no loaded plugin offers mlpp (did you mean mllp?)" in told

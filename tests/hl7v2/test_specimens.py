@@ -40,7 +40,8 @@ def test_a_specimen_has_its_numbers_type_collection_and_state(translate: Any, wr
     assert specimen["container"][0]["additiveCodeableConcept"]["coding"][0]["code"] == "EDTA"
     assert specimen["collection"]["method"]["coding"][0] == {"system": "http://snomed.info/sct", "code": "129314006"}
     assert specimen["collection"]["collectedPeriod"]["end"] == "2026-03-01T08:10:00+00:00"
-    assert specimen["collection"]["quantity"] == {"value": 5, "unit": "mL"}
+    quantity = specimen["collection"]["quantity"]
+    assert (quantity["value"], quantity["unit"], quantity["code"]) == (5, "mL", "mL")
     assert specimen["status"] == "unsatisfactory"
     assert specimen["note"] == [{"text": "drawn twice"}]
     assert {one["url"].rpartition(":")[2] for one in specimen["extension"]} == {"specimen-role", "reject-reason"}
