@@ -60,7 +60,11 @@ def _head(header: Resource | None) -> Resource:
 
 
 def _entry(resource: Resource, urls: dict[str, str], request: dict[str, str]) -> dict[str, Any]:
-    return {"fullUrl": f"urn:uuid:{resource['id']}", "resource": _linked(resource, urls), "request": request}
+    made = _linked(resource, urls)
+    if "?" in request["url"] or "ifNoneExist" in request:
+        # The server's id of whoever is met may be another, and R4 refuses an update whose body says so.
+        del made["id"]
+    return {"fullUrl": f"urn:uuid:{resource['id']}", "resource": made, "request": request}
 
 
 def _linked(node: Any, urls: dict[str, str]) -> Any:

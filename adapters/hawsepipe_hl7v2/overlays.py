@@ -7,6 +7,7 @@ later one wins.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from hawsepipe_hl7v2.overlay_checks import faults, same
 from hawsepipe_hl7v2.tables import Table, Tables
 
 _SETTINGS = ("timezone", "charset")
+_CODING = re.compile(r"L|99.+|(?:HL7?)?\d{4,5}", re.IGNORECASE)
+"""Names of coding systems by table 0396: local ones (`L`, `99zzz`) and tables of v2."""
 _LOOKALIKES = frozenset({".toml", ".tml", ".json", ".yaml", ".yml"})
 """What somebody who wants an overlay read may call it."""
 
@@ -110,7 +113,7 @@ def advice(overlays: Sequence[Overlay], systems: Mapping[str, str]) -> tuple[Con
         for table in overlay.content.get("tables", {}).values():
             coding |= {key.rpartition("|")[0] for key in table["codes"]}
         for name in overlay.content.get("systems", {}):
-            if name not in systems and name not in coding:
+            if name not in systems and name not in coding and not _CODING.fullmatch(name):
                 reason = (
                     f"if {name} numbers patients, visits or people, `systems` of the translator is its place: here it"
                     " holds for this sender alone, and the same number from another sender is another patient"

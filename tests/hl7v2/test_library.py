@@ -222,3 +222,13 @@ def test_a_message_is_bytes(samples: Any) -> None:
 
 def test_a_bundle_is_written_with_its_digits(samples: Any) -> None:
     assert b'"value":5.40' in encode(bundle(translate(body(samples, "result"))))
+
+
+def test_a_conditional_request_carries_no_id_of_ours(samples: Any) -> None:
+    made = bundle(translate(body(samples, "admission")))
+    for entry in made["entry"]:
+        conditional = "?" in entry["request"]["url"] or "ifNoneExist" in entry["request"]
+        assert ("id" in entry["resource"]) is not conditional
+    urls = {entry["fullUrl"] for entry in made["entry"]}
+    (visit,) = entries(made, "Encounter")
+    assert visit["resource"]["subject"]["reference"] in urls
