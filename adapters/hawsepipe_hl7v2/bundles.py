@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from hawsepipe import Change, Method, Resource, Translation
+from hawsepipe import Change, Method, Resource, Severity, Translation
 from hawsepipe_hl7v2.envelope import CONTROL_ID, MESSAGE_TIME
 from hawsepipe_hl7v2.naming import resource_id
 from hawsepipe_hl7v2.primitives import absent
@@ -21,6 +21,12 @@ _ASSEMBLER = {
     "code": "assembler",
 }
 _FIXED = frozenset({"resourceType", "id"})
+REFUSED = {
+    "system": "urn:hawsepipe:translation",
+    "code": "refused",
+    "display": "an error was found: the record would refuse this message",
+}
+"""The tag of a Bundle whose translation has an issue at error level."""
 
 
 def bundle(translation: Translation) -> Resource:
@@ -44,11 +50,14 @@ def bundle(translation: Translation) -> Resource:
         provenance = _provenance(translation)
         request = {"method": "PUT", "url": f"Provenance/{provenance['id']}"}
         entries.append(_entry(provenance, urls, request))
-    return _head(header) | {"entry": entries}
+    refused = any(issue.severity in (Severity.ERROR, Severity.FATAL) for issue in translation.issues)
+    return _head(header, refused=refused) | {"entry": entries}
 
 
-def _head(header: Resource | None) -> Resource:
+def _head(header: Resource | None, *, refused: bool) -> Resource:
     head: Resource = {"resourceType": "Bundle"}
+    if refused:
+        head["meta"] = {"tag": [dict(REFUSED)]}
     told = {item["url"]: item for item in (header or {}).get("extension", ())}
     if CONTROL_ID in told:
         head["identifier"] = told[CONTROL_ID]["valueIdentifier"]

@@ -114,9 +114,7 @@ class Codings:
             self._origin(parts, _ORIGINS[order], coding)
             if first_one and code and tables:
                 self._map(tables, coding, codings, leaves, findings)
-            if coding not in codings:
-                codings.append(coding)
-            home = f".coding[{codings.index(coding)}]."
+            home = f".coding[{_joined(codings, coding)}]."
             for key, position in zip(_KEYS, positions, strict=True):
                 if position < count and parts[position] and key in coding:
                     leaves.append((home + key, f".{position + 1}"))
@@ -199,6 +197,20 @@ class Codings:
 
 def _folded(coding: dict[str, Any]) -> str:
     return str(coding.get("system", "")).casefold()
+
+
+def _joined(codings: list[dict[str, Any]], coding: dict[str, Any]) -> int:
+    """Add a coding, or what it says besides to the one of the same system and code; return its index."""
+    key = (coding.get("system"), coding.get("code"))
+    for index, known in enumerate(codings):
+        if known == coding:
+            return index
+        same = None not in key and (known.get("system"), known.get("code")) == key
+        if same and all(known.get(name, value) == value for name, value in coding.items()):
+            known.update(coding)
+            return index
+    codings.append(coding)
+    return len(codings) - 1
 
 
 def _copied(coding: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from hawsepipe_hl7v2.message import Message, parse
 _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _STANDARD = "^~\\&"
+_TEXTS = frozenset({"DSP", "FTS", "BTS", "NTE", "OBX", "TXA"})
+"""Segments whose values are texts of several lines: a line without a name goes on with them."""
 _FAULTS = 100
 """Faults that are told one by one."""
 
@@ -130,10 +132,13 @@ class _Reading:
                 continue
             name = line[:3]
             if not _NAME.match(line) or (len(line) > 3 and line[3] != self.separator):
-                self._fault("parse", label, f"the line after {label} is no segment")
-                if found and line[3:4] != self.separator:
+                goes_on = self.separator in line or label.partition("[")[0] in _TEXTS
+                if found and line[3:4] != self.separator and goes_on:
                     # A line break inside a value, most likely; a damaged name would make its fields another's.
+                    self._fault("parse", label, f"the line after {label} is no segment")
                     found[-1] += f"{marks.escape}.br{marks.escape}{line}"
+                else:
+                    self._fault("parse", label, f"the line after {label} is no segment; it is not read")
                 continue
             if name == "MSH" and found:
                 self._fault("structure", "MSH[2]", "there is a second MSH segment; it and what follows are not read")

@@ -24,7 +24,7 @@ _PADDED = re.compile(r"[0-9-]+T00:00:00(?:\.0+)?[-+:0-9]+")
 _DIGITS = 500
 """Characters of a number; a longer one is none."""
 _FAULTS = {
-    "impossible": "not a possible date or time; left out",
+    "impossible": "not a possible date or time; kept as text beside the element",
     "zone": "a time without an offset and no known time zone; cut to its date",
     "precision": "hours without minutes; cut to its date",
     "gap": "a local time that daylight saving skips",

@@ -279,11 +279,12 @@ def test_times_without_an_offset_are_cut_and_keep_their_text(translate: Any, wri
     assert alone.one("Encounter")["period"] == {"start": "2026-03-01T08:25:00+02:00"}
 
 
-def test_an_impossible_date_is_left_out_with_a_reason_and_the_message_lives(translate: Any) -> None:
+def test_an_impossible_date_is_text_with_a_reason_and_the_message_lives(translate: Any) -> None:
     made = translate(adt("A28", "PID|1||MRN1||DOE^JANE||19800230"))
     assert "birthDate" not in made.one("Patient")
     assert made.one("Patient")["_birthDate"]["extension"][0]["valueCode"] == "unknown"
-    assert made.texts("PID-7") == ["not a possible date or time; left out"]
+    assert made.one("Patient")["_birthDate"]["extension"][1]["valueString"] == "19800230"
+    assert made.texts("PID-7") == ["not a possible date or time; kept as text beside the element"]
 
 
 def test_an_unmapped_code_stays_beside_the_element_and_is_reported(translate: Any) -> None:

@@ -232,3 +232,21 @@ def test_a_conditional_request_carries_no_id_of_ours(samples: Any) -> None:
     urls = {entry["fullUrl"] for entry in made["entry"]}
     (visit,) = entries(made, "Encounter")
     assert visit["resource"]["subject"]["reference"] in urls
+
+
+def test_a_bundle_that_the_record_would_refuse_says_so(samples: Any) -> None:
+    sent = body(samples, "admission")
+    assert "meta" not in bundle(translate(sent))
+    refused = bundle(translate(sent.replace(b"ADT^A01^ADT_A01", b"ADT^Z01")))
+    assert refused["meta"]["tag"][0]["code"] == "refused"
+
+
+def test_a_stray_line_becomes_no_part_of_the_value_before_it() -> None:
+    head = b"MSH|^~\\&|RX|GOOD|HP|HUB|20260301083000+0000||RDE^O11|M1|P|2.5.1\rPID|1||M1\rORC|NW|P1\r"
+    lines = b"RXE||1^Saline^L|1||BAG\rRXC|A|1^Salt^L|5|ml\rRDE-JUNK\r"
+    made = translate(head + lines)
+    assert b"JUNK" not in encode({"all": [c.resource for c in made.changes if c.type != "DocumentReference"]})
+    (issue,) = (one for one in made.issues if one.cause == "parse" and one.severity == Severity.ERROR)
+    assert (issue.location, issue.text) == ("RXC", "the line after RXC is no segment; it is not read")
+    note = translate(head.replace(b"RDE^O11", b"ORU^R01") + b"OBR|1|P1|F1|1^A^L\rNTE|1||first line\rand second\r")
+    assert b"first line\\nand second" in encode({"all": [c.resource for c in note.changes]})

@@ -296,3 +296,9 @@ def test_a_note_to_the_order_is_seen_with_the_results_and_is_no_conclusion(trans
     assert [item["text"] for item in made.one("ServiceRequest")["note"]] == ["Haemolysed", "Call back"]
     assert "conclusion" not in report
     assert made.source("DiagnosticReport", "extension[1].valueAnnotation.text") == {"NTE[2]-3"}
+
+
+def test_a_code_told_twice_is_one_coding(translate: Any) -> None:
+    line = "OBX|1|CWE|1-1^A^LN||8480-6^^LN^8480-6^Systolic^LN||||||F"
+    codings = translate(oru(line)).one("Observation")["valueCodeableConcept"]["coding"]
+    assert codings == [{"system": "http://loinc.org", "code": "8480-6", "display": "Systolic"}]
