@@ -98,7 +98,7 @@ def run(plan: SegmentPlan | None, placed: Placed, bench: Bench) -> None:
             row(bench, draft, segment)
     if taken is None:
         if plan.targets and not later:
-            bench.inform(segment.label, "nothing in this message takes this segment")
+            bench.warn("mapping", segment.label, "nothing in this message takes this segment; kept as it is in a Basic")
             leftovers.segment(bench, segment)
         return
     left = remainders.get(applied)

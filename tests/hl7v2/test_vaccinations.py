@@ -211,3 +211,12 @@ def test_a_second_funding_source_does_not_mix_with_the_first(translate: Any, wri
     made = translate((HEAD, PID, ORC, rxa(write), *sources))
     assert made.one("Immunization")["fundingSource"] == {"coding": [{"display": "Public"}], "text": "Public"}
     assert made.texts("OBX[2]-5") == ["a vaccination has one funding source; this one is in its observation alone"]
+
+
+def test_a_group_that_says_that_nothing_was_given_is_at_least_reported(translate: Any, write: Any) -> None:
+    head = "MSH|^~\\&|EHR|CLINIC|IIS|STATE|20260302090000-0500||VXU^V04^VXU_V04|M0003|P|2.5.1"
+    given = write("RXA", f1="0", f2="1", f3="20260302", f5="08^Hep B^CVX", f20="CP")
+    nothing = write("RXA", f1="0", f2="1", f3="20260302", f5="998^None^CVX", f20="NA")
+    made = translate((head, "PID|1||M1^^^GOOD^MR||DOE^JANE", "ORC|RE||I1", given, "ORC|RE||I2", nothing))
+    (issue,) = (one for one in made.translation.issues if one.location == "RXA[2]" and "nothing" in one.text)
+    assert issue.severity == "warning"
