@@ -242,15 +242,21 @@ def is_content(bench: Bench, segment: Segment) -> bool:
 def content(bench: Bench, draft: Draft, segment: Segment) -> None:
     """Write the document: all lines of text as one attachment, each piece of data and each pointer as its own.
 
+    Where OBX-3 names several parts of the text, each begins with its name.
+
     Without any, TXA-3 tells the kind of content; what is stored stays, since the message only tells of the document.
     """
     found = _behind(bench, segment)
     lines: list[str] = []
     leaves: list[Leaf] = []
     plain: dict[str, Any] = {}
-    for one in found:
-        if one.text(2).upper() in _DATA or not one.field(5):
-            continue
+    texts = [one for one in found if one.text(2).upper() not in _DATA and one.field(5)]
+    headings = [one.text(3, 2) or one.text(3) for one in texts]
+    for place, one in enumerate(texts):
+        if len(set(headings)) > 1 and headings[place] and headings[place : place + 1] != headings[place - 1 : place]:
+            # Several parts are told apart by their headings, which are no part of OBX-5.
+            lines.append(headings[place])
+            leaves.append((".attachment.data", f"{one.label}-3"))
         for index, raw in enumerate(one.repetitions(5)):
             where = f"{one.label}-5" + (f"[{index + 1}]" if index else "")
             lines.append("" if raw == DELETE else bench.text(raw))

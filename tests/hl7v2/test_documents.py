@@ -36,7 +36,7 @@ def about(found: Any, number: str) -> Any:
     return next(one for one in found.all("DocumentReference") if one["masterIdentifier"]["value"] == number)
 
 
-def test_all_lines_of_text_are_one_attachment(made: Any) -> None:
+def test_all_lines_of_text_are_one_attachment_with_the_name_of_each_part(made: Any) -> None:
     found = made(
         "T02",
         "OBX|1|TX|HIST^History^L||First line~second line||||||F",
@@ -47,9 +47,17 @@ def test_all_lines_of_text_are_one_attachment(made: Any) -> None:
     )
     document = found.one("DocumentReference")
     (content,) = document["content"]
-    assert b64decode(content["attachment"]["data"]).decode() == "First line\nsecond line\nthird\nfourth"
+    assert (
+        b64decode(content["attachment"]["data"]).decode() == "History\nFirst line\nsecond line\nFindings\nthird\nfourth"
+    )
     assert (content["attachment"]["contentType"], content["attachment"]["title"]) == ("text/plain", "Summary")
-    assert found.source("DocumentReference", "content[0].attachment.data") == {"OBX-5", "OBX-5[2]", "OBX[3]-5"}
+    assert found.source("DocumentReference", "content[0].attachment.data") == {
+        "OBX-3",
+        "OBX-5",
+        "OBX-5[2]",
+        "OBX[3]-3",
+        "OBX[3]-5",
+    }
     assert found.all("Observation") == []
     assert document["subject"]["reference"].startswith("Patient/")
     assert document["context"]["encounter"] == [{"reference": f"Encounter/{found.one('Encounter')['id']}"}]
