@@ -101,7 +101,7 @@ def _usual(text: str) -> Moment | None:
     return Moment(f"{value}{offset[:3]}:{offset[3:]}")
 
 
-def _any(text: str, zone: tzinfo | None, near: Sequence[tzinfo]) -> Moment:
+def _any(text: str, zone: tzinfo | None, near: Sequence[tzinfo] = ()) -> Moment:
     match = _STAMP.fullmatch(text)
     if match is None:
         return Moment(None, "impossible")
