@@ -25,7 +25,7 @@ OPENERS = ["open_at"]
 
 SINCE_3 = """
 DROP INDEX journal_received; DROP INDEX journal_held; DROP TABLE lane; DROP TABLE cipher;
-DROP INDEX journal_control;
+DROP INDEX journal_control; DROP INDEX journal_time;
 ALTER TABLE journal DROP COLUMN forced; ALTER TABLE journal DROP COLUMN sealed; ALTER TABLE journal DROP COLUMN leaf;
 CREATE INDEX journal_received ON journal (sequence) WHERE state = 'received';
 """

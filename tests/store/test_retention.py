@@ -16,6 +16,7 @@ from hawsepipe.hooks import Refusal
 from hawsepipe.intake.retention import Retention, Terms
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, RawMessage, Transaction
+from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import Application, JournalEntry, JournalState, Store
 from hawsepipe.store.vault import Vault, read_keys
 from hawsepipe.visibility import SEALED
@@ -198,3 +199,22 @@ def test_key_files_are_bytes_or_hex_of_their_owner_alone(tmp_path: Path) -> None
     for name, text in (("short", "neither 32 bytes"), ("open", "by others"), ("none", "cannot be read")):
         with pytest.raises(ConfigError, match=rf"journal.keys.a: .*{text}"):
             read_keys({"a": tmp_path / name})
+
+
+async def test_messages_are_found_by_control_id_reason_state_and_time(store: Store) -> None:
+    for number in range(4):
+        raw = RawMessage("adt", START + number * DAY, "application/hl7-v2", BODY + b"%d" % number)
+        refusal = Refusal("code", "PID-8", f"a value of table {number}") if number % 2 else None
+        await store.append(JournalEntry(raw, f"ADT|GOOD|C{number}", b"", refusal))
+
+    async def found(**asked: object) -> list[int]:
+        return [it.sequence for it in await store.messages(Messages(limit=10, **asked))]  # type: ignore[arg-type]  # as named
+
+    assert await found() == [4, 3, 2, 1]
+    assert await found(control="C2") == [3]
+    assert await found(control="GOOD") == []
+    assert await found(text="table 3") == [4]
+    assert await found(text="table", state="received") == []
+    assert await found(state="received", before=3) == [1]
+    assert await found(since=START + DAY, until=START + 3 * DAY) == [3, 2]
+    assert await found(feed="lab") == []

@@ -175,20 +175,22 @@ def records(connection: apsw.Connection, state: JournalState, after: int, limit:
 
 
 def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecord, ...]:
-    """Return entries in whatever state, newest first."""
+    """Return entries, newest first. A reason is looked for among dead letters unless a state is named."""
+    state = asked.state if asked.state is not None or asked.text is None else JournalState.DEAD.value
     found: tuple[tuple[str, str | int | None], ...] = (
         ("sequence < ?", asked.before),
         ("replace(key, rtrim(key, replace(key, '|', '')), '') = ?", asked.control),
         ("feed = ?", asked.feed),
-        ("state = ?", asked.state),
         ("instr(text, ?)", asked.text),
         ("received_at >= ?", microseconds(asked.since) if asked.since else None),
         ("received_at < ?", microseconds(asked.until) if asked.until else None),
     )
     told = [(text, value) for text, value in found if value is not None]
-    where = " AND ".join(("TRUE", *(text for text, _ in told)))
-    # Without a control id the journal is read from its end: it has no index of times, whose order is that of numbers.
-    sql = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608  our own text
+    # The state is part of the text, for the partial index of those that have one.
+    states = [f"state = '{JournalState(state).value}'"] if state is not None else []
+    where = " AND ".join(("TRUE", *states, *(text for text, _ in told)))
+    order = "received_at DESC, sequence DESC" if asked.since or asked.until else "sequence DESC"
+    sql = f"SELECT {_COLUMNS} FROM journal WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608  our own text
     return tuple(_record(row) for row in connection.execute(sql, (*(value for _, value in told), max(asked.limit, 0))))
 
 

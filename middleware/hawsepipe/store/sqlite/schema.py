@@ -16,7 +16,7 @@ from hawsepipe.errors import StoreError
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 7
+VERSION: Final = 8
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -68,7 +68,10 @@ CREATE TABLE cipher (name TEXT PRIMARY KEY, proof BLOB NOT NULL) STRICT, WITHOUT
 CONTROL: Final = "CREATE INDEX journal_control ON journal (replace(key, rtrim(key, replace(key, '|', '')), ''));"
 """Messages by the last part of their key (since version 7)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL}
+TIMES: Final = "CREATE INDEX journal_time ON journal (received_at);"
+"""Messages by the instant of their receipt, which grows (since version 8)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES}
 """What makes the next version of tables of a version."""
 
 TABLES: Final = """
