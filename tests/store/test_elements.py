@@ -59,7 +59,15 @@ class _Drawing:
         return {"coding": [self.some(*_CODES) for _ in range(self.some(1, 2))]}
 
     def resource(self) -> Resource:
-        type_ = self.some("Patient", "Encounter", "AllergyIntolerance", "Group", "MedicationRequest", "Provenance")
+        type_ = self.some(
+            "Patient",
+            "Encounter",
+            "AllergyIntolerance",
+            "Group",
+            "MedicationRequest",
+            "Provenance",
+            "ImmunizationRecommendation",
+        )
         body: Resource = getattr(self, type_.lower())()
         held: Resource = {"resourceType": type_, "id": self.id()}
         meta = {"meta": self.some({"security": [self.some(*_LABELS)]}, {"profile": ["http://p.example/a|1"]}, {})}
@@ -71,8 +79,13 @@ class _Drawing:
 
     def patient(self) -> Resource:
         return {
-            "identifier": [{"system": "urn:x", "value": self.id()}, {"value": self.some("a", self.id())}],
-            "name": [{"family": self.some("Åström", "hole-of-an-id-0."), "given": ["Ida"]}],
+            "identifier": [
+                {"system": "urn:x", "value": self.id()},
+                {"assigner": {"display": self.id()}, "value": self.some("a", self.id(), "Hole-in-an-element-1.")},
+            ],
+            "name": [{"family": self.some("Åström", "Hole-in-an-element-0."), "given": ["Ida"]}],
+            "telecom": [{"system": "email", "value": self.some("Ida.A", "x-1", "Ida A")}],
+            "generalPractitioner": [{"display": self.some("Dr Ö", "x")}],
             "gender": self.some("female", "unknown", "no gender"),
             "birthDate": self.some("1976-03-14", "1976"),
             "_birthDate": {"extension": [{"url": "urn:x", "valueCode": "x"}]},
@@ -124,6 +137,14 @@ class _Drawing:
             "medicationCodeableConcept": self.concept(),
             "subject": self.reference("Patient"),
             "requester": self.reference("Practitioner"),
+        }
+
+    def immunizationrecommendation(self) -> Resource:
+        criterion = {"code": self.concept(), "value": self.some("2026-01-02", "2026-03", "soon")}
+        return {
+            "patient": self.reference("Patient"),
+            "date": "2026-01-02",
+            "recommendation": [{"forecastStatus": self.concept(), "dateCriterion": [criterion]}],
         }
 
     def provenance(self) -> Resource:

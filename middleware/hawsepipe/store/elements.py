@@ -9,6 +9,7 @@ refers to: one that differs in their ids alone differs in these alone in all tha
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import msgspec
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir import canonical, codec
+from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.index import Grouped, Row, grouped
 from hawsepipe.fhir.merge import joins_to_itself
 from hawsepipe.fhir.primitives import fits
@@ -47,12 +49,15 @@ _NESTING: Final = frozenset({"Bundle", "Parameters"})
 _META: Final = b'"meta":'
 """Stands where `meta` comes."""
 
-_REFERENCE: Final = re.compile(
-    rb'("reference":"[A-Z][A-Za-z]{1,63}/)([A-Za-z0-9\-.]{1,64})((?:/_history/[0-9]{1,9})?")'
+_NAMES: Final = re.compile(
+    rb'("reference":"[A-Z][A-Za-z]{1,63}/|"value":")([A-Za-z0-9\-.]{1,64})((?:/_history/[0-9]{1,9})?")'
+    rb'|("display":")([^"\\\x00-\x1f]+)(")'
 )
-_HOLES: Final = b"hole-of-an-id-"
+"""Ids of what is referred to, values of identifiers, names for people: what most elements differ in."""
+
+_HOLES: Final = b"Hole-in-an-element-"
 _HOLE: Final = _HOLES + b"%d."
-"""Stands where the id of a resource that is referred to comes."""
+"""Stands where one of these comes. Whatever makes something else of a text than itself makes something else of this."""
 
 _TOKENS: Final = Grouped._fields.index("tokens")
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -120,7 +125,7 @@ class _Element:
 
     `plain`: joined to nothing it stays as it is; `right`: it is right in any resource where it stands without a twin;
     `single`: so it is beside a twin that is single, too (a list and its twin depend on each other);
-    `general`: its rows name by id alone what it refers to.
+    `general`: names stand in its rows as they are, or not at all.
     """
 
     written: bytes
@@ -174,7 +179,7 @@ class Elements:
         self._lately: dict[tuple[str, str, bytes], _Element] = {}
         self._before: dict[tuple[str, str, bytes], _Element] = {}
         self._metas: dict[tuple[str, bytes, frozenset[str]], _Meta] = {}
-        self._names: dict[tuple[str, frozenset[str]], None] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._twins: dict[tuple[str, bytes, bytes], None] = {}
 
     def whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole | None:
@@ -238,24 +243,30 @@ class Elements:
         """Raise _Doubtful unless the resource is right, `meta` besides. What the whole is seen to be, its elements are
         in any resource that has elements of the same names.
         """
-        names = (kind, frozenset(elements))
-        alone: list[_Element] = []
+        names = (kind, *elements)
+        twins = self._names.get(names)
+        if twins == () and all(element.right for element in elements.values()):
+            return
+        alone = set(elements)
         pairs: list[tuple[str, bytes, bytes]] = []
-        for name, element in elements.items():
-            twin = elements.get(f"_{name}")
-            if twin is not None and not (element.single and twin.single):
+        for name in _with_twins(elements) if twins is None else twins:
+            element, twin = elements[name], elements[f"_{name}"]
+            if not (element.single and twin.single):
                 pairs.append((kind, element.written, twin.written))
-            elif element.single or name[0] != "_" or name[1:] not in elements:
-                alone.append(element)
-        if names in self._names and all(it.right for it in alone) and all(it in self._twins for it in pairs):
+                alone -= {name, f"_{name}"}
+        if (
+            twins is not None
+            and all(elements[name].right for name in alone)
+            and all(pair in self._twins for pair in pairs)
+        ):
             return
         before, after = content
         issues = self._validator.check(codec.decode(before + SOME_INSTANT.encode() + after))
         if any(issue.severity in REFUSED for issue in issues):
             raise _Doubtful
-        _keep(self._names, names, None)
-        for element in alone:
-            element.right = True
+        _keep(self._names, names, _with_twins(elements))
+        for name in alone:
+            elements[name].right = True
         for pair in pairs:
             _keep(self._twins, pair, None)
 
@@ -275,27 +286,43 @@ class Elements:
         return known
 
     def _element(self, kind: str, name: str, written: bytes) -> _Element:
-        if b'"reference":' not in written:
-            return self._known(kind, name, written)
-        ids: dict[bytes, bytes] = {}
+        place = (kind, name, written)
+        known = self._lately.get(place) or self._before.get(place)
+        if known is None:
+            known = self._like_another(kind, name, written) or self._worked_out(kind, name, written)
+            self._remember(place, known)
+        return known
+
+    def _like_another(self, kind: str, name: str, written: bytes) -> _Element | None:
+        """Return the element as one that differs from it in names alone has it, None when there cannot be one."""
+        names: dict[bytes, bytes] = {}
 
         def marked(match: re.Match[bytes]) -> bytes:
-            return match[1] + ids.setdefault(match[2], _HOLE % len(ids)) + match[3]
+            before, held, after = match.group(1, 2, 3) if match[4] is None else match.group(4, 5, 6)
+            return bytes(before + names.setdefault(held, _HOLE % len(names)) + after)
 
-        general = _REFERENCE.sub(marked, written)
-        known = self._known(kind, name, general)
-        if not ids:
-            return known
-        if _HOLES in written or not known.general:
-            return self._worked_out(kind, name, written)
-        return self._filled(known, ids)
+        written = _NAMES.sub(marked, written)
+        if not names or any(_HOLES in held for held in names) or not _texts(kind, name):
+            return None
+        place = (kind, name, written)
+        general = self._lately.get(place) or self._before.get(place)
+        if general is None:
+            general = self._worked_out(kind, name, written)
+        self._remember(place, general)
+        return self._filled(general, names) if general.general else None
 
-    def _filled(self, general: _Element, ids: Mapping[bytes, bytes]) -> _Element:
-        """Return the element that has these ids in the place of what stands for them."""
-        names = {hole.decode(): id_.decode() for id_, hole in ids.items()}
+    def _remember(self, place: tuple[str, str, bytes], element: _Element) -> None:
+        if len(place[2]) <= _LARGEST:
+            self._lately[place] = element
+            if len(self._lately) > _KEPT:
+                self._before, self._lately = self._lately, {}
+
+    def _filled(self, general: _Element, held: Mapping[bytes, bytes]) -> _Element:
+        """Return the element that has these names in the place of what stands for them."""
+        names = {hole.decode(): name.decode() for name, hole in held.items()}
         written, form = general.written, general.canonical
-        for id_, hole in ids.items():
-            written, form = written.replace(hole, id_), form.replace(hole, id_)
+        for name, hole in held.items():
+            written, form = written.replace(hole, name), form.replace(hole, name)
         return _Element(
             written=written,
             canonical=form,
@@ -311,18 +338,6 @@ class Elements:
             single=general.single,
             general=False,
         )
-
-    def _known(self, kind: str, name: str, written: bytes) -> _Element:
-        place = (kind, name, written)
-        known = self._lately.get(place)
-        if known is not None:
-            return known
-        known = self._before.get(place) or self._worked_out(kind, name, written)
-        if len(written) <= _LARGEST:
-            self._lately[place] = known
-            if len(self._lately) > _KEPT:
-                self._before, self._lately = self._lately, {}
-        return known
 
     def _worked_out(self, kind: str, name: str, written: bytes) -> _Element:
         if not (name.isascii() and name.isidentifier()):
@@ -345,12 +360,35 @@ class Elements:
             right=right,
             single=right,
             general=not any(
-                _HOLES.decode() in value and not value.startswith(_HOLES.decode())
+                _HOLES.decode().casefold() in text.casefold() and not text.startswith(_HOLES.decode())
                 for row in rows
-                for value in row
-                if isinstance(value, str)
+                for text in row
+                if isinstance(text, str)
             ),
         )
+
+
+@functools.cache
+def _texts(kind: str, name: str) -> bool:
+    """Say whether what is called `value` below an element of a type is a text, or no string in JSON."""
+    definitions = load()
+    shapes = [kind] if kind in definitions.resource_types else []
+    seen: set[str] = set()
+    while shapes:
+        shape = shapes.pop()
+        for field in definitions.shape(shape).values():
+            if shape == kind and field.key != name:
+                continue
+            if field.key == "value" and field.primitive and field.type not in ("string", "decimal"):
+                return False
+            if field.shape is not None and field.shape not in seen:
+                seen.add(field.shape)
+                shapes.append(field.shape)
+    return True
+
+
+def _with_twins(elements: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in elements if f"_{name}" in elements)
 
 
 def _sorted(type_: bytes, number: bytes, meta: _Meta, elements: Mapping[str, _Element]) -> tuple[bytes, bytes, bytes]:

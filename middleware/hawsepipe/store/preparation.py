@@ -126,7 +126,7 @@ class Preparation:
     ) -> Story | None:
         instant = instant_text(when).encode()
         about = subjects(draft, list(made))
-        bare = complete(draft, about, when, {})
+        bare = complete(draft, about, when, {}) | {"recorded": SOME_INSTANT}
         whole = self._elements.whole("Provenance", str(draft["id"]), (), codec.encode(bare))
         if whole is None:
             return None
@@ -137,12 +137,14 @@ class Preparation:
                 return None
         # The targets without their extensions are where those with them come, in each of the forms.
         plain = b'"target":[' + named(about, {}) + b"]"
-        recorded = b'"recorded":"' + instant + b'"'
+        some, recorded = (b'"recorded":"' + it + b'"' for it in (SOME_INSTANT.encode(), instant))
         head, target, rest = whole.content[1].partition(plain)
-        middle, record, tail = rest.partition(recorded)
+        middle, record, tail = rest.partition(some)
         full = b'"target":[' + named(about, extensions, sort=True) + b"]"
         before, after = whole.canonical
-        if not target or not record or after.count(plain) != 1 or whole.static.count(plain) != 1:
+        dates = [row for row in whole.rows.dates if row[0] != "recorded"]
+        dates += grouped(self._extractor.element("Provenance", "recorded", instant.decode())[0]).dates
+        if not target or not record or after.count(plain) != 1 or after.count(some) != 1:
             return None
         patients = tuple(dict.fromkeys(patient for first in made.values() for patient in first.patients))
         own = Subject("Provenance", str(draft["id"]), patients, 0, 0, whole.facets)
@@ -153,10 +155,10 @@ class Preparation:
             drafted=tuple(made),
             instant=instant,
             digests=(
-                canonical.digest(before + instant + after.replace(plain, full)),
-                canonical.digest(whole.static.replace(plain, full)),
+                canonical.digest(before + instant + after.replace(plain, full).replace(some, recorded)),
+                canonical.digest(whole.static.replace(plain, full).replace(some, recorded)),
             ),
-            sight=Sight.of(whole.rows, joined(own, targets)),
+            sight=Sight.of(whole.rows._replace(dates=tuple(dates)), joined(own, targets)),
         )
 
     def _extension(self, text: str) -> bytes:
