@@ -21,7 +21,7 @@ RULES = {"feed": b"\x01" * 32}
 PROGRAM = """
 import os, socket, sys, time
 from hawsepipe.intake.effects import Effect
-from hawsepipe.intake.frames import LENGTH, framed, value
+from hawsepipe.intake.frames import LENGTH, answered, framed, value
 
 link = socket.socket(fileno=int(sys.argv[1]))
 read = link.makefile("rb")
@@ -36,7 +36,7 @@ while head := read.read(LENGTH):
         if task.message.body == b"hang":
             time.sleep(3600)
         effects.append(Effect(f"worker {task.message.body.decode()}", None))
-    link.sendall(framed(effects))
+    link.sendall(answered(effects))
 """
 
 

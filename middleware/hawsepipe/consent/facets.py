@@ -45,6 +45,9 @@ _AUTHORS: Final = frozenset(
 _KINDS: Final = ("label", "purpose", "profile", "anycode", "code", "ref", "author", "elsewhere")
 
 
+_NOBODY: Final = frozenset({NO_PATIENT})
+
+
 def facets(resource: Resource, base_url: str) -> Facets:
     """Return the facets. An unknown confidentiality code, or none, leaves the rank open: not labelled."""
     kind = str(resource.get("resourceType", ""))
@@ -127,19 +130,28 @@ def renamed(element: ElementFacets, ids: Mapping[str, str]) -> ElementFacets:
 
 def together(kind: str, elements: Sequence[ElementFacets], *, about: bool) -> Facets:
     """Return the facets of a resource by those of its elements; `about` says whether it is about a patient."""
-    found: dict[str, frozenset[str]] = {}
+    found: dict[str, list[frozenset[str]]] = {}
     ranks: list[int | None] = []
     dated: Resource = {}
-    for element in elements:
-        ranks += element.ranks
-        dated |= element.dated
-        for key, held in element.values.items():
-            known = found.get(key)
-            found[key] = held if known is None else known | held
+    for values, some, dates, _ in elements:
+        if some:
+            ranks += some
+        if dates:
+            dated |= dates
+        for key, held in values.items():
+            if key in found:
+                found[key].append(held)
+            else:
+                found[key] = [held]
     if kind == "Provenance" or not (about or kind in terms().patientless):
-        found["elsewhere"] = found.get("elsewhere", frozenset()) | {NO_PATIENT}
+        found.setdefault("elsewhere", []).append(_NOBODY)
     start, end = clinical_time(dated) if dated else (None, None)
-    return Facets(_rank(ranks), start, end, {key: found[key] for key in _KINDS if key in found})
+    values = {}
+    for key in _KINDS:
+        if key in found:
+            first, *more = found[key]
+            values[key] = first.union(*more) if more else first
+    return Facets(_rank(ranks), start, end, values)
 
 
 def _label(meta: dict[str, Any], values: dict[str, set[str]], ranks: list[int | None]) -> None:

@@ -168,8 +168,11 @@ def lines(trail: Iterable[Trail]) -> dict[str, str]:
             if steps:
                 found.setdefault(resource, []).extend(steps)
         return {resource: "\n".join(steps) for resource, steps in found.items()}
+    last, steps = None, []
     for resource, path, source in trail:
-        found.setdefault(resource, []).append(f"{path}={source}")
+        if resource != last:  # most lines are of the resource of the one before
+            last, steps = resource, found.setdefault(resource, [])
+        steps.append(f"{path}={source}")
     return {resource: "\n".join(steps) for resource, steps in found.items()}
 
 

@@ -20,7 +20,7 @@ import structlog
 
 from hawsepipe.hooks import Refusal
 from hawsepipe.intake.effects import Desk, Effect, Task
-from hawsepipe.intake.frames import LENGTH, framed, value
+from hawsepipe.intake.frames import LENGTH, effects, framed, value
 
 _log = structlog.get_logger("hawsepipe.intake")
 
@@ -78,7 +78,7 @@ class Worker:
         try:
             async with asyncio.timeout(START_SECONDS):
                 self._writer.write(framed(setup))
-                answer = await self._frame()
+                answer = value(await self._frame())
         except (OSError, EOFError, TimeoutError) as error:
             raise WorkerLost from error
         self._listening = asyncio.create_task(self._listen())
@@ -115,16 +115,16 @@ class Worker:
     async def _listen(self) -> None:
         try:
             while True:
-                effects = await self._frame()
+                done = effects(await self._frame())
                 future = self._in_hand.popleft()
                 if not future.done():
-                    future.set_result(effects)
-        except (OSError, EOFError):
+                    future.set_result(done)
+        except (OSError, EOFError, ValueError):
             self._lose()
 
-    async def _frame(self) -> Any:
+    async def _frame(self) -> bytes:
         length = int.from_bytes(await self._reader.readexactly(LENGTH), "big")
-        return value(await self._reader.readexactly(length))
+        return await self._reader.readexactly(length)
 
     def _lose(self) -> None:
         self._writer.close()

@@ -25,7 +25,7 @@ from hawsepipe.clock import system_clock
 from hawsepipe.config import Config
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.intake.effects import Effects
-from hawsepipe.intake.frames import LENGTH, framed, value
+from hawsepipe.intake.frames import LENGTH, answered, framed, value
 from hawsepipe.meters import Meters
 from hawsepipe.ops import logs
 from hawsepipe.service.kinds import Opener
@@ -83,7 +83,7 @@ def _serve(effects: Effects, frames: _Frames, link: socket.socket) -> None:
         parts += 1
         if parts % _COLLECTED == 0:
             gc.collect()
-        link.sendall(framed(effects.all(value(frame))))
+        link.sendall(answered(effects.all(value(frame))))
 
 
 def _listen(link: BinaryIO, frames: _Frames) -> None:

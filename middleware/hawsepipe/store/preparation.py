@@ -22,7 +22,7 @@ from hawsepipe.store.elements import (
     ElementValidator,
     Whole,
 )
-from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, named
+from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, Told, named
 from hawsepipe.visibility import Subject, joined
 
 _KEPT: Final = 4096
@@ -56,7 +56,7 @@ class Preparation:
         self._extractor = extractor
         self._validator = validator
         self._base_url = base_url.rstrip("/")
-        self._worked_out: dict[tuple[str, str, Effect], None] = {}
+        self._worked_out: dict[tuple[str, str, int | None, Effect], PreparedChange] = {}
         self._extensions: dict[str, bytes] = {}
         self._elements = Elements(labeller, extractor, validator, self._base_url)
 
@@ -68,7 +68,7 @@ class Preparation:
         story = self._story(transaction, trail, changes)
         return PreparedTransaction(
             changes=changes,
-            provenance=transaction.provenance,
+            draft=Told.of(transaction.provenance),
             story=story,
             lines=trail if story is None else {},
             actor=transaction.actor,
@@ -85,12 +85,15 @@ class Preparation:
         Raises InvalidRequest for content that JSON cannot hold.
         """
         bare = _bare(change)
+        place = (change.type, change.id, change.if_match, bare.effect)
+        known = self._worked_out.get(place)
+        if known is not None:
+            return known
         effect = bare.effect
-        known = (change.type, change.id, effect)
-        if known in self._worked_out or change.resource is None or change.method is Method.DELETE:
+        if change.resource is None or change.method is Method.DELETE:
             return bare
         if len(effect[1]) <= LARGEST:
-            self._worked_out[known] = None
+            self._worked_out[place] = bare
             if len(self._worked_out) > _KEPT:
                 del self._worked_out[next(iter(self._worked_out))]
         lists = change.union if change.method is Method.MERGE else ()
@@ -153,6 +156,7 @@ class Preparation:
             content=(whole.content[0], head + b'"target":[', b"]" + middle + recorded[:-28], b'"' + tail),
             extensions=extensions,
             drafted=tuple(made),
+            about=tuple(about),
             instant=instant,
             digests=(
                 canonical.digest(before + instant + after.replace(plain, full).replace(some, recorded)),
@@ -220,7 +224,7 @@ def unprepared(transaction: Transaction) -> PreparedTransaction:
     """Return a transaction in the form of a prepared one, with nothing worked out. Raises as `Preparation.change`."""
     return PreparedTransaction(
         changes=tuple(_bare(change) for change in transaction.changes),
-        provenance=transaction.provenance,
+        draft=Told.of(transaction.provenance),
         story=None,
         lines=lines(transaction.trail),
         actor=transaction.actor,
@@ -236,9 +240,9 @@ def _bare(change: Change) -> PreparedChange:
     effect: Effect = (
         change.method,
         b"" if change.resource is None else codec.encode(change.resource),
-        tuple(sorted(change.remove)),
-        tuple(sorted(change.union)),
-        tuple(sorted(change.keep)),
+        tuple(sorted(change.remove)) if change.remove else (),
+        tuple(sorted(change.union)) if change.union else (),
+        tuple(sorted(change.keep)) if change.keep else (),
     )
     return PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change))
 

@@ -17,7 +17,7 @@ import msgspec
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import Grouped
-from hawsepipe.fhir.provenance import Place
+from hawsepipe.fhir.provenance import Place, named_as_sources
 from hawsepipe.model import Change, Method, Resource
 from hawsepipe.visibility import Facets
 
@@ -106,13 +106,14 @@ class Story(NamedTuple):
 
     `content` is what stands around `meta.lastUpdated`, the targets and `recorded`; `extensions` are the targets' by
     what they name (`Patient/1`), as JSON. `drafted` are the versions that the transaction is expected to make, all at
-    `instant`; if it does, `digests` is what `fhir.canonical.digests` gives of the content, and `sight` is its sight,
-    joined with that of its targets.
+    `instant`, and `about` those of them that are targets. If it does, `digests` is what `fhir.canonical.digests` gives
+    of the content, and `sight` is its sight, joined with that of its targets.
     """
 
     content: tuple[bytes, bytes, bytes, bytes]
     extensions: Mapping[str, bytes]
     drafted: tuple[Place, ...]
+    about: tuple[Place, ...]
     instant: bytes
     digests: tuple[bytes, bytes]
     sight: Sight
@@ -147,15 +148,30 @@ def named(places: Sequence[Place], extensions: Mapping[str, bytes], *, sort: boo
     return b",".join(written)
 
 
+class Told(NamedTuple):
+    """A resource that is seldom read: its id, what it is as JSON, and the `provenance.named_as_sources` of it."""
+
+    id: str
+    written: bytes
+    sources: frozenset[str]
+
+    @classmethod
+    def of(cls, draft: Resource | None) -> Told | None:
+        """Return the draft of a Provenance so. Raises InvalidRequest for content that JSON cannot hold."""
+        if draft is None:
+            return None
+        return cls(str(draft["id"]), codec.encode(draft), frozenset(named_as_sources(draft)))
+
+
 class PreparedTransaction(NamedTuple):
     """As `model.Transaction`; `story` is None where it has not been worked out, and holds the trail where it has.
 
-    `lines` is the trail of each resource as its Provenance holds it. `named` are those whom it names and who may
-    be known under other ids: the store looks them up.
+    `draft` is the Provenance without target and recorded; `lines` is the trail of each resource as its Provenance holds
+    it. `named` are those whom it names and who may be known under other ids: the store looks them up.
     """
 
     changes: tuple[PreparedChange, ...]
-    provenance: Resource | None
+    draft: Told | None
     story: Story | None
     lines: Mapping[str, str]
     actor: str
@@ -164,3 +180,8 @@ class PreparedTransaction(NamedTuple):
     rules: bytes | None
     event_time: datetime | None = None
     named: tuple[Named, ...] = ()
+
+    @property
+    def provenance(self) -> Resource | None:
+        """The Provenance without target and recorded."""
+        return None if self.draft is None else codec.decode(self.draft.written)

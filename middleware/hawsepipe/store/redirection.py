@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.identity import KNOWN_AS
 from hawsepipe.model import Resource
-from hawsepipe.store.prepared import PreparedChange, PreparedTransaction
+from hawsepipe.store.prepared import PreparedChange, PreparedTransaction, Told
 
 Moves = Mapping[tuple[str, str], str]
 """What is another one's by now: (type, id) to the other's id."""
@@ -25,10 +25,10 @@ def redirected(transaction: PreparedTransaction, moves: Moves) -> PreparedTransa
         type_, _, id_ = reference.partition("/")
         place = f"{type_}/{moves.get((type_, id_), id_)}"
         lines[place] = f"{lines[place]}\n{text}" if place in lines else text
-    draft = transaction.provenance
+    draft = transaction.draft
     return transaction._replace(
         changes=tuple(_change(change, moves, names) for change in transaction.changes),
-        provenance=None if draft is None else _noted(codec.decode(_renamed(codec.encode(draft), names)), moves),
+        draft=None if draft is None else Told.of(_noted(codec.decode(_renamed(draft.written, names)), moves)),
         story=None,
         lines=lines,
         named=(),

@@ -10,13 +10,13 @@ from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import grouped
-from hawsepipe.fhir.provenance import Place, lines, named_as_sources, superseded, unchanged
+from hawsepipe.fhir.provenance import Place, lines, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.answers import Held, Rehearsed
 from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.preparation import unprepared
-from hawsepipe.store.prepared import PreparedTransaction
+from hawsepipe.store.prepared import PreparedTransaction, Told
 from hawsepipe.store.redirection import redirected
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
@@ -187,26 +187,14 @@ class Commits:
             pen.currents.put(place, replace(current, event=newest))
         planned = list(drafting.planned)
         there: Sequence[Version] = ()
-        if transaction.source is not None and transaction.provenance is not None:
-            sources = named_as_sources(transaction.provenance)
+        draft = transaction.draft if isinstance(transaction, PreparedTransaction) else Told.of(transaction.provenance)
+        if transaction.source is not None and draft is not None:
+            sources = draft.sources
             if all(f"{it.draft.type}/{it.draft.id}" in sources for it in planned):
                 there = list({it.reference: it for it in steps if isinstance(it, Version) and it.content}.values())
         if not planned and not there:
             return tuple(step for step in steps if isinstance(step, Version))
-        provenance: Planned | None = None
-        if transaction.provenance is not None:
-            if there:
-                draft = unchanged(superseded(transaction.provenance, drafting.late))
-                provenance = drafting.provenance(draft, {}, None, there)
-            elif isinstance(transaction, Transaction):
-                provenance = drafting.provenance(
-                    superseded(transaction.provenance, drafting.late), lines(transaction.trail), None
-                )
-            elif drafting.late:
-                trail = transaction.lines if transaction.story is None else transaction.story.lines
-                provenance = drafting.provenance(superseded(transaction.provenance, drafting.late), trail, None)
-            else:
-                provenance = drafting.provenance(transaction.provenance, transaction.lines, transaction.story)
+        provenance = _provenance(drafting, transaction, there)
         seals, seal = self.sealer.seal(
             [entry.draft for entry in planned],
             provenance.draft if provenance is not None else None,
@@ -322,13 +310,39 @@ class Commits:
         return tables
 
 
+def _provenance(
+    drafting: Drafting, transaction: Transaction | PreparedTransaction, there: Sequence[Version]
+) -> Planned | None:
+    """Draft the Provenance of what was drafted, or of what is `there`, if the transaction has one."""
+    late = drafting.late
+    if isinstance(transaction, PreparedTransaction):
+        story, told = transaction.story, transaction.draft
+        if story is not None and told is not None and not late and not there:
+            foretold = drafting.foretold(told.id, story)
+            if foretold is not None:
+                return foretold
+        trail = story.lines if story is not None and late else transaction.lines
+    else:
+        story, trail = None, lines(transaction.trail)
+    draft = transaction.provenance
+    if draft is None:
+        return None
+    draft = superseded(draft, late)
+    if there:
+        return drafting.provenance(unchanged(draft), {}, None, there)
+    return drafting.provenance(draft, trail, None if late else story)
+
+
 def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | None]) -> None:
     """Read what the transactions name, all at once: most of it is not there."""
     places: list[tuple[str, str]] = []
     for transaction in transactions:
         if transaction is not None:
             places += [(change.type, change.id) for change in transaction.changes]
-            if transaction.provenance is not None:
+            if isinstance(transaction, PreparedTransaction):
+                if transaction.draft is not None:
+                    places.append(("Provenance", transaction.draft.id))
+            elif transaction.provenance is not None:
                 places.append(("Provenance", str(transaction.provenance["id"])))
     unknown = pen.currents.unknown(places)
     names = [(pen.symbols.key(type_), type_, id_) for type_, id_ in unknown]

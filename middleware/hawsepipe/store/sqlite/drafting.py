@@ -21,6 +21,7 @@ from hawsepipe.errors import (
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.merge import given_way, merged, speaks
+from hawsepipe.fhir.provenance import Place
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
@@ -244,26 +245,45 @@ class Drafting:
         before = versions.vread(self._pen.connection, type_, id_, standing.version - 1)
         return None if before is None or before.content is None else codec.decode(before.content)
 
+    def foretold(self, id_: str, story: Story) -> Planned | None:
+        """Draft the Provenance of everything drafted so far if that is what was expected."""
+        standing = self._standing("Provenance", id_)
+        if standing.version or story.instant != self._bytes or story.drafted != _places(self._drafts()):
+            return None
+        patients = _patients(self._drafts())
+        return self._story(standing, id_, story, story.about, patients, story.digests, story.sight)
+
     def provenance(
         self, draft: Resource, trail: Mapping[str, str], story: Story | None, there: Sequence[Version] = ()
     ) -> Planned:
         """Draft the Provenance of all that is drafted, or of what is `there`; `trail` is of `provenance.lines`."""
-        targets: Sequence[Draft | Version] = there or [planned.draft for planned in self.planned]
-        drafted = [provenance.Place(target.type, target.id, target.version) for target in targets]
-        places = provenance.subjects(draft, drafted)
+        targets: Sequence[Draft | Version] = there or self._drafts()
+        places, patients = provenance.subjects(draft, _places(targets)), _patients(targets)
         id_ = str(draft["id"])
         standing = self._standing("Provenance", id_)
-        patients = tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
         if story is not None and not standing.version:
-            foretold = story.instant == self._bytes and story.drafted == tuple(drafted)
-            written = story.at(self._bytes, places)
-            digests, sight = (story.digests, story.sight) if foretold else (None, None)
-            made = Draft("Provenance", id_, 1, Operation.CREATE, self._instant, written, patients, None, digests)
-            return self._planned(standing, Planned(made, None, None, 0, self._instant, False, sight=sight))
+            return self._story(standing, id_, story, places, patients, None, None)
         complete = provenance.complete(draft, places, self._instant, trail if story is None else story.lines)
         content = self._labeller.label(complete, standing.resource)
         operation = Operation.UPDATE if standing.version else Operation.CREATE
         return self._write("Provenance", id_, standing, content, operation, patients)
+
+    def _story(
+        self,
+        standing: Standing,
+        id_: str,
+        story: Story,
+        places: Sequence[Place],
+        patients: tuple[str, ...],
+        digests: tuple[bytes, bytes] | None,
+        sight: Sight | None,
+    ) -> Planned:
+        written = story.at(self._bytes, places)
+        draft = Draft("Provenance", id_, 1, Operation.CREATE, self._instant, written, patients, None, digests)
+        return self._planned(standing, Planned(draft, None, None, 0, self._instant, False, sight=sight))
+
+    def _drafts(self) -> list[Draft]:
+        return [planned.draft for planned in self.planned]
 
     def _standing(self, type_: str, id_: str) -> Standing:
         place = (type_, id_)
@@ -361,6 +381,14 @@ def current_of(pen: Pen, type_: str, id_: str) -> Current | None:
         if current is not None:
             pen.currents.put(place, current)
     return current
+
+
+def _places(targets: Sequence[Draft | Version]) -> tuple[Place, ...]:
+    return tuple(Place(target.type, target.id, target.version) for target in targets)
+
+
+def _patients(targets: Sequence[Draft | Version]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(patient for target in targets for patient in target.patients))
 
 
 def _links(resource: Resource | None) -> Any:
