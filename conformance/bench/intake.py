@@ -31,17 +31,23 @@ import uvloop
 
 START, END = b"\x0b", b"\x1c\r"
 TICKS = os.sysconf("SC_CLK_TCK")
+FAMILIES = ("Lindqvist", "Okafor", "Berg", "Haddad", "Nieminen", "Sandberg", "Kaya", "Lund", "Ek", "Hassan", "Strand")
+GIVEN = ("Maria", "Ida", "Amina", "Sofia", "Elin", "Leila", "Karin")
 
 
 def message(run: str, number: int) -> bytes:
-    """Return an admission of about 1.1 kB."""
+    """Return an admission of about 1.1 kB: a person of her own, with a name, a birthday and an address of her own."""
     mrn = f"{run}{number}"
+    name = f"{FAMILIES[number % len(FAMILIES)]}{number // len(FAMILIES) % 97 or ''}"
+    given = GIVEN[number % len(GIVEN)]
+    born = f"19{number % 71 + 20:02d}{number % 12 + 1:02d}{number % 28 + 1:02d}"
+    home = f"Sjogatan {number % 311 + 1}^^Goteborg^^{41100 + number % 89}^SWE"
     return (
         f"MSH|^~\\&|ADT1|HARBOUR|HP|HUB|20261102083015+0100||ADT^A01^ADT_A01|{mrn}|P|2.5.1|||||SWE|UNICODE UTF-8\r"
         f"EVN|A01|20261102083000+0100\r"
-        f"PID|1||{mrn}^^^HARBOUR^MR~19760314{number:04d}^^^SE-PNR^NI||Lindqvist^Maria^Elisabet^^^^L||19760314|F|||"
-        f"Sjogatan 12^^Goteborg^^41115^SWE^H||^PRN^PH^^46^31^5550182~^NET^Internet^m.lindqvist@example.com||swe|M\r"
-        f"NK1|1|Lindqvist^Johan|SPO^Spouse^HL70063|Sjogatan 12^^Goteborg^^41115^SWE|^PRN^PH^^46^31^5550183\r"
+        f"PID|1||{mrn}^^^HARBOUR^MR~{born}{number:04d}^^^SE-PNR^NI||{name}^{given}^Elisabet^^^^L||{born}|F|||"
+        f"{home}^H||^PRN^PH^^46^31^{5550000 + number}~^NET^Internet^{given}.{name}{number}@example.com||swe|M\r"
+        f"NK1|1|{name}^Johan|SPO^Spouse^HL70063|{home}|^PRN^PH^^46^31^{5550000 + number}\r"
         f"PV1|1|I|3N^312^A^HARBOUR||||OK7^Okafor^Ngozi^^^Dr^^^HARBOUR^L^^^EI|||MED||||1|||"
         f"OK7^Okafor^Ngozi^^^Dr^^^HARBOUR^L^^^EI|IP|V-{mrn}^^^HARBOUR^VN|||||||||||||||||||||||||20261102081500+0100\r"
         f"AL1|1|DA|7980^Penicillin G^RXNORM|MO|Urticaria\r"

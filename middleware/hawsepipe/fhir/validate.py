@@ -47,8 +47,9 @@ class Validator:
     def accepts_elements(self, kind: str, elements: Mapping[str, Any]) -> bool:
         """Say whether elements of a resource of this type (a primitive with its `_` twin) are surely right.
 
-        Each that is right alone is right in every resource of the type without contained ones, also beside a twin that
-        is right alone; which of them may stand together, and which have to be there, depends on their names alone.
+        Those that are right together are right alone. Each that is right alone is right in every resource of the type
+        without contained ones, also beside a twin that is right alone; which of them may stand together, and which have
+        to be there, depends on their names alone.
         """
         return self._schemas.accepts_elements(kind, elements)
 

@@ -123,9 +123,9 @@ class _Element:
     """One element of resources of one type, worked out: `"name":value` as it is written and in the canonical form, its
     rows by their class, and more.
 
-    `plain`: joined to nothing it stays as it is; `right`: it is right in any resource where it stands without a twin;
-    `single`: so it is beside a twin that is single, too (a list and its twin depend on each other);
-    `general`: names stand in its rows as they are, or not at all.
+    `plain`: joined to nothing it stays as it is, None where that is not known; `right`: it is right in any resource
+    where it stands without a twin; `single`: so it is beside a twin that is single, too (a list and its twin depend on
+    each other); `general`: names stand in its rows as they are, or not at all.
     """
 
     written: bytes
@@ -134,7 +134,7 @@ class _Element:
     existing: frozenset[str]
     traits: Any
     patients: tuple[str, ...]
-    plain: bool
+    plain: bool | None
     right: bool
     single: bool
     general: bool
@@ -204,9 +204,12 @@ class Elements:
         elements: dict[str, _Element] = {}
         labels: frozenset[str] = frozenset()
         patients = [id_] if kind == "Patient" else []
-        for name, part in held.items():
-            element = elements[name] = self._element(kind, name, bytes(part))
-            if name in joined and not element.plain:
+        found = {name: self._known(kind, name, bytes(part)) for name, part in held.items()}
+        missing = [name for name, element in found.items() if element is None]
+        made = self._worked_out(kind, written, missing) if missing else {}
+        for name, known in found.items():
+            element = elements[name] = made[name] if known is None else known
+            if name in joined and not _plain(element):
                 raise _Doubtful
             if element.traits.labels:
                 labels |= element.traits.labels
@@ -223,9 +226,9 @@ class Elements:
         )
         self._check(kind, elements, content)
         front, back, unmoved = _sorted(type_, number, meta, elements)
-        known = [meta.element, *elements.values()]
-        facets = self._labeller.element_facets(kind, [element.traits for element in known], about=bool(about))
-        return Whole(content, (front, back), unmoved, about, self._rows(kind, known), facets, "link" in elements)
+        every = [meta.element, *elements.values()]
+        facets = self._labeller.element_facets(kind, [element.traits for element in every], about=bool(about))
+        return Whole(content, (front, back), unmoved, about, self._rows(kind, every), facets, "link" in elements)
 
     def _rows(self, kind: str, elements: Iterable[_Element]) -> Grouped:
         rows: list[list[Any]] = [[] for _ in Grouped._fields]
@@ -276,7 +279,7 @@ class Elements:
             given = codec.decode(told) if told else None
             labelled = self._labeller.label_elements(kind, given, labels)
             stamped = {**(labelled or {}), "versionId": "1", "lastUpdated": SOME_INSTANT}
-            element = self._worked_out(kind, "meta", codec.encode(stamped))
+            element = self._worked_out(kind, codec.encode({"meta": stamped}), ["meta"])["meta"]
             content, form = (text.split(SOME_INSTANT.encode()) for text in (element.written, element.canonical))
             if not element.right or len(content) != 2 or len(form) != 2:
                 raise _Doubtful
@@ -285,11 +288,11 @@ class Elements:
                 _keep(self._metas, (kind, told, labels), known)
         return known
 
-    def _element(self, kind: str, name: str, written: bytes) -> _Element:
+    def _known(self, kind: str, name: str, written: bytes) -> _Element | None:
+        """Return an element that is known, or is as one that is known but for names."""
         place = (kind, name, written)
-        known = self._lately.get(place) or self._before.get(place)
-        if known is None:
-            known = self._like_another(kind, name, written) or self._worked_out(kind, name, written)
+        known = self._lately.get(place) or self._before.get(place) or self._like_another(kind, name, written)
+        if known is not None:
             self._remember(place, known)
         return known
 
@@ -307,7 +310,7 @@ class Elements:
         place = (kind, name, written)
         general = self._lately.get(place) or self._before.get(place)
         if general is None:
-            general = self._worked_out(kind, name, written)
+            general = self._worked_out(kind, _member(name, written), [name])[name]
         self._remember(place, general)
         return self._filled(general, names) if general.general else None
 
@@ -339,33 +342,58 @@ class Elements:
             general=False,
         )
 
-    def _worked_out(self, kind: str, name: str, written: bytes) -> _Element:
-        if not (name.isascii() and name.isidentifier()):
-            raise _Doubtful
-        member = b'"%s":%s' % (name.encode(), written)
+    def _worked_out(self, kind: str, written: bytes, names: Sequence[str]) -> dict[str, _Element]:
+        """Work out elements of a resource that is written so."""
         # What is read back is what the store would see: no type that only prints like JSON.
-        value = codec.decode(b"{%s}" % member)[name]
-        if codec.encode({name: value})[1:-1] != member:
+        resource = codec.decode(written)
+        if codec.encode(resource) != written or not all(name.isascii() and name.isidentifier() for name in names):
             raise _Doubtful
+        values = {name: resource[name] for name in names}
+        # Elements that are right together are right alone: a schema without what is required asks each for itself.
+        right = self._validator.accepts_elements(kind, values)
+        made: dict[str, _Element] = {}
+        for name, value in values.items():
+            single = right or (len(values) > 1 and self._validator.accepts_elements(kind, {name: value}))
+            made[name] = self._one(kind, name, value, single=single)
+            if name != "meta":
+                self._remember((kind, name, made[name].written[len(name) + 3 :]), made[name])
+        return made
+
+    def _one(self, kind: str, name: str, value: Any, *, single: bool) -> _Element:
+        written = codec.encode({name: value})[1:-1]
         rows, existing = self._extractor.element(kind, name, value)
-        right = self._validator.accepts_elements(kind, {name: value})
+        of_patients = b"Patient/" in written
         return _Element(
-            written=member,
+            written=written,
             canonical=canonical.member(name, value),
-            rows=tuple((place, some) for place, some in enumerate(grouped(rows)) if some),
+            rows=tuple((place, some) for place, some in enumerate(grouped(rows)) if some) if rows else (),
             existing=existing,
             traits=self._labeller.element(kind, name, value),
-            patients=patients_of({"resourceType": kind, name: value}, self._base_url),
-            plain=joins_to_itself(name, value),
-            right=right,
-            single=right,
+            patients=patients_of({"resourceType": kind, name: value}, self._base_url) if of_patients else (),
+            plain=None if isinstance(value, list) and len(value) > 1 else True,
+            right=single,
+            single=single,
             general=not any(
                 _HOLES.decode().casefold() in text.casefold() and not text.startswith(_HOLES.decode())
                 for row in rows
                 for text in row
                 if isinstance(text, str)
-            ),
+            )
+            if _HOLES in written
+            else False,
         )
+
+
+def _plain(element: _Element) -> bool:
+    """Say whether an element, joined to nothing, stays as it is."""
+    if element.plain is None:
+        ((name, value),) = codec.decode(b"{" + element.written + b"}").items()
+        element.plain = joins_to_itself(name, value)
+    return element.plain
+
+
+def _member(name: str, written: bytes) -> bytes:
+    return codec.encode({name: msgspec.Raw(written)})
 
 
 @functools.cache
