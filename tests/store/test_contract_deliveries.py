@@ -95,9 +95,6 @@ async def test_a_store_without_queues_gets_them_when_it_is_opened(open_at: Opene
     file.execute(SINCE_3)
     file.execute("DROP TRIGGER journal_applied; DROP TABLE delivery; DROP TABLE route; PRAGMA user_version = 1")
     file.execute("ALTER TABLE resource DROP COLUMN event")
-    file.execute("DROP TABLE lane; ALTER TABLE journal DROP COLUMN forced; DROP INDEX journal_held")
-    file.execute("DROP INDEX journal_received")
-    file.execute("CREATE INDEX journal_received ON journal (sequence) WHERE state = 'received'")
     file.close()
     async with open_at(tmp_path / "store") as store:
         await store.route({"lab": ["adt"]})
