@@ -75,10 +75,9 @@ class Group:
             found = group.roles.get(name)
             if found is not None:
                 return found
-            outer = group.parent
-            if group.prior and outer is not None and not outer.prior and name not in _OF_PATIENT:
+            if group.prior and name not in _OF_PATIENT and group.parent is not None and not group.parent.prior:
                 return None
-            group = outer
+            group = group.parent
         return None
 
     def add(self, segment: Segment) -> None:

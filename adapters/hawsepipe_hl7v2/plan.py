@@ -125,11 +125,12 @@ def _late(target: Target, rows: tuple[Run, ...], placed: Placed, bench: Bench) -
 
 def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:
     """Return the resource that a target writes to, linked to the others; None when it cannot exist here."""
+    group = bench.group
     if target.joins:
-        return bench.group.role(target.joins)
+        return group.role(target.joins)
     links: list[tuple[Place, Draft]] = []
     for put, role, required in target.links:
-        other = bench.group.role(role)
+        other = group.role(role)
         if other is not None:
             links.append((put, other))
         elif required and role == "patient":
@@ -142,15 +143,16 @@ def _draft(target: Target, bench: Bench, segment: Segment) -> Draft | None:
         return None
     draft = bench.draft(target.type, key, target.method, target.union)
     if target.role:
-        bench.group.roles[target.role] = draft
+        group.roles[target.role] = draft
     if not bench.event.snapshot and target.method is Method.MERGE and target.role in ("patient", "encounter"):
         # A result or a vaccination knows a patient by the way: it may add, but what an ADT wrote stays.
         draft.keep.add("*")
     for put, other in links:
         if other is not draft:
             put(draft.body, other.reference)
-    for path, convert, why in target.defaults:
-        draft.defaults.setdefault(path, (convert, why, segment.label))
+    if target.defaults:
+        for path, convert, why in target.defaults:
+            draft.defaults.setdefault(path, (convert, why, segment.label))
     return draft
 
 

@@ -442,3 +442,13 @@ def test_characters_that_nobody_sees_make_no_other_patient(translate: Any) -> No
     plain, marked = patient("MRN1"), patient("MRN\u200b1\ufeff")
     assert plain.one("Patient") == marked.one("Patient")
     assert any("nobody sees" in issue.text for issue in marked.translation.issues)
+
+
+def test_the_second_writing_of_a_number_is_the_source_of_what_it_tells_besides_and_of_nothing_else(
+    translate: Any,
+) -> None:
+    """However alike the values are: the same text may be one object or two."""
+    made = translate(adt("A08", "PID|1|MRN1^^^GOOD^PI|MRN1^^^GOOD^MR||DOE^JANE", "PV1|1|O"))
+    assert made.source("Patient", "identifier[0].system") == {"PID-3.4"}
+    assert made.source("Patient", "identifier[0].value") == {"PID-3.1"}
+    assert made.source("Patient", "identifier[0].type.coding[1].code") == {"PID-2.5"}
