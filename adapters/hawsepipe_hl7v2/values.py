@@ -23,6 +23,8 @@ _TEXTS = frozenset({"ST", "TX", "FT", "", "ID", "SI", "GTS", "STRING", "TXT"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
 _RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
 _BOUND = re.compile(r"\s*([<>]=?|≤|≥)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
+_AMOUNT_LIKE = re.compile(r"\s*[<>≤≥=~±+-]*\s*\.?\d")
+"""A text that begins as an amount does: a unit behind it belongs to it. Digits elsewhere are part of words."""
 _COMPARATORS = {"≤": "<=", "≥": ">="}
 _CURRENCIES = "urn:iso:std:iso:4217"
 VALUE = PREFIX + "value"
@@ -143,13 +145,13 @@ def _words(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
         return _quantity(bench, segment, figure, text, where)
     if not type_:
         bench.inform(f"{segment.label}-2", "the value has no type; taken as text")
-    if unit and any(character.isdigit() for character in text):
+    if unit and _AMOUNT_LIKE.match(text):
         bench.warn(
             "parse", where, f"a text with a unit that is no number; kept as text, with the unit of {segment.label}-6"
         )
         return _with_unit(segment, lines, where)
     if unit:
-        bench.inform(f"{segment.label}-6", "the unit of a text without a number; kept beside the value")
+        bench.inform(f"{segment.label}-6", "the unit of a text that is no amount; kept beside the value")
     return Found("String", lines, [("", where)])
 
 
@@ -158,7 +160,7 @@ def _unit_text(segment: Segment) -> str:
 
 
 def _with_unit(segment: Segment, text: str, where: str) -> Found:
-    """A text with digits in it: without its unit 5-10 would mean something else."""
+    """A text that begins as an amount does: without its unit 5-10 would mean something else."""
     unit = _unit_text(segment)
     if not unit or unit.casefold() in text.casefold().split():
         return Found("String", text, [("", where)])
@@ -265,7 +267,7 @@ def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> Found | No
     if (figure := _figure(text)) is not None:
         return _quantity(bench, segment, figure, text, where)
     unit = _unit_text(segment)
-    if unit and any(character.isdigit() for character in text):
+    if unit and _AMOUNT_LIKE.match(text):
         bench.warn("parse", where, f"not a number; kept as text, with the unit of {segment.label}-6")
         return _with_unit(segment, text, where)
     bench.warn("parse", where, "not a number; kept as text")

@@ -314,7 +314,7 @@ def test_a_bound_with_a_unit_is_a_quantity_with_a_comparator(
 
 @pytest.mark.parametrize("type_", ["ST", "TX", "FT", "", "NM"])
 @pytest.mark.parametrize("sent", ["10\\S\\5", "5-10", "1:80", "12,5"])
-def test_a_text_with_digits_has_its_unit_in_it_and_beside_it_and_is_reported(
+def test_a_text_that_begins_as_an_amount_has_its_unit_in_it_and_beside_it_and_is_reported(
     translate: Any, type_: str, sent: str
 ) -> None:
     made = found(translate, type_, sent, "KBE/ml")
@@ -325,9 +325,10 @@ def test_a_text_with_digits_has_its_unit_in_it_and_beside_it_and_is_reported(
 
 
 @pytest.mark.parametrize("type_", ["ST", "TX", "", "NM"])
-def test_a_word_is_not_made_an_amount_by_a_unit(translate: Any, type_: str) -> None:
-    observation = found(translate, type_, "negativ", "g/dl").one("Observation")
-    assert observation["valueString"] == "negativ"
+@pytest.mark.parametrize("sent", ["negativ", "see comment 12", "<script>alert(1)</script>"])
+def test_a_word_is_not_made_an_amount_by_a_unit(translate: Any, type_: str, sent: str) -> None:
+    observation = found(translate, type_, sent, "g/dl").one("Observation")
+    assert observation["valueString"] == sent
     assert kept_unit(observation) == {"coding": [{"code": "g/dl"}]}
 
 
