@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -70,10 +71,11 @@ async def _unmerge(stage: Stage) -> None:
     codes = await stage.send(merge(stage, "MG13m", winner[0], loser[0]), after)
     stage.claim("merged", codes == ["AA", "AA"])
     counts = [await _versions(stage, who) for who in (winner[1], loser[1])]
+    wanted = [f"Provenance/{proof['id']}" for proof in await _applied(stage, after)]
+    stage.claim("the message under the old number is applied", wanted)
     done = await stage.product.post(f"/ops/patients/{loser[1]}/unmerge")
-    told = await stage.provenances(after)
-    wanted = [f"Provenance/{proof['id']}" for proof in told]
-    stage.claim("what came under the old number since is listed", done["to_check"] == wanted)
+    listed = done["to_check"]
+    stage.claim(f"what came under the old number since is listed (found {listed})", listed == wanted)
     for (_, who), was, count in zip((winner, loser), before, counts, strict=True):
         now = await stage.product.read(f"Patient/{who}")
         bare = [{key: value for key, value in one.items() if key != "meta"} for one in (was, now)]
@@ -86,6 +88,15 @@ async def _unmerge(stage: Stage) -> None:
     await stage.send(again)
     subjects = {it["subject"]["reference"] for it in await stage.made(again, "Observation")}
     stage.claim("the number is its own again", subjects == {f"Patient/{loser[1]}"})
+
+
+async def _applied(stage: Stage, body: bytes) -> list[dict[str, Any]]:
+    """Return the Provenances of a message once there are any; after ten seconds, none."""
+    for _ in range(200):
+        if told := await stage.provenances(body):
+            return told
+        await asyncio.sleep(0.05)
+    return []
 
 
 async def _versions(stage: Stage, who: str) -> int:
