@@ -286,8 +286,8 @@ async def test_each_entry_needs_its_own_scope(service: Any, ann: Resource) -> No
     assert answer.status == 403
     assert answer.json["issue"][0]["expression"] == ["Bundle.entry[1]"]
     assert (await service.ask("GET", "Patient?_total=accurate")).json["total"] == 0
-    batch = await service.ask("POST", "", {**sent, "type": "batch"}, token=token)
-    assert statuses(batch) == ["201", "403"]
+    apart = bundle("batch", entry("POST", "Patient", ann, A), entry("POST", "Observation", observation("Patient/x"), B))
+    assert statuses(await service.ask("POST", "", apart, token=token)) == ["201", "403"]
 
 
 async def test_hidden_and_absent_are_one_in_every_entry(service: Any, ann: Resource) -> None:
@@ -311,3 +311,24 @@ async def test_hidden_and_absent_are_one_in_every_entry(service: Any, ann: Resou
             texts.append(f"{answer.status} {answer.body!r}".replace(identity, "ID"))
         assert texts[0] == texts[1]
     assert (await service.store.read("Patient", "hide")).version == 1
+
+
+async def test_the_entries_of_a_batch_do_not_refer_to_each_other(service: Any, ann: Resource) -> None:
+    name = "urn:uuid:0d1c6a2e-3a0e-4b1c-9d0f-5d8f8a8e2f01"
+    seen = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": name},
+    }
+    entries: list[dict[str, Any]] = [
+        {"fullUrl": name, "resource": {**ann}, "request": {"method": "POST", "url": "Patient"}},
+        {"resource": seen, "request": {"method": "POST", "url": "Observation"}},
+    ]
+    for listed in (entries, entries[::-1]):
+        answer = await service.ask("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": listed})
+        told = {it["request"]["url"]: got["response"] for it, got in zip(listed, answer.json["entry"], strict=True)}
+        assert told["Patient"]["status"] == "201 Created"
+        assert told["Observation"]["status"] == "400 Bad Request"
+        place = listed.index(entries[1])
+        assert told["Observation"]["outcome"]["issue"][0]["expression"] == [f"Bundle.entry[{place}].resource.subject"]

@@ -22,7 +22,7 @@ from hawsepipe.api.forms import pairs
 from hawsepipe.api.negotiation import FHIR_JSON, JSON_PATCH
 from hawsepipe.api.rendering import refuse_unknown, resource, sent_resource
 from hawsepipe.errors import HawsepipeError, InvalidRequest, InvalidResource, RequestError, TooLarge
-from hawsepipe.fhir import codec
+from hawsepipe.fhir import codec, references
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.fhir.outcome import from_error
 from hawsepipe.model import Issue, Resource
@@ -72,14 +72,34 @@ async def bundle(call: Call) -> Response:
 
 async def _batch(call: Call, listed: list[Any]) -> list[dict[str, Any]]:
     answers = []
+    made = _made(listed)
     for place, entry in enumerate(listed):
         try:
             read = _read(call, place, entry)
+            _check_alone(read, made)
         except RequestError as error:
             answers.append(_failed(about(error, place)))
             continue
         answers.append(_answered(await call.inside.answer(read.request), read.request, call))
     return answers
+
+
+def _made(listed: list[Any]) -> frozenset[str]:
+    """Return what the entries call the resources that they create."""
+    creating = (it for it in listed if isinstance(it, dict) and isinstance(it.get("request"), dict))
+    return frozenset(
+        name for it in creating if it["request"].get("method") == "POST" and isinstance(name := it.get("fullUrl"), str)
+    )
+
+
+def _check_alone(entry: _Entry, made: frozenset[str]) -> None:
+    """Refuse what refers to a resource that another entry of the batch creates: the specification has no such links."""
+    if entry.request.resource is None:
+        return
+    for path, literal in references.walk(entry.request.resource):
+        if literal in made and literal != entry.name:
+            text = "the entries of a batch stand alone: to refer to one that another creates takes a transaction"
+            raise InvalidRequest(text, expression=path)
 
 
 async def _transaction(call: Call, listed: list[Any]) -> list[dict[str, Any]]:

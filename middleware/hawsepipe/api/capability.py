@@ -19,6 +19,9 @@ _SMART_SECURITY: Final = {
     "code": "SMART-on-FHIR",
 }
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "$meta-add", "$meta-delete"})
+_OF_ALL: Final = frozenset({"$validate", "$meta", "$meta-add", "$meta-delete"})
+"""Operations that R4 defines once for every type."""
+
 _OAUTH_URIS: Final = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -89,7 +92,7 @@ def _definition(code: str, name: str) -> str:
     """Return the canonical of an operation: those of R4 are of all resources or of a type."""
     if code == "$receipt":
         return _RECEIPT
-    of = name if code == "$everything" else "Resource"
+    of = "Resource" if code in _OF_ALL else name
     return f"http://hl7.org/fhir/OperationDefinition/{of}-{code.removeprefix('$')}"
 
 

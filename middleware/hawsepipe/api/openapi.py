@@ -21,7 +21,9 @@ _QUERY: Final = {
     "history-type": ("_count", "_since", "_at", "_cursor", *_PARTS),
     "history-system": ("_count", "_since", "_at", "_cursor", *_PARTS),
     "search-type": ("_count", "_sort", "_total", "_cursor", *_PARTS),
-    "$everything": ("_count", "_since", "_type", "_cursor", *_PARTS),
+    "$everything": ("start", "end", "_count", "_since", "_type", "_cursor", *_PARTS),
+    "$lastn": ("patient", "subject", "category", "code", "max", *_PARTS),
+    "$document": ("persist",),
     "$validate": ("mode", "profile"),
 }
 _HEADERS: Final = {

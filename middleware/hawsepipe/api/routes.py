@@ -11,9 +11,12 @@ from hawsepipe.api.bundles import bundle
 from hawsepipe.api.call import Call
 from hawsepipe.api.create import create
 from hawsepipe.api.delete import conditional_delete, delete
+from hawsepipe.api.document import document
 from hawsepipe.api.everything import everything
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.history import history, history_across
+from hawsepipe.api.lastn import lastn
+from hawsepipe.api.match import match
 from hawsepipe.api.operations import meta, meta_add, meta_delete, validate
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
@@ -51,6 +54,7 @@ class Route:
 
 TYPE: Final = "{type}"
 _ID: Final = "{id}"
+_COMPARTMENTS: Final = frozenset({"Encounter", "Patient"})
 _VERSION: Final = (TYPE, _ID, "_history", "{vid}")
 
 TABLE: Final = (
@@ -79,7 +83,12 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "$meta"), "$meta", meta),
     Route("POST", (TYPE, _ID, "$meta-add"), "$meta-add", meta_add),
     Route("POST", (TYPE, _ID, "$meta-delete"), "$meta-delete", meta_delete),
-    Route("GET", (TYPE, _ID, "$everything"), "$everything", everything, only=frozenset({"Encounter", "Patient"})),
+    Route("GET", (TYPE, _ID, "$everything"), "$everything", everything, only=_COMPARTMENTS),
+    Route("POST", (TYPE, _ID, "$everything"), "$everything", everything, only=_COMPARTMENTS),
+    Route("GET", (TYPE, "$lastn"), "$lastn", lastn, only=frozenset({"Observation"})),
+    Route("POST", (TYPE, "$lastn"), "$lastn", lastn, only=frozenset({"Observation"})),
+    Route("GET", (TYPE, _ID, "$document"), "$document", document, only=frozenset({"Composition"})),
+    Route("POST", (TYPE, "$match"), "$match", match, only=frozenset({"Patient"})),
 )
 
 _BY_LENGTH: Final = {
