@@ -36,7 +36,7 @@ MODULE: Final = "hawsepipe.service.worker"
 _GRACE_SECONDS: Final = 2.0
 """Time to finish after the socket was closed."""
 
-_COLLECTED: Final = 64
+_COLLECTED: Final = 1024
 """Parts after which whatever has cycles all the same is collected."""
 
 _Frames = queue.SimpleQueue[bytes | None]

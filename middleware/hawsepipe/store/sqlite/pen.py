@@ -136,6 +136,7 @@ class Pen:
     currents: Currents = field(default_factory=Currents)
     stored: list[str] = field(default_factory=list)
     _saved: State | None = None
+    _written: int = -1
 
     @classmethod
     def over(cls, connection: apsw.Connection) -> Pen:
@@ -178,11 +179,30 @@ class Pen:
         del self.stored[mark[4] :]
         self.lanes.back(mark[5])
 
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._written = self.connection.total_changes()
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo everything that the block wrote if it raises; nests."""
+        """Undo everything that the block wrote if it raises; nests.
+
+        Where nothing is written yet the transaction is begun anew: SQLite copies each page that is changed below a
+        savepoint, in case it has to go back.
+        """
         mark = self.mark()
         execute = self.connection.execute
+        if self.connection.total_changes() == self._written:
+            try:
+                yield
+            except BaseException:
+                if self.connection.in_transaction:
+                    execute("ROLLBACK")
+                    self.begin()
+                self.back(mark)
+                raise
+            return
         execute("SAVEPOINT job")
         try:
             yield

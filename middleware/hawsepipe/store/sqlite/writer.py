@@ -107,7 +107,7 @@ class Writer:
         before = pen.mark()
         outcomes: list[_Outcome] = []
         try:
-            pen.connection.execute("BEGIN IMMEDIATE")
+            pen.begin()
             for job in group:
                 if not job.future.cancelled():
                     outcomes.append(self._do(job))
