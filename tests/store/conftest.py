@@ -23,12 +23,21 @@ from hawsepipe.visibility import Facets
 OPENERS = ["open_at"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
-SINCE_3 = """
+SINCE_8 = """
+INSERT INTO facet SELECT r.key, c.kind, c.value FROM resource r JOIN common_facet c ON c.common = r.common;
+DROP TABLE common; DROP TABLE common_facet; ALTER TABLE resource DROP COLUMN common;
+"""
+"""What undoes the step of the tables after version 8."""
+
+SINCE_3 = (
+    SINCE_8
+    + """
 DROP INDEX journal_received; DROP INDEX journal_held; DROP TABLE lane; DROP TABLE cipher;
 DROP INDEX journal_control; DROP INDEX journal_time;
 ALTER TABLE journal DROP COLUMN forced; ALTER TABLE journal DROP COLUMN sealed; ALTER TABLE journal DROP COLUMN leaf;
 CREATE INDEX journal_received ON journal (sequence) WHERE state = 'received';
 """
+)
 """What undoes the steps of the tables after version 3."""
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)

@@ -10,10 +10,11 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -85,6 +86,34 @@ async def test_a_store_from_before_events_had_times_keeps_what_it_has_and_learns
     assert [b"in-progress" in (version.content or b"") for version in versions] == [True, False]
 
 
+async def test_a_store_from_before_facets_were_held_in_common_gets_the_same_rows(
+    open_at: Opener, book: dict[str, tuple[Sequence[Row], Facets]], tmp_path: Path
+) -> None:
+    from .conftest import SINCE_8  # this file is a program as well, which knows no package
+
+    def rows() -> list[list[Any]]:
+        tables = ("SELECT * FROM facet", "SELECT * FROM common_facet", "SELECT key, digest FROM common")
+        kept = "SELECT key, common FROM resource WHERE deleted = 0"
+        connection = apsw.Connection(str(tmp_path / FILE))
+        return [connection.execute(f"{sql} ORDER BY 1, 2").fetchall() for sql in (*tables, kept)]
+
+    shared = {"anycode": frozenset({"s|1", "s|2"}), "label": frozenset({"l|R"})}
+    for number in range(1, 5):
+        own = {"ref": frozenset({f"Patient/{number}"}), "author": frozenset({"Practitioner/1"})}
+        book[f"o{number}"] = ((), Facets(values=own | shared if number % 2 else own))
+    async with open_at(tmp_path) as store:
+        for number in range(1, 5):
+            change = Change(Method.PUT, "Observation", f"o{number}", {"resourceType": "Observation", "status": "final"})
+            await store.commit(Transaction((change,), None, "feed:adt", NOW))
+    before = rows()
+    assert [len(some) for some in before] == [8, 3, 1, 4]
+    with apsw.Connection(str(tmp_path / FILE)) as connection:
+        connection.execute(SINCE_8 + "PRAGMA user_version = 8")
+    async with open_at(tmp_path):
+        pass
+    assert rows() == before
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""])
 async def test_a_file_that_is_not_ours_is_refused(open_at: Opener, tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -134,6 +163,7 @@ CHILD = """
 import asyncio, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from hawsepipe.clock import system_clock
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage

@@ -19,6 +19,7 @@ from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import Grouped
 from hawsepipe.fhir.provenance import Place, named_as_sources
 from hawsepipe.model import Change, Method, Resource
+from hawsepipe.store.commonness import common, own, together
 from hawsepipe.visibility import Facets
 
 Effect = tuple[Method, bytes, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
@@ -29,23 +30,27 @@ _encoded = msgspec.json.Encoder().encode
 
 
 class Sight(NamedTuple):
-    """What a version is found and seen by. `rows` leaves out `_id` and `_lastUpdated`."""
+    """What a version is found and seen by. `rows` leaves out `_id` and `_lastUpdated`; `common` and `own` are the
+    values of its facets (`commonness`).
+    """
 
     rows: Grouped
     rank: int | None
     clinical_start: int | None
     clinical_end: int | None
-    values: Mapping[str, frozenset[str]]
+    common: bytes
+    own: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, rows: Grouped, facets: Facets) -> Sight:
         """Return these together."""
-        return cls(rows, facets.rank, facets.clinical_start, facets.clinical_end, facets.values)
+        values = facets.values
+        return cls(rows, facets.rank, facets.clinical_start, facets.clinical_end, common(values), own(values))
 
     @property
     def facets(self) -> Facets:
         """What visibility formulas ask of it."""
-        return Facets(self.rank, self.clinical_start, self.clinical_end, self.values)
+        return together(self.rank, self.clinical_start, self.clinical_end, self.common, self.own)
 
 
 class First(NamedTuple):

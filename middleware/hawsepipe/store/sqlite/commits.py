@@ -16,7 +16,7 @@ from hawsepipe.model import Seal, Transaction, Version
 from hawsepipe.store.answers import Held, Rehearsed
 from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.preparation import unprepared
-from hawsepipe.store.prepared import PreparedTransaction, Told
+from hawsepipe.store.prepared import PreparedTransaction, Sight, Told
 from hawsepipe.store.redirection import redirected
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
@@ -33,6 +33,7 @@ from hawsepipe.store.sqlite.writer import unexpected
 from hawsepipe.visibility import Facets, Subject, joined
 
 _NO_FACETS = Facets()
+_NO_SIGHT = Sight.of(grouped(()), _NO_FACETS)
 Outcome = tuple[Version, ...] | HawsepipeError | Held
 """The answer for one message of a batch."""
 
@@ -251,12 +252,13 @@ class Commits:
         return made
 
     def _facets(self, plans: Sequence[Planned], micros: int, there: Sequence[Version]) -> dict[int, Facets]:
-        """Return what visibility formulas ask of the versions of a transaction, by the identity of their plan.
+        """Return what visibility formulas ask of the versions of a transaction of which it was not worked out
+        beforehand, by the identity of their plan.
 
-        Those of a Provenance are joined from all that it names of this transaction, unless that was done beforehand.
+        Those of a Provenance are joined from all that it names of this transaction.
         """
         told = [planned for planned in plans if planned.draft.type == "Provenance" and _to_join(planned)]
-        asked = plans if told else [planned for planned in plans if planned.last and planned.present]
+        asked = plans if told else [planned for planned in plans if planned.last and _to_join(planned)]
         found = {
             id(planned): self.labeller.facets(planned.about) if planned.sight is None else planned.sight.facets
             for planned in asked
@@ -284,23 +286,25 @@ class Commits:
         draft, sight = planned.draft, planned.sight
         found = NOTHING
         if not planned.present:
-            facets = _NO_FACETS
+            sight = _NO_SIGHT
         else:
-            rows = grouped(self.extractor.rows(planned.about)) if sight is None else sight.rows
-            found = found_by(pen, key, draft.type, rows, facets, draft.patients)
+            if sight is None:
+                sight = Sight.of(grouped(self.extractor.rows(planned.about)), facets)
+            found = found_by(pen, key, draft.type, sight, draft.patients)
             if draft.type == "Patient":
-                tokens = ((system, value) for name, system, value in rows.tokens if name == "identifier")
+                tokens = ((system, value) for name, system, value in sight.rows.tokens if name == "identifier")
                 sheet.identified(draft.id, tokens)
         tables = indexed(found)
         row = (
             draft.version,
             int(not planned.present),
             micros,
-            facets.rank,
-            facets.clinical_start,
-            facets.clinical_end,
+            sight.rank,
+            sight.clinical_start,
+            sight.clinical_end,
             tables,
             planned.event,
+            pen.common.key(sight.common),
             key,
         )
         named = None

@@ -11,6 +11,7 @@ from typing import Final, assert_never
 
 import apsw
 
+from hawsepipe.store.commonness import OWN
 from hawsepipe.store.sqlite.binding import Bindings, joined
 from hawsepipe.visibility import (
     All,
@@ -136,7 +137,8 @@ def _patients_condition(visibility: Visibility, type_: str, bindings: Bindings) 
 
 
 def _facet(kind: str, bindings: Bindings) -> str:
-    return f"SELECT 1 FROM facet WHERE resource = r.key AND kind = {bindings.symbol(kind)}"  # noqa: S608  bound
+    table = "facet WHERE resource = r.key" if kind in OWN else "common_facet WHERE common = r.common"
+    return f"SELECT 1 FROM {table} AND kind = {bindings.symbol(kind)}"  # noqa: S608  bound
 
 
 def _compared(measure: Measure, operator: str, bound: int, absent: bool, bindings: Bindings) -> str:

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import apsw
 
-from hawsepipe.fhir.index import Grouped
+from hawsepipe.store.prepared import Sight
 from hawsepipe.store.sqlite.decimals import sortable
 from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.visibility import Facets
 
 _KEYS: Final = {
     "token": ("parameter", "code", "system"),
@@ -67,8 +66,9 @@ def indexed(found: Found) -> int:
     return bits
 
 
-def found_by(pen: Pen, key: int, type_: str, rows: Grouped, facets: Facets, patients: Sequence[str]) -> Found:
+def found_by(pen: Pen, key: int, type_: str, sight: Sight, patients: Sequence[str]) -> Found:
     """Return the rows of a resource by its key."""
+    rows = sight.rows
     symbols, people = pen.symbols.numbers, pen.people.numbers
     names = pen.symbols.below(parameter_symbol(type_, ""))
     references: dict[_Tuple, None] = {}
@@ -85,12 +85,7 @@ def found_by(pen: Pen, key: int, type_: str, rows: Grouped, facets: Facets, pati
             (key, names[name], place, sortable(value), system, code, unit)
             for place, (name, value, system, code, unit) in enumerate(rows.quantities)
         ],
-        [
-            (key, place, value)
-            for kind, values in facets.values.items()
-            for place in (symbols[kind],)
-            for value in values
-        ],
+        [(key, symbols[kind], value) for kind, value in sight.own] if sight.own else (),
         {(key, people[patient]): None for patient in patients},
     )
 

@@ -5,18 +5,17 @@ All of them roll back together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import apsw
 
+from hawsepipe.store.sqlite.common import Common
 from hawsepipe.store.sqlite.current import Currents
+from hawsepipe.store.sqlite.interned import Interned
 from hawsepipe.store.sqlite.lanes import Lanes
-
-_KEPT: Final = 200_000
-"""Interned texts that are remembered between transactions."""
 
 
 class State(NamedTuple):
@@ -32,96 +31,7 @@ class State(NamedTuple):
     backlog: int
 
 
-class _Numbers(dict[str, int]):
-    """Numbers by text; one that is not there is asked for."""
-
-    def __init__(self, ask: Callable[[str], int]) -> None:
-        super().__init__()
-        self._ask = ask
-
-    def __missing__(self, text: str) -> int:
-        return self._ask(text)
-
-
-class _Below(dict[str, int]):
-    """Numbers of texts that begin alike, by what comes after."""
-
-    def __init__(self, numbers: _Numbers, prefix: str) -> None:
-        super().__init__()
-        self._numbers = numbers
-        self._prefix = prefix
-
-    def __missing__(self, text: str) -> int:
-        number = self[text] = self._numbers[self._prefix + text]
-        return number
-
-
-class Interned:
-    """Small integers for texts, from one table, whose new rows `write` writes.
-
-    What was added since `mark` can be forgotten after a rollback.
-    """
-
-    def __init__(self, connection: apsw.Connection, table: str, column: str) -> None:
-        self._connection = connection
-        self._select = f"SELECT key FROM {table} WHERE {column} = ?"  # noqa: S608  our own two names
-        self._insert = f"INSERT INTO {table} ({column}, key) VALUES (?, ?)"  # noqa: S608  our own two names
-        self.numbers = _Numbers(self._new)
-        """The number of each text, which gets one if it has none."""
-        self._below: dict[str, _Below] = {}
-        self._added: list[tuple[str, int]] = []
-        self._written = 0
-        self._last: int = connection.execute(f"SELECT coalesce(max(key), 0) FROM {table}").get  # noqa: S608  our own name
-
-    def key(self, text: str) -> int:
-        """Return the text's number, giving it one if it has none."""
-        return self.numbers[text]
-
-    def below(self, prefix: str) -> Mapping[str, int]:
-        """Return the number of `prefix` and a text, by the text alone, until the next rollback."""
-        known = self._below.get(prefix)
-        return known if known is not None else self._below.setdefault(prefix, _Below(self.numbers, prefix))
-
-    def _new(self, text: str) -> int:
-        found = self._connection.execute(self._select, (text,)).get
-        if found is None:
-            key = self._last = self._last + 1
-            self._added.append((text, key))
-        else:
-            key = int(found)
-        self.numbers[text] = key
-        return key
-
-    def write(self) -> None:
-        """Write the rows of what was added."""
-        if self._written < len(self._added):
-            self._connection.executemany(self._insert, self._added[self._written :])
-            self._written = len(self._added)
-
-    def mark(self) -> tuple[int, int]:
-        """Return a point to forget back to."""
-        return len(self._added), self._written
-
-    def forget(self, mark: tuple[int, int]) -> None:
-        """Forget what was added since the mark, and that rows were written since: the rollback took them."""
-        kept, self._written = mark
-        gone = self._added[kept:]
-        for text, _ in gone:
-            self.numbers.pop(text, None)
-        if gone:
-            self._below.clear()
-        self._last -= len(gone)
-        del self._added[kept:]
-
-    def settle(self) -> None:
-        """Take note that everything added is committed."""
-        self._added.clear()
-        self._written = 0
-        if len(self.numbers) > _KEPT:
-            self.numbers.clear()
-
-
-Mark = tuple[State, tuple[int, int], tuple[int, int], int, int, tuple[int, int]]
+Mark = tuple[State, tuple[int, int], tuple[int, int], tuple[int, int], int, int, tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -131,6 +41,7 @@ class Pen:
     connection: apsw.Connection
     symbols: Interned
     people: Interned
+    common: Common
     state: State
     lanes: Lanes
     currents: Currents = field(default_factory=Currents)
@@ -146,10 +57,12 @@ class Pen:
         backlog = connection.execute("SELECT count(*) FROM journal WHERE state = 'received'").get
         resources = connection.execute("SELECT coalesce(max(key), 0) FROM resource").get
         state = State(instant, epoch, log_size, leaves, resources, backlog)
+        symbols = Interned(connection, "symbol", "text")
         return cls(
             connection,
-            Interned(connection, "symbol", "text"),
+            symbols,
             Interned(connection, "person", "id"),
+            Common(connection, symbols),
             state,
             Lanes(connection),
             _saved=state,
@@ -165,6 +78,7 @@ class Pen:
             self.state,
             self.symbols.mark(),
             self.people.mark(),
+            self.common.mark(),
             self.currents.mark(),
             len(self.stored),
             self.lanes.mark(),
@@ -175,9 +89,10 @@ class Pen:
         self.state = mark[0]
         self.symbols.forget(mark[1])
         self.people.forget(mark[2])
-        self.currents.forget(mark[3])
-        del self.stored[mark[4] :]
-        self.lanes.back(mark[5])
+        self.common.forget(mark[3])
+        self.currents.forget(mark[4])
+        del self.stored[mark[5] :]
+        self.lanes.back(mark[6])
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -232,6 +147,7 @@ class Pen:
         self._saved = self.state
         self.symbols.settle()
         self.people.settle()
+        self.common.settle()
         self.currents.settle()
         self.lanes.settle()
         stored, self.stored = self.stored, []

@@ -12,11 +12,12 @@ from typing import Final
 import apsw
 
 from hawsepipe.errors import StoreError
+from hawsepipe.store.sqlite.common import held_in_common
 
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 8
+VERSION: Final = 9
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -75,8 +76,21 @@ CREATE INDEX journal_dead ON journal (sequence, received_at, text) WHERE state =
 """
 """Messages by the instant of their receipt, which grows; reasons of letters beside their numbers (since version 8)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES}
+COMMON: Final = """
+-- Facets that resources have in common, each set known by a digest of its text; `facet` has the others.
+CREATE TABLE common (key INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE common_facet (
+  common INTEGER, kind INTEGER, value TEXT, PRIMARY KEY (common, kind, value)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE resource ADD COLUMN common INTEGER;
+"""
+"""Facets that many resources have, each set once (since version 9)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES, 8: COMMON}
 """What makes the next version of tables of a version."""
+
+_MOVES: Final = {8: held_in_common}
+"""What is done after a step to the rows that are there."""
 
 TABLES: Final = """
 CREATE TABLE state (
@@ -211,6 +225,8 @@ def _grow(connection: apsw.Connection, version: int) -> None:
     try:
         for step in range(version, VERSION):
             connection.execute(_STEPS[step])
+            if step in _MOVES:
+                _MOVES[step](connection)
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -17,11 +17,12 @@ _COLUMNS: Final = (
     "clinical_end",
     "indexed",
     "event",
+    "common",
     "key",
 )
 _UPDATE: Final = f"UPDATE resource SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE key = ?"  # noqa: S608  our own columns
 _INSERT: Final = (
-    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 12)})"  # noqa: S608  our own columns
+    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 13)})"  # noqa: S608  our own columns
 )
 
 _Tuple = tuple[Any, ...]
@@ -122,6 +123,7 @@ class Sheet:
         """Write it all."""
         pen.symbols.write()
         pen.people.write()
+        pen.common.write()
         execute = pen.connection.executemany
         if self._stands:
             rows = indexing.Rows(pen.connection)
