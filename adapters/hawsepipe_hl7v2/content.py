@@ -12,12 +12,18 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
 
 
 def check_values(message: Message) -> None:
-    """Raise MessageError(code) for the first value that is not of the type that the message itself gives it.
+    """Raise MessageError(code) for the first of `wrong_values`."""
+    for location, text in wrong_values(message):
+        raise MessageError("code", location, text)
+
+
+def wrong_values(message: Message) -> Iterator[tuple[str, str]]:
+    """Yield location and fault of values that are not of the type that the message itself gives them.
 
     OBX-5 of an OBX that says NM must be a number (chapter 2A, "NM"); empty and `""` are none and allowed.
     """
     for location in _not_numbers(message):
-        raise MessageError("code", location, "the value is not of the type NM that OBX-2 gives it")
+        yield location, "the value is not of the type NM that OBX-2 gives it"
 
 
 def _not_numbers(message: Message) -> Iterator[str]:

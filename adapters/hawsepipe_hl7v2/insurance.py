@@ -95,7 +95,8 @@ def _reached(bench: Bench, made: Draft, segment: Segment) -> None:
 
 
 def plan(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """IN1-2: the plan's code and its alternates as identifiers, and as the class of the coverage with its name."""
+    """IN1-2: the plan's code and its alternates as the class of the coverage with its name; the guide wants them as
+    identifiers as well, which say that they are the plan's, since all its members share them."""
     parts = [*bench.parts(segment.field(2)), *[""] * 12]
     where = f"{segment.label}-2"
     for code, name, system in ((0, 1, 2), (3, 4, 5), (9, 10, 11)):
@@ -105,9 +106,9 @@ def plan(bench: Bench, draft: Draft, segment: Segment) -> None:
         leaves = [(".value", f"{where}.{code + 1}")]
         if parts[code]:
             told = [(".system", f"{where}.{system + 1}")] if parts[system] else []
-            draft.put_converted("identifier[]", ({"system": uri, "value": parts[code]}, leaves + told))
-        if parts[name]:
-            _class(draft, "plan", parts[code], parts[name], f"{where}.{code + 1}", f"{where}.{name + 1}")
+            kind = {"text": "plan"}
+            draft.put_converted("identifier[]", ({"type": kind, "system": uri, "value": parts[code]}, leaves + told))
+        _class(draft, "plan", parts[code], parts[name], f"{where}.{code + 1}", f"{where}.{name + 1}")
 
 
 def groups(bench: Bench, draft: Draft, segment: Segment) -> None:

@@ -260,7 +260,7 @@ def period(
     name: str = "period",
 ) -> None:
     """Write the time of a service or resource: its start, else the appointment's start and the offset; its end is the
-    start and the duration. Offset and duration as sent stay beside what they gave."""
+    start and the duration. An offset or duration that gave no time stays beside, as it was sent."""
     label = segment.label
     span: dict[str, Any] = {}
     found: list[Leaf] = []
@@ -282,6 +282,7 @@ def period(
         if moved is not None and element not in span:
             span[element] = moved
             found.append((f".{name}.{element}", f"{label}-{field}"))
+            continue
         url = DURATION if element == "end" else PREFIX + "offset"
         sent = {"url": url, "valueQuantity": quantity} if quantity else {"url": url, "valueString": amount}
         twin = span.setdefault(f"_{element}", {}).setdefault("extension", [])

@@ -13,6 +13,8 @@ from hawsepipe_hl7v2.primitives import PRIMITIVES
 _PHYSICAL = "http://terminology.hl7.org/CodeSystem/location-physical-type"
 # PL, from the widest to the narrowest: component, kind of place.
 _PLACES = ((4, "si"), (7, "bu"), (8, "lvl"), (1, ""), (2, "ro"), (3, "bd"))
+_AROUND = {4: (), 7: (), 8: (7,), 1: (), 2: (1,), 3: (1, 2)}
+"""The components whose names stand before that of a place."""
 _KIND = concept("PersonLocationType")
 _STATUS = concept("LocationStatus")
 _DISCHARGED = concept("DischargedToLocation")
@@ -23,14 +25,16 @@ _CLASSES = "http://hl7.org/fhir/ValueSet/subject-location"
 def location(bench: Bench, raw: str, where: str) -> Converted | None:
     """PL to a chain of Locations, each part of the wider one; the Reference is to the narrowest.
 
-    The authority of PL.11 (without it that of nobody) is the system of the identifiers; PL.5, 6, 9 and 10 describe
-    the narrowest.
+    A room or bed is called by what is around it as well (`W1 101 A`), since its own part says little; the Reference
+    shows that name. The authority of PL.11 (without it that of nobody) is the system of the identifiers; PL.5, 6, 9 and
+    10 describe the narrowest.
     """
     cached = bench.cache.get(("location", raw))
     if cached is not None:
         return dict(cached), [(".reference", where)]
     raws = [*raw.split(bench.component), *([""] * 11)]
     chain: list[str] = []
+    called: dict[int, str] = {}
     inner: Draft | None = None
     for at, kind in _PLACES:
         sent = raws[at - 1]
@@ -39,9 +43,11 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
         chain.append(f"{at}={name}")
         draft = bench.mention("Location", "|".join((bench.facility, *chain)))
         body, source = draft.body, f"{where}.{at}"
+        called[at] = name
         if "mode" not in body:
-            draft.trail.append(("name", [("", source)]))
-            body["name"] = name
+            around = [outer for outer in _AROUND[at] if outer in called]
+            body["name"] = " ".join([called[outer] for outer in (*around, at)]) if around else name
+            draft.trail.append(("name", [("", source), *[("", f"{where}.{outer}") for outer in around]]))
             body["mode"] = "instance"
             if kind:
                 body["physicalType"] = {"coding": [{"system": _PHYSICAL, "code": kind}]}
@@ -52,8 +58,11 @@ def location(bench: Bench, raw: str, where: str) -> Converted | None:
     inner = _described(bench, inner, raws, where)
     if inner is None:
         return None
-    bench.cache["location", raw] = inner.reference
-    return dict(inner.reference), [(".reference", where)]
+    reference = inner.reference
+    if (shown := inner.body.get("name")) is not None:
+        reference["display"] = shown
+    bench.cache["location", raw] = reference
+    return dict(reference), [(".reference", where)]
 
 
 def place_of(bench: Bench, raw: str, where: str) -> Draft | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from hawsepipe import (
@@ -37,14 +38,17 @@ _SENDERS = 4096
 class Senders:
     """Translators by sender, one for each set of overlays that fits anybody. Everything is compiled at the start.
 
-    Raises ConfigError for a setting or table that is wrong.
+    Raises ConfigError for a setting or table that is wrong. `directory` is where the overlays were looked for.
     """
 
-    def __init__(self, settings: Mapping[str, Any], tables: Tables, overlays: Sequence[Overlay]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], tables: Tables, overlays: Sequence[Overlay], directory: Path | None = None
+    ) -> None:
         self._settings = filled(TRANSLATOR_SCHEMA, settings)
         self._tables = tables
         self._charset: str = self._settings["charset"]
         self._overlays = tuple(overlays)
+        self._directory = directory
         self._known: dict[tuple[str, ...], Hl7v2Translator] = {}
         self._plain = self._made(())
         for overlay in overlays:
@@ -67,6 +71,9 @@ class Senders:
     @property
     def advice(self) -> tuple[ConfigError, ...]:
         """What overlays do that is probably not meant; see `overlays.advice`."""
+        if self._directory is not None and not self._overlays:
+            told = f"there is no overlay in {self._directory}: no file whose name ends in .toml"
+            return (ConfigError("overlays", told),)
         return advice(self._overlays, self._settings["systems"])
 
     def translate(self, message: RawMessage) -> Translation:
@@ -134,9 +141,10 @@ class Senders:
 async def open_translator(opening: Opening) -> AsyncIterator[Translator]:
     """Read the overlays and compile the tables with the settings of one translator."""
     directory = opening.settings.get("overlays")
-    overlays = read(opening.base / directory, shipped()) if directory is not None else ()
+    place = opening.base / directory if directory is not None else None
+    overlays = read(place, shipped()) if place is not None else ()
     settings = {name: value for name, value in opening.settings.items() if name != "overlays"}
-    yield Senders(settings, shipped(), overlays)
+    yield Senders(settings, shipped(), overlays, place)
 
 
 KIND: Kind[Translator] = Kind("hl7v2", TRANSLATOR_SCHEMA, open_translator)

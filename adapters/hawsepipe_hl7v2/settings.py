@@ -396,6 +396,12 @@ TRANSLATOR_SCHEMA: dict[str, Any] = {
             "items": {"type": "string", "pattern": _EVENT},
             "default": [],
         },
+        "values": {
+            "description": "`strict` finds an error in a value that is not of the type that it is said to be (a number"
+            " in OBX-5), as a feed with `accept.values` of that name does; `lenient` keeps it as text.",
+            "enum": ["strict", "lenient"],
+            "default": "lenient",
+        },
         "original": {
             "description": "Where the message as received is kept: as a DocumentReference that only privacy officers"
             " see, or nowhere but in the journal.",

@@ -27,6 +27,7 @@ from hawsepipe_hl7v2 import damage, origin, responses
 from hawsepipe_hl7v2.bench import Bench, Event, Site
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
+from hawsepipe_hl7v2.content import wrong_values
 from hawsepipe_hl7v2.envelope import classify, focus
 from hawsepipe_hl7v2.message import Message
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
@@ -66,6 +67,7 @@ class Hl7v2Translator:
         self._unmapped = patterns(settings["unmapped_events"])
         self._charset: str = settings["charset"]
         self._original: bool = settings["original"] == "document"
+        self._strict: bool = settings["values"] == "strict"
         told = json.dumps(settings, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         self._digest = sha256(sha256(tables.canonical()).digest() + told).digest()
 
@@ -128,6 +130,8 @@ class Hl7v2Translator:
             bench.warn("parse", location, "an escape sequence is not known or has no end; it was kept as it is")
         for issue in missing(message):
             bench.issue(issue.severity, issue.cause, issue.location, issue.text)
+        for location, text in wrong_values(message) if self._strict else ():
+            bench.issue(Severity.ERROR, "code", location, text)
         structure = self._structures.get((message.type, event.structure)) or self._structures["ADT", ""]
         placed, late = structure.place(message, bench.group)
         for segment in late:

@@ -245,3 +245,41 @@ def test_own_codes_and_authorities_are_on_the_work_list(tmp_path: Path) -> None:
     assert "1988-5" in mapped.stdout
     assert "CRP^L" not in mapped.stderr
     assert "an authority without a URI" not in mapped.stderr
+
+
+RESULT = "OBR|1|P1|F1|CRP^CRP^L\rOBX|1|NM|CRP^CRP^L||82,5|mg/l|||||F\r"
+
+
+def configured(folder: Path, feed: str) -> None:
+    (folder / "hawsepipe.toml").write_text(
+        '[service]\nchannel = "a.example/log"\n[plugins]\nload = ["hl7v2"]\n'
+        f'[[translators]]\nname = "hl7v2"\nkind = "hl7v2"\n[[feeds]]\nname = "lab"\nkind = "mllp"\n'
+        f'translator = "hl7v2"\n{feed}'
+    )
+
+
+def test_a_value_that_a_feed_would_refuse_is_an_error_unless_the_feed_is_lenient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "one.hl7"
+    file.write_text(message(head=HEAD.replace("ADT^A28", "ORU^R01")) + RESULT)
+    strict = run(file)
+    assert strict.exit_code == 1
+    assert "error code OBX-5: the value is not of the type NM that OBX-2 gives it" in strict.stderr
+    assert json.loads(strict.stdout)["meta"]["tag"][0]["code"] == "refused"
+    assert run("--values", "lenient", file).exit_code == 0
+    configured(tmp_path, '[feeds.settings.accept]\nvalues = "lenient"\n')
+    assert run(file).exit_code == 0
+    assert run("--values", "strict", file).exit_code == 1
+    configured(tmp_path, "")
+    assert run(file).exit_code == 1
+
+
+def test_an_overlay_directory_without_an_overlay_is_told(tmp_path: Path) -> None:
+    file, folder = tmp_path / "one.hl7", tmp_path / "overlays"
+    file.write_text(message())
+    folder.mkdir()
+    result = run("--overlay", folder, file)
+    assert result.exit_code == 0
+    assert f"warning: overlays: there is no overlay in {folder}" in result.stderr

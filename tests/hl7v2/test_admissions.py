@@ -177,7 +177,7 @@ def test_a_visit_has_class_status_period_places_and_people(translate: Any, sampl
     while "partOf" in bed:
         bed = places[bed["partOf"]["reference"]]
         names.append(bed["name"])
-    assert names == ["A", "101", "W1", "HOSP"]
+    assert names == ["W1 101 A", "W1 101", "W1", "HOSP"]
     assert visit["diagnosis"][0]["rank"] == 1
 
 

@@ -161,6 +161,17 @@ def test_each_service_and_resource_has_its_time_and_its_group(made: Any) -> None
     assert found.source("Appointment", "participant[0].period.start") == {"AIS-4"}
 
 
+def test_a_duration_is_told_once_as_the_end_and_stays_beside_when_it_gives_none(made: Any) -> None:
+    scope = "AIG|1||E7^Scope^L|||||20260310090000+0100|||{}"
+    spans = [
+        made("S12", "RGS|1", scope.format(told)).one("Appointment")["participant"][1]["period"]
+        for told in ("50|min", "2|sessions")
+    ]
+    assert spans[0] == {"start": "2026-03-10T09:00:00+01:00", "end": "2026-03-10T09:50:00+01:00"}
+    (beside,) = spans[1]["_end"]["extension"]
+    assert (beside["url"], beside["valueQuantity"]["unit"]) == ("urn:hawsepipe:extension:duration", "sessions")
+
+
 def test_an_offset_counts_from_the_start_of_the_appointment(made: Any) -> None:
     nurse = "AIP|1||D9^HOUSE^GREG|||| 15|min|30|min".replace(" ", "")
     appointment = made("S12", "RGS|1", nurse, f11="^^^20260310090000+0100^20260310100000+0100").one("Appointment")

@@ -148,8 +148,8 @@ def test_a_place_has_all_its_identifiers_its_kind_and_its_authority(translate: A
     place = "W1&1.2.1&ISO^101^A^HOSP&1.2.4&ISO^^N^B2^F3^Quiet corner^BED7^BEDS&1.2.11&ISO"
     made = translate((*HEAD, "PID|1||M1", write("PV1", f2="I", f3=place, f19="V1")))
     places = {item["name"]: item for item in made.all("Location")}
-    assert set(places) == {"HOSP", "B2", "F3", "W1", "101", "A"}
-    bed, ward = places["A"], places["W1"]
+    assert set(places) == {"HOSP", "B2", "B2 F3", "W1", "W1 101", "W1 101 A"}
+    bed, ward = places["W1 101 A"], places["W1"]
     assert (bed["description"], bed["type"][0]["coding"][0]["code"]) == ("Quiet corner", "N")
     assert [item["value"] for item in bed["identifier"]] == ["A", "BED7"]
     assert [item["value"] for item in ward["identifier"]] == ["W1", "urn:oid:1.2.1"]

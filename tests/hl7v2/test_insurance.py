@@ -40,9 +40,16 @@ def test_a_policy_names_payor_plan_group_holder_and_number(translate: Any, write
     told = [(one["type"]["coding"][0]["code"], one["value"], one["name"]) for one in coverage["class"]]
     assert told == [("plan", "PPO", "Preferred"), ("group", "G7", "GROUP SEVEN")]
     assert (coverage["subscriberId"], coverage["order"]) == ("SUB3", 2)
-    assert [one["value"] for one in coverage["identifier"]] == ["PPO", "POL9"]
+    kinds = [(one["value"], one["type"]["text"]) for one in coverage["identifier"]]
+    assert kinds == [("PPO", "plan"), ("POL9", "policy number")]
     assert coverage["subscriber"] == {"reference": f"Patient/{patient['id']}"} == coverage["beneficiary"]
     assert coverage["relationship"]["coding"][0]["code"] == "self"
+
+
+def test_a_plan_without_a_name_is_the_class_of_the_coverage_too(translate: Any, write: Any) -> None:
+    coverage = translate((*HEAD, PID, write("IN1", f2="GKV", f3="12345", f4="ACME"))).one("Coverage")
+    assert [(one["type"]["coding"][0]["code"], one["value"]) for one in coverage["class"]] == [("plan", "GKV")]
+    assert coverage["identifier"][0]["type"] == {"text": "plan"}
 
 
 def test_another_subscriber_is_a_relative_with_an_address_and_a_birthday(translate: Any, write: Any) -> None:

@@ -138,7 +138,7 @@ PLACE = (
 def test_a_location_is_the_place_that_visits_name(made: Any, translate: Any) -> None:
     found = made("M05", record("MAD", "W1"), PLACE)
     bed = next(one for one in found.all("Location") if one.get("description") == "Corner bed")
-    assert (bed["name"], bed["status"], bed["type"][0]["coding"][0]["code"]) == ("A", "active", "N")
+    assert (bed["name"], bed["status"], bed["type"][0]["coding"][0]["code"]) == ("W1 101 A", "active", "N")
     assert bed["managingOrganization"]["display"] == "Good Hospital"
     assert (bed["address"]["city"], bed["telecom"][0]["value"]) == ("TOWN", "555 1000")
     assert bed["partOf"]["reference"].startswith("Location/")

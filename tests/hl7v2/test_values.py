@@ -259,7 +259,7 @@ def test_interpreters_and_assistants_of_a_report_have_their_functions(translate:
         "Practitioner",
     ]
     assert role["period"]["end"] == "2026-03-01T09:00:00+00:00"
-    assert [one["name"] for one in made.all("Location")] == ["RAD", "R1"]
+    assert [one["name"] for one in made.all("Location")] == ["RAD", "RAD R1"]
     functions = [one["extension"][0]["valueCodeableConcept"]["coding"][0]["code"] for one in report["performer"]]
     assert functions == ["SPRF", "TRANS"]
 

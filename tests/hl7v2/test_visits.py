@@ -50,14 +50,34 @@ def test_a_transfer_tells_where_the_patient_is_and_was(translate: Any, write: An
     names = {f"Location/{item['id']}": item["name"] for item in made.all("Location")}
     stays = [(names[one["location"]["reference"]], one["status"]) for one in made.one("Encounter")["location"]]
     assert stays == [
-        ("B", "active"),
-        ("A", "completed"),
+        ("W2 201 B", "active"),
+        ("W1 101 A", "completed"),
         ("XRAY", "active"),
         ("W3", "reserved"),
         ("OR1", "completed"),
     ]
     temporary = [one for one in made.one("Encounter")["location"] if "extension" in one]
     assert [names[one["location"]["reference"]] for one in temporary] == ["XRAY", "OR1"]
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        ("INN1^203^B", ["INN1", "INN1 203", "INN1 203 B"]),
+        ("INN1^^B", ["INN1", "INN1 B"]),
+        ("^203", ["203"]),
+        ("INN1^^^HOSP^^^MAIN^3", ["HOSP", "MAIN", "MAIN 3", "INN1"]),
+    ],
+)
+def test_a_room_or_a_bed_is_called_by_what_is_around_it_too(
+    translate: Any, write: Any, place: str, names: list[str]
+) -> None:
+    made = translate(adt("A01", PID, write("PV1", f2="I", f3=place, f19="V1")))
+    assert [one["name"] for one in made.all("Location")] == names
+    assert made.one("Encounter")["location"][0]["location"]["display"] == names[-1]
+    inner = made.all("Location")[-1]["id"]
+    sources = {one.source for one in made.translation.trail if one.resource.endswith(inner) and one.path == "name"}
+    assert len(sources) == len(names[-1].split())
 
 
 def test_two_patients_who_swap_beds_keep_their_own_visits(translate: Any, write: Any) -> None:
@@ -108,7 +128,7 @@ def test_a_bed_has_its_state_an_episode_its_visit_and_a_class_of_payment_its_cov
 ) -> None:
     visit = write("PV1", f2="I", f3="W1^1^A", f19="V1", f20="A&Aid^20260101", f40="O", f53="Hip", f54="E7^^^GOOD")
     made = translate(adt("A01", PID, visit, "DG1|1||I50^Failure^I10|||A"))
-    bed = next(item for item in made.all("Location") if item["name"] == "A")
+    bed = next(item for item in made.all("Location") if item["name"] == "W1 1 A")
     assert bed["operationalStatus"]["code"] == "O"
     episode, encounter = made.one("EpisodeOfCare"), made.one("Encounter")
     assert encounter["episodeOfCare"] == [{"reference": f"EpisodeOfCare/{episode['id']}"}]
@@ -123,7 +143,7 @@ def test_a_bed_status_message_is_about_no_patient(translate: Any) -> None:
     changes = [
         change for change in made.translation.changes if change.resource and "operationalStatus" in change.resource
     ]
-    assert [(change.resource or {})["name"] for change in changes] == ["A"]
+    assert [(change.resource or {})["name"] for change in changes] == ["W1 1 A"]
     assert "operationalStatus" not in changes[0].keep
 
 

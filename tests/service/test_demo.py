@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -44,6 +45,18 @@ async def test_the_command_exits_0_and_shows_each_step(tmp_path: Path) -> None:
     for sign in ("MSA|AA|HA-000101", "404", "version 2", "OBX-5", "PROVEN", "CONTENT_MISMATCH", "$ curl"):
         assert sign in text
     assert text.count("\n\n") >= len(steps.STEPS)
+
+
+async def test_a_temporary_directory_is_gone_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "messages").mkdir()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "hawsepipe", "demo", "--once", "--port", "0", "--mllp-port", "0",
+        "--messages", str(tmp_path / "messages"), env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert f"running in {tmp_path}/hawsepipe-demo-" in output.decode("utf-8")
+    assert os.listdir(tmp_path) == ["messages"]
 
 
 BROKEN_MESSAGES = {

@@ -54,7 +54,8 @@ def serve(config_path: Path) -> None:
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where to put the data; a fresh temporary directory by default. It must not exist yet.",
+    help="Where to put the data, which stays; it must not exist yet. Without it a temporary directory that is gone at"
+    " the end.",
 )
 @click.option("--port", default=8080, show_default=True, help="Port of the FHIR API; 0 takes any.")
 @click.option("--mllp-port", default=2575, show_default=True, help="Port of the MLLP listener; 0 takes any.")
@@ -71,16 +72,15 @@ def demo(once: bool, data: Path | None, port: int, mllp_port: int, messages: Pat
     what came of them. Keeps serving until interrupted.
     """
     logs.configure("error", "text")
-    folder = data if data is not None else Path(tempfile.mkdtemp(prefix="hawsepipe-demo-")) / "data"
-
-    async def run(stop: asyncio.Event) -> int:
-        return await tour.run(
-            tour.Settings(folder=folder, port=port, mllp_port=mllp_port, messages=messages, once=once),
-            stop,
-            click.echo,
+    with contextlib.ExitStack() as stack:
+        folder = data
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hawsepipe-demo-"))) / "data"
+        settings = tour.Settings(
+            folder=folder, port=port, mllp_port=mllp_port, messages=messages, once=once, kept=data is not None
         )
-
-    sys.exit(_run(run))
+        status = _run(lambda stop: tour.run(settings, stop, click.echo))
+    sys.exit(status)
 
 
 def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:

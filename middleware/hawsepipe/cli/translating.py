@@ -18,7 +18,7 @@ from hawsepipe.clock import system_clock
 from hawsepipe.config import Config, read
 from hawsepipe.errors import MessageError
 from hawsepipe.fhir import bundle, codec
-from hawsepipe.hooks import Reader, Translator
+from hawsepipe.hooks import Advising, Reader, Translator
 from hawsepipe.model import Issue, Piece, RawMessage, Resource, Severity, Translation
 from hawsepipe.service import kinds
 
@@ -47,6 +47,12 @@ _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no message in it")
     "--timezone", help="The IANA zone of times without an offset, such as Europe/Berlin; an overlay's goes before it."
 )
 @click.option(
+    "--values",
+    type=click.Choice(["strict", "lenient"]),
+    help="What becomes of a value that is not of the type that it is said to be (NM `82,5`): an error, or kept as text."
+    " The default is what the feeds of the configuration do, without one what a feed does: strict.",
+)
+@click.option(
     "--issues",
     "issues_path",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
@@ -60,6 +66,7 @@ def translate(
     name: str,
     overlay: Path | None,
     timezone: str | None,
+    values: str | None,
     issues_path: Path | None,
     explain: bool,
     strict: bool,
@@ -74,10 +81,15 @@ def translate(
     more = {} if overlay is None else {"overlays": str(overlay.resolve())}
     if timezone is not None:
         more["timezone"] = timezone
+    usual = {"values": _values(name, config)}
+    if values is not None:
+        more["values"] = values
     with ExitStack() as stack:
         file = stack.enter_context(issues_path.open("wb")) if issues_path is not None else None
         findings, output = Findings(file), _Output(explain=explain)
-        asyncio.run(_run(sources(paths), kinds.translator(name, config, system_clock, more), findings, output, strict))
+        opening = kinds.translator(name, config, system_clock, more, usual)
+        advised = overlay is not None
+        asyncio.run(_run(sources(paths), opening, findings, output, strict=strict, advised=advised))
     single = output.finish()
     if single is not None:
         findings.show("", single[1])
@@ -98,14 +110,25 @@ def _here(name: str) -> Config | None:
     return config
 
 
+def _values(name: str, config: Config | None) -> str:
+    """Return `accept.values` of the feeds of a translator; strict, as without the setting, unless all are lenient."""
+    feeds = [feed for feed in config.feeds if feed.translator == name] if config is not None else []
+    told = {feed.settings.get("accept", {}).get("values", "strict") for feed in feeds}
+    return "lenient" if told == {"lenient"} else "strict"
+
+
 async def _run(
     found: list[Source],
     opening: AbstractAsyncContextManager[Translator],
     findings: Findings,
     output: _Output,
+    *,
     strict: bool,
+    advised: bool,
 ) -> None:
     async with opening as translator:
+        for told in translator.advice if advised and isinstance(translator, Advising) else ():
+            click.echo(f"warning: {told.key}: {told.reason}", err=True)
         # The compiled tables stay for good, and what a message leaves behind has no cycles worth looking for often.
         gc.collect()
         gc.freeze()

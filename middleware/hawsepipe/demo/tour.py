@@ -28,13 +28,14 @@ MESSAGES = Path(__file__).with_name("messages")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where and how to run. `once`: stop after the tour. Ports: 0 takes any that is free."""
+    """Where and how to run. `once`: stop after the tour. Ports: 0 takes any that is free. `kept`: the folder stays."""
 
     folder: Path
     port: int
     mllp_port: int
     messages: Path
     once: bool
+    kept: bool = True
 
 
 async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None]) -> int:
@@ -57,7 +58,10 @@ async def run(settings: Settings, stop: asyncio.Event, say: Callable[[str], None
         if not settings.once:
             say("\nServing until you press Ctrl-C.")
             await running.until(stop)
-            say(f"\nStopped. What the demo made is in {settings.folder}; delete it when you have seen enough.")
+            if settings.kept:
+                say(f"\nStopped. What the demo made is in {settings.folder}; delete it when you have seen enough.")
+            else:
+                say("\nStopped. What the demo made is gone; with --data DIR it stays.")
     return 0
 
 

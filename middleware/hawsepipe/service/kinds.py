@@ -166,26 +166,39 @@ class Opener:
 
 @asynccontextmanager
 async def translator(
-    name: str, config: Config | None, clock: Clock, more: Mapping[str, Any] | None = None
+    name: str,
+    config: Config | None,
+    clock: Clock,
+    more: Mapping[str, Any] | None = None,
+    usual: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Translator]:
     """Open a translator of the configuration, without one the kind of the plugin of that name.
 
-    `more` are further settings. Raises ConfigError.
+    `more` are further settings; of those in `usual` the ones that the kind knows and the configuration does not tell.
+    Raises ConfigError.
     """
     if config is None:
         kind = loader.load([name]).translators.get(name)
         if kind is None:
             raise ConfigError("translator", f"there is no translator {name} without a configuration")
-        settings = configuration.filled(more or {}, kind.config_schema)
+        settings = configuration.filled(_known(kind, usual) | dict(more or {}), kind.config_schema)
         opening = Opening(name, settings, Path(), clock, Meters())
     else:
         loaded = loader.load(config.plugins)
         instance = next((entry for entry in config.translators if entry.name == name), None)
         if instance is None:
             raise ConfigError("translators", f"no translator has the name {name}")
-        told = replace(instance, settings={**instance.settings, **(more or {})})
+        offered = loaded.translators.get(instance.kind)
+        first = _known(offered, usual) if offered is not None else {}
+        told = replace(instance, settings={**first, **instance.settings, **(more or {})})
         kind, opening = selected(config, loaded.translators, told, "translators", clock, Meters())
     for problem in configuration.violations(opening.settings, kind.config_schema, "settings"):
         raise problem
     async with kind.open(opening) as opened:
         yield opened
+
+
+def _known(kind: Kind[Any], settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the settings that a kind has."""
+    properties = kind.config_schema.get("properties", {})
+    return {name: value for name, value in (settings or {}).items() if name in properties}
