@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import apsw
 
-from hawsepipe.store.sqlite.common import Common
+from hawsepipe.store.sqlite.commonness import Common
 from hawsepipe.store.sqlite.current import Currents
 from hawsepipe.store.sqlite.interned import Interned
 from hawsepipe.store.sqlite.lanes import Lanes

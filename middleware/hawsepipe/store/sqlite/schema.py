@@ -12,7 +12,7 @@ from typing import Final
 import apsw
 
 from hawsepipe.errors import StoreError
-from hawsepipe.store.sqlite.common import held_in_common
+from hawsepipe.store.sqlite.commonness import held_in_common
 
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
