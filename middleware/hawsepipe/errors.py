@@ -17,7 +17,8 @@ HawsepipeError
 │   ├── Gone                    410
 │   ├── PreconditionFailed      412
 │   ├── TooLarge                413
-│   └── UnsupportedMediaType    415
+│   ├── UnsupportedMediaType    415
+│   └── TooManyRequests         429  come back later
 ├── StoreError                  503  the store cannot do it now
 │   └── StoreFull               503  no room on the disk
 ├── DeliveryError               what a destination answers
@@ -209,6 +210,17 @@ class UnsupportedMediaType(RequestError):
 
     code = "not-supported"
     status = 415
+
+
+class TooManyRequests(RequestError):
+    """429: the client has to wait. `retry_after` is in seconds."""
+
+    code = "throttled"
+    status = 429
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class StoreError(HawsepipeError):

@@ -19,12 +19,15 @@ from yarl import URL
 
 from hawsepipe.api import server
 from hawsepipe.api.application import Application
+from hawsepipe.api.export import filters
 from hawsepipe.auth.authorization import smart_configuration
 from hawsepipe.auth.issuer import Issuer, make_key
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import ALL_NORMAL, PolicySettings
 from hawsepipe.consent.view import Gate
+from hawsepipe.exports.files import Folder
+from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
@@ -86,6 +89,7 @@ class Service:
     anchorer: Anchorer
     trust: bytes
     meters: Meters
+    exports: Exports
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def token(self, **who: Any) -> str:
@@ -161,8 +165,11 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         )
         make_key(tmp_path / "issuer.jwk", os.urandom)
         issuer = Issuer.read(tmp_path / "issuer.jwk", "https://fhir.example.org/auth", BASE)
+        gate = Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters)
+        exports = Exports(Folder(tmp_path / "exports"), gate, filters(parameters), clock)
         application = Application(
-            gate=Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters),
+            gate=gate,
+            exports=exports,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
             parameters=parameters,
             evidence=Evidence(store, CHANNEL, ()).of,
@@ -188,7 +195,7 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         await site.start()
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
         address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
-        yield Service(address, session, issuer, clock, store, application, anchorer, trust, meters)
+        yield Service(address, session, issuer, clock, store, application, anchorer, trust, meters, exports)
 
 
 @pytest.fixture

@@ -35,8 +35,10 @@ from hawsepipe.errors import (
     RequestError,
     Tampered,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
 )
+from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.codec import encode
 from hawsepipe.fhir.outcome import from_error
@@ -74,6 +76,7 @@ class Application:
         clock: Clock,
         meters: Meters,
         cursor_key: bytes,
+        exports: Exports,
         version: str,
         smart_configuration: Mapping[str, Any] | None = None,
         page_size: int = 50,
@@ -89,7 +92,7 @@ class Application:
         self._meters = meters
         self._log = structlog.get_logger("hawsepipe.api")
         check = Validator(definitions.load()).check
-        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check)
+        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports)
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
         self._router = Router(types)
@@ -143,7 +146,7 @@ class Application:
         return Call(
             request=request,
             path=found.path,
-            format=answer_format(request),
+            format=Format() if found.route is not None and found.route.handed else answer_format(request),
             preference=preference(request),
             services=self._services,
             view=self._gate.view(principal),
@@ -170,7 +173,7 @@ class Application:
 
     def _inner(self, found: Found) -> Interaction:
         route = found.route
-        if route is None or route.run is None or not route.pattern:
+        if route is None or route.run is None or not route.pattern or route.handed or route.code == "$export":
             if found.allowed:
                 raise MethodNotAllowed("this method does not exist at this address in a Bundle")
             raise NotFound("no such address")
@@ -216,7 +219,7 @@ class Application:
             case MethodNotAllowed():
                 # The method asked for is not among them even if the address has it (an update that would create).
                 headers["Allow"] = ", ".join(it for it in allowed if it != request.method)
-            case Pushback():
+            case Pushback() | TooManyRequests():
                 headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
             case _ if error.status == 503:
                 headers["Retry-After"] = "1"

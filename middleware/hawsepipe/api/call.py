@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
 from hawsepipe.consent.everything import Wanted
 from hawsepipe.consent.orders import Criteria, Order, Written
+from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Cursor, Page, Query
@@ -48,6 +49,14 @@ class View(Protocol):
         """Return a resource and its compartment, each once. Raises NotFound, Gone or Forbidden."""
         ...
 
+    def within_reach(self, interaction: str, kinds: Iterable[str]) -> tuple[str, ...]:
+        """Return which types may be asked for at all."""
+        ...
+
+    async def members(self, group: str) -> Sequence[str]:
+        """Return the patients of a Group. Raises NotFound, Gone, Forbidden, InvalidRequest."""
+        ...
+
     async def search(self, query: Query) -> Page:
         """Return one page. Raises Forbidden."""
         ...
@@ -77,6 +86,7 @@ class Services:
     evidence: Evidence
     page_size: int
     check: Callable[[Resource], Sequence[Issue]]
+    exports: Exports
 
 
 @dataclass(frozen=True, slots=True)

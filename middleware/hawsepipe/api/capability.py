@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hawsepipe.api import patch
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
-from hawsepipe.api.routes import TABLE, TYPE
+from hawsepipe.api.routes import TABLE, TYPE, Route
 from hawsepipe.consent.policy import SERVER_MADE
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
@@ -19,6 +19,12 @@ _SMART_SECURITY: Final = {
     "code": "SMART-on-FHIR",
 }
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "$meta-add", "$meta-delete"})
+_BULK: Final = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
+_EXPORTS: Final = {
+    "": "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export",
+    "Patient": "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/patient-export",
+    "Group": "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/group-export",
+}
 _OF_ALL: Final = frozenset({"$validate", "$meta", "$meta-add", "$meta-delete"})
 """Operations that R4 defines once for every type."""
 
@@ -43,7 +49,15 @@ def capability_statement(
         ),
         "security": _security(smart),
         "resource": [_resource(name, parameters) for name in sorted(types)],
-        "interaction": [{"code": code} for route in TABLE if route.system for code in (route.code, *route.also)],
+        "interaction": [
+            {"code": code} for route in TABLE if _plain(route) and route.system for code in (route.code, *route.also)
+        ],
+        "operation": [
+            {"name": code.removeprefix("$"), "definition": _definition(code, "")}
+            for code in dict.fromkeys(
+                route.code for route in TABLE if route.system and route.code.startswith("$") and not route.handed
+            )
+        ],
     }
     return {
         "resourceType": "CapabilityStatement",
@@ -52,11 +66,17 @@ def capability_statement(
         "kind": "instance",
         "software": {"name": "Hawsepipe", "version": version},
         "implementation": {"description": "Hawsepipe", "url": base_url},
+        "instantiates": [_BULK],
         "fhirVersion": "4.0.1",
         "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
         "patchFormat": list(patch.FORMATS),
         "rest": [rest],
     }
+
+
+def _plain(route: Route) -> bool:
+    """Say whether it is an interaction and no operation, nor an address that one hands out."""
+    return not route.handed and not route.code.startswith("$")
 
 
 def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
@@ -92,6 +112,8 @@ def _definition(code: str, name: str) -> str:
     """Return the canonical of an operation: those of R4 are of all resources or of a type."""
     if code == "$receipt":
         return _RECEIPT
+    if code == "$export":
+        return _EXPORTS[name]
     of = "Resource" if code in _OF_ALL else name
     return f"http://hl7.org/fhir/OperationDefinition/{of}-{code.removeprefix('$')}"
 

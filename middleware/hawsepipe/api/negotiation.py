@@ -63,12 +63,15 @@ class Format:
 class Preference:
     """The Prefer header. `returns` is minimal, representation or OperationOutcome; `strict` is handling=strict.
 
-    `stated`: the header asks for the representation, which an entry of a Bundle has only then.
+    `stated`: the header asks for the representation, which an entry of a Bundle has only then. `lenient` is
+    handling=lenient, `asynchronous` respond-async.
     """
 
     returns: str = "representation"
     strict: bool = False
     stated: bool = False
+    lenient: bool = False
+    asynchronous: bool = False
 
 
 def answer_format(request: Request) -> Format:
@@ -97,7 +100,14 @@ def preference(request: Request) -> Preference:
     returns = stated.get("return", "representation")
     if returns not in {"minimal", "representation", "OperationOutcome"}:
         returns = "representation"
-    return Preference(returns, stated.get("handling") == "strict", stated.get("return") == "representation")
+    handling = stated.get("handling")
+    return Preference(
+        returns,
+        strict=handling == "strict",
+        stated=stated.get("return") == "representation",
+        lenient=handling == "lenient",
+        asynchronous="respond-async" in stated,
+    )
 
 
 def check_resource_body(request: Request) -> str:

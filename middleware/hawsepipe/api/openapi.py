@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from hawsepipe.api import patch
+from hawsepipe.api.export import NDJSON
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, FORM, JSON
 from hawsepipe.api.routes import TABLE, TYPE, Route
 from hawsepipe.api.writes import Write
@@ -24,8 +25,19 @@ _QUERY: Final = {
     "$everything": ("start", "end", "_count", "_since", "_type", "_cursor", *_PARTS),
     "$lastn": ("patient", "subject", "category", "code", "max", *_PARTS),
     "$document": ("persist",),
+    "$export": ("_outputFormat", "_since", "_type", "_typeFilter"),
     "$validate": ("mode", "profile"),
 }
+_KINDS: Final = {
+    "smart-configuration": (JSON,),
+    "openapi": (JSON,),
+    "$receipt": (JSON,),
+    "$export-status": (JSON,),
+    "$export-file": (NDJSON,),
+}
+_BODILESS: Final = frozenset({"$everything", "$export", "$lastn"})
+"""Operations that take what they need in the address too."""
+
 _HEADERS: Final = {
     "create": ("If-None-Exist", "Prefer"),
     "update": ("If-Match", "If-None-Match", "Prefer"),
@@ -36,6 +48,7 @@ _HEADERS: Final = {
     "read": ("If-None-Match", "If-Modified-Since"),
     "vread": ("If-None-Match", "If-Modified-Since"),
     "transaction": ("Prefer",),
+    "$export": ("Prefer",),
 }
 
 
@@ -78,7 +91,7 @@ def _operation(route: Route, names: list[str]) -> dict[str, Any]:
     if accepted:
         schema = {"$ref": "#/components/schemas/Resource"}
         content = {kind: {"schema": schema} if kind in _RESOURCES else {} for kind in accepted}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": route.code not in _BODILESS, "content": content}
     return operation
 
 
@@ -127,11 +140,15 @@ def _accepted(route: Route) -> tuple[str, ...]:
 
 
 def _responses(route: Route) -> dict[str, Any]:
-    kinds = (JSON,) if route.code in {"smart-configuration", "openapi", "$receipt"} else _RESOURCES
+    kinds = _KINDS.get(route.code, _RESOURCES)
     answer = {"description": "done", "content": {kind: {} for kind in kinds}}
     found: dict[str, Any] = {"200": answer}
     if isinstance(route.run, Write) and route.code in {"create", "update"}:
         found["201"] = {"description": "created", "content": answer["content"]}
+    if route.code in {"$export", "$export-status", "$export-cancel"}:
+        found["202"] = {"description": "taken on, or under way"}
+    if route.code in {"$export", "$export-cancel"}:
+        del found["200"]
     if route.code == "delete":
         found["204"] = {"description": "deleted, or nothing to delete"}
     schema = {"$ref": "#/components/schemas/Resource"}

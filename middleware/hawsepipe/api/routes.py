@@ -14,6 +14,14 @@ from hawsepipe.api.delete import conditional_delete, delete
 from hawsepipe.api.document import document
 from hawsepipe.api.everything import everything
 from hawsepipe.api.exchange import Response
+from hawsepipe.api.export import (
+    export_cancel,
+    export_file,
+    export_group,
+    export_patients,
+    export_status,
+    export_system,
+)
 from hawsepipe.api.history import history, history_across
 from hawsepipe.api.lastn import lastn
 from hawsepipe.api.match import match
@@ -35,7 +43,7 @@ class Route:
     A part of `pattern` in braces stands for a value. A row without `run` is public: it answers anybody with a document
     of the service's own. `conditional`: the address names the resource by criteria. `also` are codes of more
     interactions at the same address, `only` the types that have it. A `run` that is a `Write` can be
-    part of a transaction.
+    part of a transaction. `handed`: the address is one that an operation hands out, with content of its own form.
     """
 
     method: str
@@ -45,6 +53,7 @@ class Route:
     conditional: bool = False
     also: tuple[str, ...] = ()
     only: frozenset[str] | None = None
+    handed: bool = False
 
     @property
     def system(self) -> bool:
@@ -56,6 +65,21 @@ TYPE: Final = "{type}"
 _ID: Final = "{id}"
 _COMPARTMENTS: Final = frozenset({"Encounter", "Patient"})
 _VERSION: Final = (TYPE, _ID, "_history", "{vid}")
+
+_EXPORT: Final = (
+    *(
+        Route(method, pattern, "$export", start, only=only)
+        for method in ("GET", "POST")
+        for pattern, only, start in (
+            (("$export",), None, export_system),
+            ((TYPE, "$export"), frozenset({"Patient"}), export_patients),
+            ((TYPE, _ID, "$export"), frozenset({"Group"}), export_group),
+        )
+    ),
+    Route("GET", ("$export", "{job}"), "$export-status", export_status, handed=True),
+    Route("DELETE", ("$export", "{job}"), "$export-cancel", export_cancel, handed=True),
+    Route("GET", ("$export", "{job}", "{file}"), "$export-file", export_file, handed=True),
+)
 
 TABLE: Final = (
     Route("GET", ("metadata",), "capabilities", None),
@@ -88,6 +112,7 @@ TABLE: Final = (
     Route("GET", (TYPE, "$lastn"), "$lastn", lastn, only=frozenset({"Observation"})),
     Route("POST", (TYPE, "$lastn"), "$lastn", lastn, only=frozenset({"Observation"})),
     Route("GET", (TYPE, _ID, "$document"), "$document", document, only=frozenset({"Composition"})),
+    *_EXPORT,
     Route("POST", (TYPE, "$match"), "$match", match, only=frozenset({"Patient"})),
 )
 
@@ -98,6 +123,8 @@ _BY_LENGTH: Final = {
 _VALUES: Final = {
     _ID: re.compile(r"[A-Za-z0-9.\-]{1,64}"),
     "{vid}": re.compile(r"[A-Za-z0-9.\-]{1,64}"),
+    "{job}": re.compile(r"[A-Za-z0-9.\-]{1,64}"),
+    "{file}": re.compile(r"[A-Za-z0-9.\-]{1,64}"),
 }
 
 

@@ -7,6 +7,7 @@ import re
 from typing import Any, Final
 from urllib.parse import unquote
 
+import structlog
 from aiohttp import web
 
 from hawsepipe.api.application import Application
@@ -24,6 +25,7 @@ LIMITS: Final[dict[str, Any]] = {
 become a large one; and we log ourselves.
 """
 
+_log = structlog.get_logger("hawsepipe.api")
 _BODY_SECONDS: Final = 60.0
 _CHUNK: Final = 65_536
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -33,16 +35,36 @@ _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 def routes(application: Application, base_path: str) -> list[web.RouteDef]:
     """Return the routes that serve everything below `base_path` (`/fhir`, without a trailing slash)."""
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         name = request.headers.get("X-Request-Id", "")
         response = await _answered(application, request, base_path)
         headers = {**response.headers, "Server": "Hawsepipe"}
         # It goes back and nowhere else: whatever a client takes for a name, a patient's number even, is in no log.
         if _NAME.fullmatch(name):
             headers["X-Request-Id"] = name
+        if response.stream is not None and request.method != "HEAD":
+            return await _streamed(request, response, headers)
         return web.Response(status=response.status, headers=headers, body=response.body)
 
     return [web.route("*", base_path, handle), web.route("*", base_path + "/{rest:.*}", handle)]
+
+
+async def _streamed(request: web.Request, response: Response, headers: dict[str, str]) -> web.StreamResponse:
+    """Send an answer part by part. One that fails under way is cut, so that the client sees that it is not whole."""
+    answer = web.StreamResponse(status=response.status, headers=headers)
+    await answer.prepare(request)
+    await answer.write(response.body)
+    assert response.stream is not None, "the caller has looked"
+    try:
+        async for part in response.stream:
+            await answer.write(part)
+    except HawsepipeError as error:
+        _log.error("an answer was cut", error=type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
+        return answer
+    await answer.write_eof()
+    return answer
 
 
 async def _answered(application: Application, request: web.Request, base_path: str) -> Response:

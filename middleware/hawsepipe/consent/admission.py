@@ -63,6 +63,10 @@ class Admission:
             await self.refuse(asked, kind or "server", refused)
         return asked
 
+    def covers(self, interaction: str, kind: str) -> bool:
+        """Say whether tenant, scope and role let the principal ask for an interaction with a type."""
+        return self._refusal(interaction, kind, writes=False) is None
+
     async def check_content(self, asked: Asked, kind: str, content: Resource) -> None:
         """Refuse content that is not the principal's to write, or to delete. Raises Forbidden."""
         refused = self._content_refusal(asked.interaction, kind, content)

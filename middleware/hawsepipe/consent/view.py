@@ -7,12 +7,13 @@ the same text. Every access is recorded before anything of it leaves; when it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
 from hawsepipe.consent.admission import PERMIT, Admission, Asked
 from hawsepipe.consent.everything import Everything, Wanted
+from hawsepipe.consent.exports import Batch, Exports, Place, Portion
 from hawsepipe.consent.histories import Histories
 from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.labels import Labels
@@ -103,6 +104,22 @@ class View:
     async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
         """Compartment (https://hl7.org/fhir/R4/patient-operation-everything.html); see `consent.everything`."""
         return await Everything(self._gate, self._admission).page(wanted, after, count)
+
+    def within_reach(self, interaction: str, kinds: Iterable[str]) -> tuple[str, ...]:
+        """Return which types the principal may ask for at all: by tenant, scope and role, whatever there is of them."""
+        return tuple(kind for kind in kinds if self._admission.covers(interaction, kind))
+
+    async def members(self, group: str) -> tuple[str, ...]:
+        """Return the patients of a visible Group; see `consent.exports`. Raises NotFound, Gone, Forbidden."""
+        return await Exports(self._gate, self._admission).members(group)
+
+    async def bulk(self, portion: Portion, place: Place, count: int) -> Batch:
+        """Return what comes next of an export; see `consent.exports`. Raises Forbidden."""
+        return await Exports(self._gate, self._admission).batch(portion, place, count)
+
+    async def still_allowed(self, kind: str, named: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+        """Return which exported (id, version) may be given now; see `consent.exports`. Raises Forbidden."""
+        return await Exports(self._gate, self._admission).allowed(kind, named)
 
     async def search(self, query: Query) -> Page:
         """Search (https://hl7.org/fhir/R4/http.html#search) over what is visible, as if nothing else were there.

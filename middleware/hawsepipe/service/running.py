@@ -27,6 +27,7 @@ from aiohttp import web
 from hawsepipe import plugins as loader
 from hawsepipe.api import server as api_server
 from hawsepipe.api.application import Application
+from hawsepipe.api.export import filters
 from hawsepipe.auth import clients as registered
 from hawsepipe.auth import endpoint
 from hawsepipe.auth.authorization import AuthorizationServer, smart_configuration
@@ -37,6 +38,8 @@ from hawsepipe.config import Config
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate
 from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
+from hawsepipe.exports.files import Folder
+from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.hooks import Feed, Translator
@@ -180,15 +183,18 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         gate = Gate(store, clock, policy, meters, rules=tuple(rules.values()))
         evidence = Evidence(store, config.channel, ledgers)
         origin = credentials.origin(config)
+        parameters = Parameters(facts, config.base_url)
+        exports = Exports(Folder(config.data / "exports"), gate, filters(parameters), clock)
         application = Application(
             gate=gate,
             verifier=verifier,
-            parameters=Parameters(facts, config.base_url),
+            parameters=parameters,
             evidence=evidence.of,
             base_url=config.base_url,
             clock=clock,
             meters=meters,
             cursor_key=credentials.cursor_key(keys / "cursor.key"),
+            exports=exports,
             version=version("hawsepipe"),
             smart_configuration=smart_configuration(
                 issuer=issuer.url, jwks_url=f"{origin}/auth/jwks", token_url=f"{origin}/auth/token"
@@ -247,6 +253,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             with _bound(instance.key, instance.name):
                 await feeds[instance.name].start(journal)
         listening.set()
+        tasks = (*tasks, _task(stack, exports.run(), "exports"))
         yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
 
 

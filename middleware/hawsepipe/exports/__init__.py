@@ -1,0 +1,1 @@
+"""Bulk exports as jobs: files that are written in the background and outlive a restart."""
