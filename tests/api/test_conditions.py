@@ -120,3 +120,16 @@ async def test_the_officer_finds_what_was_made_beside_a_hidden_match(service: An
     found = (await service.ask("GET", query, token=service.token(roles=("privacy-officer",)))).json["entry"]
     assert found[0]["resource"]["focus"]["reference"] == f"Patient/{made.json['id']}"
     assert found[0]["resource"]["input"][0]["valueReference"]["reference"] == "Patient/ann"
+
+
+async def test_criteria_in_the_address_of_a_create_keep_it_from_making_a_second_one(
+    service: Any, ann: Resource
+) -> None:
+    statuses = [(await service.ask("POST", "Patient?identifier=4711", ann)).status for _ in range(2)]
+    assert statuses == [201, 200]
+    assert (await service.ask("POST", "Patient?nothing=1", ann)).status == 400
+    assert (await service.ask("POST", "Patient?_pretty=true", ann)).status == 201
+    both = await service.ask(
+        "POST", "Patient?identifier=4711", ann, If_None_Exist="identifier=9", Prefer="handling=strict"
+    )
+    assert both.status == 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hawsepipe.api.call import Call
-from hawsepipe.api.conditions import must_be_absent, unless_there
+from hawsepipe.api.conditions import in_address, must_be_absent, unless_there
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.rendering import COMMON, content, refuse_unknown, resource, sent_resource, validators
 from hawsepipe.api.writes import Write
@@ -19,12 +19,16 @@ def _order(call: Call) -> Order:
     """Store a new resource and answer 201 with its Location. The client's id is not used, as the specification says.
 
     With If-None-Exist only if nothing that the requester sees matches; one match is answered with 200, several with
-    412. A new resource is never there already, so If-None-Match: * holds.
+    412. Some clients put these criteria into the address: to leave them out there would make a second resource. A new
+    resource is never there already, so If-None-Match: * holds.
     """
-    refuse_unknown(call, call.request.query)
+    stated = in_address(call)
+    criteria = unless_there(call.request)
+    if criteria is not None:
+        refuse_unknown(call, stated)
     must_be_absent(call.request)
     sent = {name: value for name, value in body(call).items() if name != "id"}
-    return Order("create", call.type, resource=sent, criteria=unless_there(call.request))
+    return Order("create", call.type, resource=sent, criteria=criteria or stated or None)
 
 
 def body(call: Call) -> Resource:

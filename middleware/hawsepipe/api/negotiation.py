@@ -15,6 +15,7 @@ JSON: Final = "application/json"
 FHIR_XML: Final = "application/fhir+xml"
 XML: Final = "application/xml"
 JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
 FORM: Final = "application/x-www-form-urlencoded"
 
 _JSONS: Final = (FHIR_JSON, JSON)
@@ -118,12 +119,13 @@ def check_resource_body(request: Request) -> str:
 
 
 def check_patch_body(request: Request) -> str:
-    """Return whether a patch is JSON_PATCH, FHIR_JSON or FHIR_XML. Raises UnsupportedMediaType for any other form."""
+    """Return whether a patch is JSON_PATCH, MERGE_PATCH, JSON, FHIR_JSON or FHIR_XML. Raises UnsupportedMediaType for
+    any other form.
+    """
     given = (request.header("content-type") or "").partition(";")[0].strip().lower()
-    if given == JSON_PATCH:
-        _check_body(request, (JSON_PATCH,), "a patch must be in UTF-8 and not compressed")
-        return JSON_PATCH
-    text = f"a patch is {JSON_PATCH}, or a Parameters resource in {FHIR_JSON} or {FHIR_XML}"
+    if given in {JSON_PATCH, MERGE_PATCH, JSON}:
+        return _check_body(request, (given,), "a patch must be in UTF-8 and not compressed")
+    text = f"a patch is {JSON_PATCH}, {MERGE_PATCH}, or a Parameters resource in {FHIR_JSON} or {FHIR_XML}"
     return FHIR_XML if _check_body(request, (FHIR_JSON, FHIR_XML), text) == FHIR_XML else FHIR_JSON
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from hawsepipe.api.call import Call
 from hawsepipe.api.conditions import expected_version, in_address
 from hawsepipe.api.create import stored
-from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, JSON_PATCH, check_patch_body
+from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, JSON, JSON_PATCH, MERGE_PATCH, check_patch_body
 from hawsepipe.api.rendering import refuse_unknown
 from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order
-from hawsepipe.fhir import codec, fhirpath_patch, json_patch, xml_codec
+from hawsepipe.fhir import codec, fhirpath_patch, json_patch, merge_patch, xml_codec
 from hawsepipe.model import Resource
 
-FORMATS: Final = (JSON_PATCH, FHIR_JSON, FHIR_XML)
-"""What a patch may be written in: JSON Patch, FHIRPath Patch."""
+FORMATS: Final = (JSON_PATCH, FHIR_JSON, FHIR_XML, MERGE_PATCH, JSON)
+"""What a patch may be written in: JSON Patch, FHIRPath Patch, JSON Merge Patch; as plain JSON any of them."""
 
 
 def _order(call: Call) -> Order:
@@ -43,10 +43,21 @@ def _conditional_order(call: Call) -> Order:
 def alteration(call: Call) -> Callable[[Resource], Resource]:
     """Return what a patch makes of a resource. Raises UnsupportedMediaType, InvalidRequest."""
     kind, body = check_patch_body(call.request), call.request.body
+    if kind == JSON:
+        kind = _meant(codec.value_of(body))
     if kind == JSON_PATCH:
         return partial(json_patch.patched, operations=json_patch.parse(body))
+    if kind == MERGE_PATCH:
+        return partial(merge_patch.patched, patch=merge_patch.parse(body))
     parameters = xml_codec.decode(body) if kind == FHIR_XML else codec.decode(body)
     return partial(fhirpath_patch.patched, parameters=parameters)
+
+
+def _meant(value: Any) -> str:
+    """Return which patch a document without a telling type is."""
+    if type(value) is list:
+        return JSON_PATCH
+    return FHIR_JSON if type(value) is dict and value.get("resourceType") == "Parameters" else MERGE_PATCH
 
 
 patch = Write(_order, stored)

@@ -46,7 +46,7 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
             return await _streamed(request, response, headers)
         return web.Response(status=response.status, headers=headers, body=response.body)
 
-    return [web.route("*", base_path, handle), web.route("*", base_path + "/{rest:.*}", handle)]
+    return [web.route("*", base_path, handle), web.route("*", base_path + r"/{rest:[\s\S]*}", handle)]
 
 
 async def _streamed(request: web.Request, response: Response, headers: dict[str, str]) -> web.StreamResponse:

@@ -1,0 +1,158 @@
+"""Clients that others wrote, unmodified, against the service in a process of its own, with a token that it issued."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fhirclient import client as fhirclient  # type: ignore[import-untyped]  # it has no types
+from fhirclient.models import observation, patient  # type: ignore[import-untyped]  # it has no types
+from fhirclient.server import FHIRNotFoundException  # type: ignore[import-untyped]  # it has no types
+from fhirpy import AsyncFHIRClient
+from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+
+if TYPE_CHECKING:
+    from tests.service.conftest import Installation
+
+NODE = Path(__file__).with_name("node")
+DENY, NORMAL = "https://profiles.ihe.net/ITI/PCF/Policy-deny", "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
+
+
+@pytest.fixture
+async def served(installation: Installation) -> AsyncIterator[Installation]:
+    """A running service that shows clinicians what nobody has spoken about."""
+    path = installation.config.path
+    text = path.read_text(encoding="utf-8").replace(f'# default_policy = "{DENY}"', f'default_policy = "{NORMAL}"')
+    path.write_text(text, encoding="utf-8")
+    await installation.start()
+    yield installation
+    assert await installation.stop() == 0, installation.stderr()
+
+
+@pytest.mark.filterwarnings("ignore:The first arg of method patch:DeprecationWarning")  # it says so of every call
+async def test_fhirpy_works(served: Installation) -> None:
+    client = AsyncFHIRClient(served.config.base_url, authorization=f"Bearer {served.token()}")
+    eva = client.resource("Patient", name=[{"family": "Berg"}], identifier=[{"system": "urn:x", "value": "1"}])
+    await eva.save()
+    eva["gender"] = "female"
+    await eva.save()
+    assert eva["meta"]["versionId"] == "2"
+    eva["active"] = True
+    await eva.save(fields=["active"])
+    await eva.patch(birthDate="1981-01-01")
+    assert (eva["gender"], eva["active"], eva["birthDate"]) == ("female", True, "1981-01-01")
+    for day in range(1, 26):
+        about = {"status": "final", "code": {"text": "x"}, "subject": eva.to_reference()}
+        await client.resource("Observation", effectiveDateTime=f"2026-01-{day:02}", **about).create()
+    search = client.resources("Observation").search(subject=eva.to_reference()).sort("-date").limit(10)
+    assert [it["effectiveDateTime"][-2:] for it in await search.fetch()][:3] == ["25", "24", "23"]
+    assert len(await search.fetch_all()) == 25
+    assert await client.resources("Observation").search(patient=eva.id).count() == 25
+    later = client.resources("Observation").search(date__ge="2026-01-10").limit(4)
+    assert len([it async for it in later]) == 16
+    assert (await client.resources("Patient").search(identifier="urn:x|1").get()).id == eva.id
+    second = client.resource("Patient", identifier=[{"system": "urn:x", "value": "2"}])
+    found = client.resources("Patient").search(identifier="urn:x|2")
+    assert [(await found.get_or_create(second))[1] for _ in range(2)] == [True, False]
+    second["gender"] = "other"
+    _, created = await found.update(second)
+    assert created is False
+    assert (await found.patch(gender="male"))["gender"] == "male"
+    assert await eva.is_valid()
+    asked = {"_type": "Patient,Observation"}
+    everything = await eva.execute("$everything", method="GET", params=asked)
+    assert len(everything["entry"]) == 26
+    entry = {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}}
+    bundle = client.resource("Bundle", type="transaction", entry=[entry])
+    await bundle.save()
+    assert bundle["entry"][0]["response"]["status"].startswith("201")
+    await found.delete()
+    with pytest.raises(ResourceNotFound):
+        await client.reference("Patient", "absent").to_resource()
+    with pytest.raises(OperationOutcome):
+        await client.resource("Patient", gender="purple").save()
+
+
+async def test_fhirclient_works(served: Installation) -> None:
+    await asyncio.to_thread(_with_fhirclient, served.config.base_url, served.token())
+
+
+def _with_fhirclient(base: str, token: str) -> None:
+    anonymous = fhirclient.FHIRClient(settings={"app_id": "test", "api_base": base})
+    anonymous.prepare()
+    assert anonymous.server.capabilityStatement.fhirVersion == "4.0.1"
+    auth = {"app_id": "test", "access_token": token}
+    state = {"app_id": "test", "server": {"base_uri": f"{base}/", "auth_type": "oauth2", "auth": auth}}
+    smart = fhirclient.FHIRClient(state=state)
+    assert smart.ready
+    made = patient.Patient({"name": [{"family": "Kit"}], "birthDate": "1980-02-03"}).create(smart.server)
+    kit = patient.Patient.read(made["id"], smart.server)
+    assert kit.birthDate.isostring == "1980-02-03"
+    kit.gender = "female"
+    assert kit.update(smart.server)["meta"]["versionId"] == "2"
+    about = {"status": "final", "code": {"text": "x"}, "subject": {"reference": f"Patient/{kit.id}"}}
+    for _ in range(25):
+        observation.Observation(about).create(smart.server)
+    search = observation.Observation.where({"subject": f"Patient/{kit.id}", "_count": "10"})
+    assert [len(page.entry) for page in search.perform_iter(smart.server)] == [10, 10, 5]
+    assert sum(1 for _ in search.perform_resources_iter(smart.server)) == 25
+    kit.delete(smart.server)
+    with pytest.raises(FHIRNotFoundException):
+        patient.Patient.read("absent", smart.server)
+
+
+async def test_fhir_kit_client_works(served: Installation) -> None:
+    node = shutil.which("node")
+    if node is None or not (NODE / "node_modules").is_dir():
+        assert "CI" not in os.environ, "CI has it"
+        pytest.skip("needs node, and: npm install --no-package-lock --prefix tests/service/node")
+    process = await asyncio.create_subprocess_exec(
+        node,
+        str(NODE / "fhir_kit_client.mjs"),
+        env={**os.environ, "BASE": served.config.base_url, "TOKEN": served.token()},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    told: dict[str, Any] = json.loads(output)
+    assert told == {
+        "version": "4.0.1",
+        "token": f"{served.config.base_url.removesuffix('/fhir')}/auth/token",
+        "versions": ["1", "1", "2", "2", "3"],
+        "found": 1,
+        "posted": 1,
+        "paged": 5,
+        "history": 3,
+        "everything": 6,
+        "valid": "information",
+        "batch": "200 OK",
+        "transaction": "200 OK",
+        "resolved": True,
+        "gone": 410,
+    }
+
+
+async def test_schemathesis_finds_nothing(served: Installation, tmp_path: Path) -> None:
+    """Requests made from our own description: no failure of ours, no answer that the description does not tell."""
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("st")),
+        "run",
+        f"{served.config.base_url}/openapi.json",
+        *("--header", f"Authorization: Bearer {served.token()}"),
+        *("--checks", f"{checks},ignored_auth,unsupported_method"),
+        *("--max-examples", "5", "--seed", "7", "--no-color"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()[-6000:]
