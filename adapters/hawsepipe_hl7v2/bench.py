@@ -121,15 +121,22 @@ class Group:
 
 
 class Draft:
-    """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all)."""
+    """A resource in the making. `keep`: None, or which elements give way to what is stored ("*" in it: all).
 
-    __slots__ = ("body", "cleared", "defaults", "firm", "id", "keep", "key", "method", "trail", "type", "union", "url")
+    `passes`: the message says that it belongs to another patient from now on.
+    """
+
+    __slots__ = (
+        *("body", "cleared", "defaults", "firm", "id", "keep", "key"),
+        *("method", "passes", "trail", "type", "union", "url"),
+    )
 
     def __init__(self, type_: str, key: str, id_: str, method: Method, union: Iterable[str]) -> None:
         self.type = type_
         self.key = key
         self.id = id_
         self.method = method
+        self.passes = False
         self.union = set(union)
         self.keep: set[str] = set()
         self.cleared: set[str] = set()
@@ -181,7 +188,7 @@ class Draft:
             if self.firm:
                 keep -= self.firm
         remove = frozenset(self.cleared - present) if self.cleared else _NONE
-        return Change(self.method, self.type, self.id, body, None, remove, union, keep)
+        return Change(self.method, self.type, self.id, body, None, remove, union, keep, self.passes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ _ACCOUNTS = frozenset({"A06", "A07", "A35", "A36", "A41", "A44", "A49"})
 """Events after which the account of MRG-3 is another one, or belongs to another patient."""
 _VISITS = frozenset({"A06", "A07", "A42", "A45", "A50"})
 """Events after which the visit of MRG-5 is that of PV1-19."""
+_MOVES = frozenset({"A44", "A45"})
+"""Events that give the account or the visit to another patient."""
 _ALTERNATES = frozenset({"A42", "A50", "A51"})
 """Events that replace the alternate visit number."""
 
@@ -61,6 +63,8 @@ def account(bench: Bench, draft: Draft, segment: Segment) -> None:
     """MRG-3: an account that was merged, renumbered or moved is inactive and part of that of PID-18; when the number
     stays it only changes hands."""
     current = bench.group.role("account")
+    if bench.event.trigger in _MOVES:
+        draft.passes = True
     if current is None or current is draft or bench.event.trigger not in _ACCOUNTS:
         return
     draft.put("status", "inactive", f"{segment.label}-3")
@@ -81,10 +85,13 @@ def visit(bench: Bench, draft: Draft, segment: Segment) -> None:
         _inherit(bench, draft, former, 6)
     if bench.event.trigger not in _VISITS or not former.text(5):
         return
+    moved = bench.event.trigger in _MOVES
+    draft.passes |= moved
     key = identifier_key(bench, former.repetitions(5)[0], "visit")
     if key is None or key == encounter(bench, segment):
         return
     old = bench.draft("Encounter", key, union=UNION)
+    old.passes |= moved
     add_identifier(bench, old, former.repetitions(5)[0], f"{former.label}-5", kind="visit")
     where = f"{former.label}-5"
     ended = bench.event.trigger in ("A06", "A07")

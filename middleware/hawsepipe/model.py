@@ -79,8 +79,9 @@ class Change:
     `union` top-level lists to join (identifiers by system and value, links by target, participants by actor, service
     types by code, extensions by url, anything else by equality) and objects to join key by key; `keep` elements that
     are only written where the stored resource has none (one that is in `union` too: what the stored list or object
-    lacks). An element of a choice (`deceasedDateTime`) takes the
-    place of its siblings.
+    lacks). An element of a choice (`deceasedDateTime`) takes the place of its siblings.
+    `passes`: the resource passes to another patient by the source's own word; without it a number
+    alone takes nothing from anybody.
     """
 
     method: Method
@@ -91,6 +92,7 @@ class Change:
     remove: frozenset[str] = frozenset()
     union: frozenset[str] = frozenset()
     keep: frozenset[str] = frozenset()
+    passes: bool = False
 
 
 class Trail(NamedTuple):

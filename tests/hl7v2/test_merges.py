@@ -54,6 +54,7 @@ def test_a_moved_account_changes_hands_and_nothing_else(translate: Any) -> None:
     account, patient = made.one("Account"), made.one("Patient")
     assert (account["subject"], account["status"]) == ([{"reference": f"Patient/{patient['id']}"}], "active")
     assert "subject" not in made.change("Account").union
+    assert made.change("Account").passes
     assert "partOf" not in account
 
 
@@ -64,6 +65,7 @@ def test_two_numbers_of_one_visit_do_not_count_as_two_visits(translate: Any, wri
     visits = by_number(made, "Encounter")
     assert visits["V2"]["status"] == "entered-in-error"
     assert visits["V2"]["partOf"] == {"reference": f"Encounter/{visits['V1']['id']}"}
+    assert not any(change.passes for change in made.translation.changes), "it stays with its patient"
     told = [(one["value"], one.get("use")) for one in visits["V1"]["identifier"]]
     assert told == [("V1", None), ("ALT1", None), ("ALT2", "old"), ("V2", "old")]
 
@@ -79,6 +81,7 @@ def test_a_moved_visit_belongs_to_the_new_patient_and_each_visit_has_its_own_num
     visits = by_number(made, "Encounter")
     patient = {"reference": f"Patient/{made.one('Patient')['id']}"}
     assert {number: visit["subject"] for number, visit in visits.items()} == dict.fromkeys(("V1", "V2", "V8"), patient)
+    assert all(change.passes == (change.type == "Encounter") for change in made.translation.changes)
     assert visits["V8"]["partOf"] == {"reference": f"Encounter/{visits['V2']['id']}"}
     assert "partOf" not in visits["V1"]
 

@@ -38,6 +38,7 @@ OPERATOR = Principal("Device/ops", "ops", "main", frozenset({"hawsepipe/operate"
 class Scripted:
     """`name 1 A`: patient 1 is called A. `poison 1`: cannot be translated, and is about patient 1. `merge 1 2`: 1
     stays. `at 10 1 A`: an event of 10 o'clock. `same 3 1`: patient 3, who has the number of patient 1 as well.
+    `both 1 2`: two patients.
     """
 
     media_types = frozenset({"text/plain"})
@@ -65,6 +66,8 @@ class Scripted:
                 (),
                 "merge",
             )
+        if kind == "both":
+            return Translation(tuple(_patient(word) for word in words), (), (), "both")
         if kind == "same":
             items = [_number(word) for word in words]
             return Translation((_patient(words[0], identifier=items),), (), (), "same")
@@ -308,9 +311,11 @@ async def test_a_merge_is_taken_back_by_new_versions(scene: Scene) -> None:
     await scene.take("name 1 A", "name 2 X")
     leaves = await scene.store.outbox_depth()
     await merging.merge("2", "1", OPERATOR)
-    await scene.take("name 2 AFTER")
+    await scene.take("name 2 AFTER", "name 1 A", "both 3 2")
     (answer,) = [await merging.separate("2", OPERATOR)]
-    assert len(answer["to_check"]) == 1, "the message that came under the old number since"
+    assert len(answer["to_check"]) == 2, (
+        "the messages that came under the old number since, whomever else they are about"
+    )
     one, other = [await scene.store.read("Patient", id_) for id_ in "12"]
     assert one is not None
     assert other is not None

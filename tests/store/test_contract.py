@@ -750,6 +750,100 @@ class TestIdentity:
         assert content(visit)["status"] == "finished"
         assert content(found)["encounter"] == {"reference": "Encounter/v"}
 
+    @staticmethod
+    def order(patient: str, type_: str = "ServiceRequest", **more: Any) -> Change:
+        return change(type_, "n", Method.MERGE, subject={"reference": f"Patient/{patient}"}, **more)
+
+    @staticmethod
+    async def of(store: Store, proof: str, type_: str = "ServiceRequest") -> Version:
+        """Return the resource of a type that a message has made, as it is now."""
+        told = await store.read("Provenance", proof)
+        assert told is not None
+        (place,) = {it["reference"] for it in content(told)["target"] if it["reference"].startswith(type_)}
+        found = await store.read(type_, place.split("/")[1])
+        assert found is not None
+        return found
+
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_number_that_two_patients_share_takes_nothing_from_either(
+        self, store: Store, together: bool
+    ) -> None:
+        first = self.sent(1, self.person("a", "a"), self.order("a", code={"text": "x"}))
+        told = change(
+            "Observation", "o", basedOn=[{"reference": "ServiceRequest/n"}], subject={"reference": "Patient/b"}
+        )
+        other = self.sent(2, self.person("b", "b"), self.order("b", status="active"), told)
+        for batch in [(first, other)] if together else [(first,), (other,)]:
+            await self.apply(store, *batch)
+        theirs, own = await store.read("ServiceRequest", "n"), await self.of(store, "p2")
+        assert theirs is not None
+        assert (theirs.version, theirs.patients, own.patients) == (1, ("a",), ("b",))
+        assert own.id != "n"
+        assert "code" not in content(own)
+        result = await store.read("Observation", "o")
+        assert result is not None
+        assert content(result)["basedOn"] == [{"reference": own.reference}]
+        proof = await store.read("Provenance", "p2")
+        assert proof is not None
+        assert proof.patients == ("b",)
+        (note,) = [it for it in content(proof)["extension"] if it["url"] == identity.KNOWN_AS]
+        assert note["valueReference"] == {"reference": "ServiceRequest/n"}
+        assert [it.reference for it in await store.spoken_of("ServiceRequest", "n")] == ["Provenance/p2"]
+        assert await store.spoken_of("ServiceRequest", own.id) == ()
+        # Whoever is spoken of again is so under the same two ids.
+        await self.apply(
+            store, self.sent(3, self.order("b", priority="stat")), self.sent(4, self.order("a", priority="asap"))
+        )
+        again, first_again = await self.of(store, "p3"), await self.of(store, "p4")
+        assert [(again.id, again.version), (first_again.id, first_again.version)] == [(own.id, 2), ("n", 2)]
+
+    async def test_what_hangs_on_a_shared_number_goes_with_it(self, store: Store) -> None:
+        def whole(patient: str) -> Change:
+            return change("Observation", "w", Method.PUT, subject={"reference": f"Patient/{patient}"})
+
+        await self.apply(store, self.sent(1, self.order("a"), whole("a")), self.sent(2, self.order("b"), whole("b")))
+        theirs, own = await store.read("Observation", "w"), await self.of(store, "p2", "Observation")
+        assert theirs is not None
+        assert (theirs.patients, own.patients) == (("a",), ("b",))
+
+    async def test_a_source_that_gives_ids_may_say_of_whom_it_speaks(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.result("o", "a")), self.sent(2, self.result("o", "b")))
+        found = await store.read("Observation", "o")
+        assert found is not None
+        assert (found.version, found.patients) == (2, ("b",))
+
+    async def test_what_passes_to_another_patient_by_the_messages_word_does(self, store: Store) -> None:
+        moved = replace(self.order("b", "Encounter"), passes=True)
+        await self.apply(store, self.sent(1, self.order("a", "Encounter")), self.sent(2, moved))
+        # What belongs to that visit is the other patient's as well, though it was never told of him.
+        visit = {"reference": "Encounter/n"}
+        await self.apply(store, self.sent(3, self.order("a", encounter=visit)), self.sent(4, self.order("b")))
+        found, order = await store.read("Encounter", "n"), await store.read("ServiceRequest", "n")
+        assert found is not None
+        assert order is not None
+        assert (found.patients, order.version, order.patients) == (("b",), 2, ("b",))
+
+    async def test_an_order_of_one_merged_away_is_the_survivors(self, store: Store) -> None:
+        await self.apply(
+            store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b"), self.order("b"))
+        )
+        await self.apply(
+            store, self.merge(3, "a", "b"), self.sent(4, self.person("a", "a"), self.order("a", status="done"))
+        )
+        order = await store.read("ServiceRequest", "n")
+        assert order is not None
+        assert (order.version, order.patients) == (2, ("a",))
+
+    async def test_a_message_that_merges_takes_what_was_the_others(self, store: Store) -> None:
+        await self.apply(
+            store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b"), self.order("b"))
+        )
+        merging = self.merge(3, "a", "b")
+        await self.apply(store, replace(merging, changes=(*merging.changes, self.order("a"))))
+        order = await store.read("ServiceRequest", "n")
+        assert order is not None
+        assert (order.version, order.patients) == (2, ("a",))
+
     async def test_a_message_that_changes_nothing_is_noted(self, store: Store) -> None:
         await self.apply(store, self.sent(1, self.person("a", "1")))
         (made,) = await self.apply(store, self.sent(2, self.person("a", "1")))

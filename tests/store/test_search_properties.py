@@ -362,9 +362,9 @@ def stored(model: Sequence[Entry]) -> Iterator[tuple[apsw.Connection, list[tuple
     """Put the model into an empty store; yield it with the subjects that are left, in the order of their keys."""
     book = _Book()
     connection = apsw.Connection(":memory:")
-    schema.prepare(connection)
     formulas.register(connection)
     keep_under(connection, Vault())
+    schema.prepare(connection)
     pen = Pen.over(connection)
     commits = Commits(book, book, book, book)
     moment = START

@@ -21,6 +21,7 @@ import pytest
 
 from hawsepipe import visibility as vis
 from hawsepipe.errors import StoreError
+from hawsepipe.fhir.identity import KNOWN_AS
 from hawsepipe.fhir.index import DateRow, Row, TokenRow
 from hawsepipe.fhir.query import (
     Clause,
@@ -36,8 +37,10 @@ from hawsepipe.fhir.query import (
 from hawsepipe.model import Change, Method, RawMessage, Transaction
 from hawsepipe.store.contract import JournalEntry, Store
 from hawsepipe.store.sqlite import schema, search
+from hawsepipe.store.sqlite.connection import keep_under
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.store import FILE
+from hawsepipe.store.vault import Vault
 from hawsepipe.visibility import Constant, Facets, Visibility
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -112,6 +115,24 @@ async def test_a_store_from_before_facets_were_held_in_common_gets_the_same_rows
     async with open_at(tmp_path):
         pass
     assert rows() == before
+
+
+async def test_a_store_from_before_there_was_an_index_of_it_knows_what_its_messages_spoke_of(
+    open_at: Opener, tmp_path: Path
+) -> None:
+    named = {"url": KNOWN_AS, "valueReference": {"reference": "Patient/b"}}
+    draft = {"resourceType": "Provenance", "id": "p", "extension": [{"url": "urn:other"}, named]}
+    change = Change(Method.PUT, "Patient", "a", {"resourceType": "Patient"})
+    async with open_at(tmp_path) as store:
+        await store.commit(Transaction((change,), draft, "feed:adt", NOW))
+        told = await store.spoken_of("Patient", "b")
+    with apsw.Connection(str(tmp_path / FILE)) as connection:
+        gone = "SELECT key FROM symbol WHERE text = 'Provenance?:named-as'"
+        connection.execute(f"DELETE FROM reference WHERE parameter = ({gone}); PRAGMA user_version = 9")
+    async with open_at(tmp_path) as store:
+        assert await store.spoken_of("Patient", "b") == told
+        assert [version.reference for version in told] == ["Provenance/p"]
+        assert await store.spoken_of("Patient", "a") == ()
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""])
@@ -211,6 +232,7 @@ async def test_what_was_acknowledged_is_there_after_kill_9(open_at: Opener, tmp_
 def _explained(query: Query, monkeypatch: pytest.MonkeyPatch, few: int = search.FEW) -> str:
     """Return SQLite's plan for the page's statement, the last one of a search without results."""
     connection = apsw.Connection(":memory:")
+    keep_under(connection, Vault())
     schema.prepare(connection)
     Pen.over(connection)
     monkeypatch.setattr(search, "FEW", few)

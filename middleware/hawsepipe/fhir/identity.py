@@ -15,7 +15,9 @@ from hawsepipe.model import Change, Method, Resource
 KNOWN_AS: Final = "urn:hawsepipe:extension:named-as"
 """The extension of a Provenance that names a resource which its message spoke of and which is another one's by now."""
 
-_FOLLOWED: Final = frozenset({"Patient", "Encounter", "Account"})
+MARKS: Final = {"Patient": b'"replaced-by"', "Encounter": b'"partOf"', "Account": b'"partOf"'}
+"""The types of what may have a successor, and what is in the content of those that have one."""
+
 _NOT_PERSONAL: Final = frozenset({"AN", "ANC", "AND", "ANT", "VN", "SS", "DL", "BA", "BC", "BCT", "CC", "CCT"})
 """Types of identifier (table 0203) that name no person, or that people share and mistype."""
 _TYPES: Final = "/v2-0203"
@@ -43,7 +45,7 @@ def named(changes: Iterable[Change]) -> tuple[Named, ...]:
     """Return whom and what these changes name, in their order."""
     found: dict[tuple[str, str], Named] = {}
     for change in changes:
-        if change.type in _FOLLOWED and change.resource is not None and change.method is not Method.DELETE:
+        if change.type in MARKS and change.resource is not None and change.method is not Method.DELETE:
             place = (change.type, change.id)
             before = found.get(place)
             own = personal(change.resource) if change.type == "Patient" else ()

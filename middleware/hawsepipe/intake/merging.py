@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hawsepipe.clock import Clock
 from hawsepipe.errors import Conflict, NotFound
 from hawsepipe.fhir import provenance
 from hawsepipe.fhir.codec import decode
-from hawsepipe.fhir.identity import KNOWN_AS, successor
-from hawsepipe.fhir.query import Query
+from hawsepipe.fhir.identity import successor
 from hawsepipe.model import Access, Change, Method, Principal, Resource, Transaction, Version
 from hawsepipe.store.contract import Store
-from hawsepipe.visibility import Constant, Visibility
 
-_PAGE = 500
 _BATCH = 50
 
 
@@ -70,7 +67,7 @@ class Merging:
         return {
             "restored": f"Patient/{loser}",
             "survivor": f"Patient/{winner}",
-            "to_check": await self._since(loser, winner),
+            "to_check": await self._since(loser, merged),
         }
 
     async def _present(self, id_: str) -> Version:
@@ -102,18 +99,10 @@ class Merging:
                 number = version.version
         return {}
 
-    async def _since(self, loser: str, winner: str) -> list[str]:
-        """Return the Provenances of messages that were about one record and were applied to the other."""
-        query: Query | None = Query("Provenance", count=_PAGE)
-        theirs = Visibility(Constant(True), ((frozenset({winner}), Constant(True)),), Constant(False))
-        found: list[str] = []
-        while query is not None:
-            page = await self.store.search(query, theirs)
-            for version in page.versions:
-                if version.content is not None and f"Patient/{loser}" in _named_as(decode(version.content)):
-                    found.append(version.reference)
-            query = None if page.next is None else replace(query, cursor=page.next)
-        return found
+    async def _since(self, loser: str, merged: Version) -> list[str]:
+        """Return the Provenances of messages since a merge that were about one record and were applied to the other."""
+        told = await self.store.spoken_of("Patient", loser)
+        return [version.reference for version in told if version.last_updated >= merged.last_updated]
 
     async def _commit(self, operator: Principal, *changes: Change) -> None:
         draft = provenance.draft(operator.subject, id=str(uuid.uuid4()), client=operator.client, operation="UPDATE")
@@ -167,12 +156,3 @@ def _without(kept: Resource, loser: str, restored: Resource, earlier: Resource) 
 
 def _number(item: Any) -> tuple[Any, Any]:
     return (item.get("system"), item.get("value")) if isinstance(item, dict) else (None, None)
-
-
-def _named_as(proof: Resource) -> set[str]:
-    items = proof.get("extension")
-    return {
-        str(item.get("valueReference", {}).get("reference"))
-        for item in (items if isinstance(items, list) else ())
-        if isinstance(item, dict) and item.get("url") == KNOWN_AS
-    }

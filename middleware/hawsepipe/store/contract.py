@@ -12,6 +12,9 @@ Implementations MUST:
 * meet whom a message's transaction names (`fhir.identity.named`): a patient by any of its identifiers (system and
   value) or its id, each followed to whoever took its place (`fhir.identity.successor`), visits and accounts likewise;
   apply the transaction to those whom it found (`store.redirection`); answer IdentityConflict when these are several;
+* let a message that tells some of a resource (MERGE) take it from no patient: where what is under its id is about
+  others than the change is, and neither they gave way to whom that is about nor the visit is theirs, nor the change
+  `passes` it, the message tells of a resource of its own, the same one each time for the same patient;
 * note a transaction with a `source` that changes nothing (but what its Provenance names as an entity) by a Provenance
   of the versions that were there (`fhir.provenance.unchanged`);
 * serve content byte for byte as it was written;
@@ -407,6 +410,12 @@ class Store(Protocol):
 
     async def search(self, query: Query, visibility: Visibility) -> Page:
         """Run a search over the current, not deleted, visible resources."""
+        ...
+
+    async def spoken_of(self, type: str, id: str) -> Sequence[Version]:
+        """Return the Provenances that name a resource as one which their message spoke of and which is another one's by
+        now (`fhir.identity.KNOWN_AS`), oldest first.
+        """
         ...
 
     async def consents(self) -> Sequence[Version]:

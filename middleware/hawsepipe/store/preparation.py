@@ -56,7 +56,7 @@ class Preparation:
         self._extractor = extractor
         self._validator = validator
         self._base_url = base_url.rstrip("/")
-        self._worked_out: dict[tuple[str, str, int | None, Effect], PreparedChange] = {}
+        self._worked_out: dict[tuple[str, str, int | None, Effect, bool], PreparedChange] = {}
         self._extensions: dict[str, bytes] = {}
         self._elements = Elements(labeller, extractor, validator, self._base_url)
 
@@ -85,7 +85,7 @@ class Preparation:
         Raises InvalidRequest for content that JSON cannot hold.
         """
         bare = _bare(change)
-        place = (change.type, change.id, change.if_match, bare.effect)
+        place = (change.type, change.id, change.if_match, bare.effect, bare.passes)
         known = self._worked_out.get(place)
         if known is not None:
             return known
@@ -244,7 +244,7 @@ def _bare(change: Change) -> PreparedChange:
         tuple(sorted(change.union)) if change.union else (),
         tuple(sorted(change.keep)) if change.keep else (),
     )
-    return PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change))
+    return PreparedChange(change.type, change.id, change.if_match, effect, None, speaks(change), change.passes)
 
 
 def stamped(type: str, id: str, version: int, instant: str, content: Resource) -> Resource:

@@ -79,7 +79,7 @@ class First(NamedTuple):
 
 class PreparedChange(NamedTuple):
     """A change by what it does; `first` is None where it has not been worked out, or makes nothing that is valid.
-    `speaks` is that of `fhir.merge.speaks`.
+    `speaks` is that of `fhir.merge.speaks`, `passes` that of the change.
     """
 
     type: str
@@ -88,6 +88,7 @@ class PreparedChange(NamedTuple):
     effect: Effect
     first: First | None
     speaks: bool = True
+    passes: bool = False
 
     @property
     def change(self) -> Change:
@@ -103,6 +104,7 @@ class PreparedChange(NamedTuple):
             frozenset(remove),
             frozenset(union),
             frozenset(keep),
+            self.passes,
         )
 
 

@@ -5,7 +5,7 @@ Ids stand in content as references and nowhere else, so they are replaced in its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.identity import KNOWN_AS
@@ -60,3 +60,15 @@ def _renamed(content: bytes, names: Mapping[bytes, bytes]) -> bytes:
 def _noted(draft: Resource, moves: Moves) -> Resource:
     told = [{"url": KNOWN_AS, "valueReference": {"reference": f"{type_}/{old}"}} for type_, old in moves]
     return draft | {"extension": [*draft.get("extension", ()), *told]}
+
+
+def spoken_of(proof: Resource) -> Iterator[tuple[str, str]]:
+    """Yield type and id of what a Provenance tells to have been named by its message (see `redirected`)."""
+    items = proof.get("extension")
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and item.get("url") == KNOWN_AS:
+            reference = item.get("valueReference")
+            literal = reference.get("reference") if isinstance(reference, dict) else None
+            type_, _, id_ = literal.partition("/") if isinstance(literal, str) else ("", "", "")
+            if type_ and id_:
+                yield type_, id_

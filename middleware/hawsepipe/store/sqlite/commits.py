@@ -9,7 +9,7 @@ from hawsepipe.errors import HawsepipeError, PreconditionFailed
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.identity import Named
-from hawsepipe.fhir.index import grouped
+from hawsepipe.fhir.index import Grouped, grouped
 from hawsepipe.fhir.provenance import Place, lines, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
 from hawsepipe.model import Seal, Transaction, Version
@@ -17,7 +17,7 @@ from hawsepipe.store.answers import Held, Rehearsed
 from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction, Sight, Told
-from hawsepipe.store.redirection import redirected
+from hawsepipe.store.redirection import redirected, spoken_of
 from hawsepipe.store.sqlite import journal
 from hawsepipe.store.sqlite.connection import FATAL
 from hawsepipe.store.sqlite.current import Current
@@ -25,7 +25,9 @@ from hawsepipe.store.sqlite.drafting import Drafting, Planned, current_of
 from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
 from hawsepipe.store.sqlite.instants import instant
 from hawsepipe.store.sqlite.meeting import Meeting
+from hawsepipe.store.sqlite.ownership import strangers
 from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sqlite.schema import NAMED_AS
 from hawsepipe.store.sqlite.search import search
 from hawsepipe.store.sqlite.sheet import Sheet, Stand
 from hawsepipe.store.sqlite.versions import currents, row_key
@@ -34,6 +36,7 @@ from hawsepipe.visibility import Facets, Subject, joined
 
 _NO_FACETS = Facets()
 _NO_SIGHT = Sight.of(grouped(()), _NO_FACETS)
+_NAMED_AS = NAMED_AS.partition("?")[2]
 Outcome = tuple[Version, ...] | HawsepipeError | Held
 """The answer for one message of a batch."""
 
@@ -289,7 +292,7 @@ class Commits:
             sight = _NO_SIGHT
         else:
             if sight is None:
-                sight = Sight.of(grouped(self.extractor.rows(planned.about)), facets)
+                sight = Sight.of(self._rows(planned), facets)
             found = found_by(pen, key, draft.type, sight, draft.patients)
             if draft.type == "Patient":
                 tokens = ((system, value) for name, system, value in sight.rows.tokens if name == "identifier")
@@ -312,6 +315,14 @@ class Commits:
             named = (pen.symbols.key(draft.type), draft.id, microseconds(planned.first_recorded))
         sheet.stand(key, Stand(row, named, planned.indexed, found))
         return tables
+
+    def _rows(self, planned: Planned) -> Grouped:
+        """Return what a version is found by: a Provenance also by what its message spoke of."""
+        rows = grouped(self.extractor.rows(planned.about))
+        if planned.draft.type != "Provenance":
+            return rows
+        spoken = ((_NAMED_AS, type_, id_, "") for type_, id_ in spoken_of(planned.about))
+        return rows._replace(references=(*rows.references, *spoken))
 
 
 def _provenance(
@@ -364,7 +375,9 @@ def _to_join(planned: Planned) -> bool:
 def _moved(transaction: PreparedTransaction, meeting: Meeting, drafting: Drafting) -> PreparedTransaction:
     """Return the transaction about those whom it means."""
     moves = meeting.moves(transaction.named, drafting.stored) if transaction.named else {}
-    return redirected(transaction, moves) if moves else transaction
+    told = redirected(transaction, moves) if moves else transaction
+    others = strangers(told.changes, drafting.found, drafting.last, drafting.base_url)
+    return redirected(told, others) if others else told
 
 
 def _named(application: Application) -> Sequence[Named]:

@@ -31,6 +31,7 @@ from hawsepipe.store.prepared import First, PreparedChange, Sight, Story
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sqlite import versions
 from hawsepipe.store.sqlite.current import Current
+from hawsepipe.store.sqlite.meeting import last
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.schema import VERSION_BITS
 
@@ -160,7 +161,7 @@ class Drafting:
         self._bytes = self._text.encode()
         self._labeller = labeller
         self._validator = validator
-        self._base_url = base_url
+        self.base_url = base_url
         self._standings: dict[tuple[str, str], Standing] = {}
         self._event = event
         self.planned: list[Planned] = []
@@ -171,6 +172,15 @@ class Drafting:
         """Return the content of a resource as it was before this transaction, None when there is none."""
         current = self._standing(type_, id_).current
         return None if current is None else current.version.content
+
+    def found(self, type_: str, id_: str) -> Version | None:
+        """Return a resource as it was before this transaction, None when there is none or it is deleted."""
+        current = self._standing(type_, id_).current
+        return None if current is None or current.version.content is None else current.version
+
+    def last(self, type_: str, id_: str) -> str:
+        """Return the id of what took the place of a resource, its own if nothing did. Raises IdentityConflict."""
+        return last(type_, id_, self.stored)
 
     def changes(self, changes: Sequence[Change | PreparedChange]) -> list[Planned | Version]:
         """Draft changes one after the other; an error tells its place as `part`."""
@@ -311,7 +321,7 @@ class Drafting:
         issues = tuple(issue for issue in self._validator.check(resource) if issue.severity in REFUSED)
         if issues:
             raise InvalidResource(issues)
-        about = patients_of(resource, self._base_url) if patients is None else patients
+        about = patients_of(resource, self.base_url) if patients is None else patients
         return self._plan(type_, id_, standing, resource, operation, about)
 
     def _first(self, change: PreparedChange, first: First, standing: Standing) -> Planned:

@@ -8,7 +8,7 @@ from typing import Final
 
 from hawsepipe.errors import IdentityConflict
 from hawsepipe.fhir.codec import decode
-from hawsepipe.fhir.identity import Named, successor
+from hawsepipe.fhir.identity import MARKS, Named, successor
 from hawsepipe.store.sqlite.indexing import parameter_symbol
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.sheet import Sheet
@@ -21,9 +21,6 @@ _HOLDERS: Final = (
     " CROSS JOIN token AS t ON t.parameter = ?2 AND t.code = named.value ->> 1 AND t.system = named.value ->> 0"
     " CROSS JOIN resource AS r ON r.key = t.resource AND r.deleted = 0"
 )
-
-_MARKS: Final = {"Patient": b'"replaced-by"', "Encounter": b'"partOf"', "Account": b'"partOf"'}
-"""What is in the content of a resource with a successor."""
 
 Stored = Callable[[str, str], bytes | None]
 """Gives the current content of a resource by type and id, None when there is none."""
@@ -61,8 +58,8 @@ class Meeting:
             if found and (who := found.pop()) != id_:
                 result["Patient", id_] = who
         for one in named:
-            if one.type != "Patient" and not one.gone and (last := _last(one.type, one.id, stored)) != one.id:
-                result[one.type, one.id] = last
+            if one.type != "Patient" and not one.gone and (after := last(one.type, one.id, stored)) != one.id:
+                result[one.type, one.id] = after
         return result
 
     def people(self, named: Sequence[Named], stored: Stored) -> tuple[str, ...]:
@@ -81,8 +78,8 @@ class Meeting:
 
     def _met(self, one: Named, stored: Stored) -> set[str]:
         """Return who this may be, each one followed to whoever took its place."""
-        known = {_last("Patient", id_, stored) for id_ in self._known(one)}
-        return known if stored("Patient", one.id) is None else known | {_last("Patient", one.id, stored)}
+        known = {last("Patient", id_, stored) for id_ in self._known(one)}
+        return known if stored("Patient", one.id) is None else known | {last("Patient", one.id, stored)}
 
     def _gone(self, one: Named, met: Iterable[set[str]], stored: Stored) -> str:
         """Return who it is that is said to be gone: nobody that the message names beside it."""
@@ -94,10 +91,11 @@ class Meeting:
         return found.pop() if found else one.id
 
 
-def _last(type_: str, id_: str, stored: Stored) -> str:
+def last(type_: str, id_: str, stored: Stored) -> str:
+    """Return the id of what took the place of a resource, its own if nothing did. Raises IdentityConflict."""
     for _ in range(_STEPS):
         content = stored(type_, id_)
-        after = None if content is None or _MARKS[type_] not in content else successor(type_, decode(content))
+        after = None if content is None or MARKS[type_] not in content else successor(type_, decode(content))
         if after is None:
             return id_
         id_ = after

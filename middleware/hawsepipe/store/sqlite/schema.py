@@ -12,16 +12,20 @@ from typing import Final
 import apsw
 
 from hawsepipe.errors import StoreError
+from hawsepipe.fhir.identity import KNOWN_AS
 from hawsepipe.store.sqlite.commonness import held_in_common
 
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 9
+VERSION: Final = 10
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
 """Bits of a version's row key that hold the version number."""
+
+NAMED_AS: Final = "Provenance?:named-as"
+"""The interned parameter of `identity.KNOWN_AS`; no search parameter has a colon in its code."""
 
 DELIVERIES: Final = """
 CREATE TABLE route (feed TEXT, destination TEXT, PRIMARY KEY (feed, destination)) STRICT, WITHOUT ROWID;
@@ -86,7 +90,23 @@ ALTER TABLE resource ADD COLUMN common INTEGER;
 """
 """Facets that many resources have, each set once (since version 9)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES, 8: COMMON}
+SPOKEN: Final = f"""
+INSERT OR IGNORE INTO symbol (text) SELECT '{NAMED_AS}' FROM resource LIMIT 1;
+INSERT OR IGNORE INTO reference (resource, parameter, value, type)
+  SELECT proof.key, parameter.key, substr(name, instr(name, '/') + 1), type.key FROM (
+    SELECT r.key, note.value ->> '$.valueReference.reference' AS name
+      FROM resource AS r
+      CROSS JOIN version AS v ON v.key = ((r.key << {VERSION_BITS}) | r.version)
+      CROSS JOIN json_each(CAST(opened(v.content, v.key) AS TEXT), '$.extension') AS note
+      WHERE r.type = (SELECT key FROM symbol WHERE text = 'Provenance') AND r.deleted = 0
+        AND instr(opened(v.content, v.key), CAST('{KNOWN_AS}' AS BLOB)) AND note.value ->> 'url' = '{KNOWN_AS}'
+  ) AS proof
+  JOIN symbol AS parameter ON parameter.text = '{NAMED_AS}'
+  JOIN symbol AS type ON type.text = substr(name, 1, instr(name, '/') - 1);
+"""  # noqa: S608  our own constants
+"""The Provenances of messages that spoke of what is another one's by now, by what they spoke of (since version 10)."""
+
+_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES, 8: COMMON, 9: SPOKEN}
 """What makes the next version of tables of a version."""
 
 _MOVES: Final = {8: held_in_common}

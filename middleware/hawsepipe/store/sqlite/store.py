@@ -218,6 +218,9 @@ class SqliteStore:
         now = microseconds(self._clock())
         return await self._read(partial(search.search, query=query, visibility=visibility, now=now))
 
+    async def spoken_of(self, type: str, id: str) -> Sequence[Version]:
+        return await self._read(partial(versions.spoken_of, type_=type, id_=id))
+
     async def consents(self) -> Sequence[Version]:
         return await self._read(partial(versions.present, type_="Consent"))
 

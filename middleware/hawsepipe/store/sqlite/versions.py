@@ -11,7 +11,7 @@ import apsw
 from hawsepipe.model import Operation, Version
 from hawsepipe.store.sqlite.current import Current
 from hawsepipe.store.sqlite.instants import instant
-from hawsepipe.store.sqlite.schema import VERSION_BITS
+from hawsepipe.store.sqlite.schema import NAMED_AS, VERSION_BITS
 
 _MASK: Final = (1 << VERSION_BITS) - 1
 _COLUMNS = (
@@ -101,6 +101,17 @@ def current_by_key(connection: apsw.Connection, type_: str, key: int) -> Version
     ).fetchone()
     assert row is not None
     return version_of(type_, row[9], row)
+
+
+def spoken_of(connection: apsw.Connection, type_: str, id_: str) -> tuple[Version, ...]:
+    """Return the Provenances of messages that spoke of a resource which is another one's by now, oldest first."""
+    keys: list[tuple[Any, ...]] = connection.execute(
+        "SELECT f.resource FROM reference AS f CROSS JOIN resource AS r ON r.key = f.resource AND r.deleted = 0"
+        " WHERE f.parameter = (SELECT key FROM symbol WHERE text = ?) AND f.value = ?"
+        " AND f.type = (SELECT key FROM symbol WHERE text = ?) ORDER BY f.resource",
+        (NAMED_AS, id_, type_),
+    ).fetchall()
+    return tuple(current_by_key(connection, "Provenance", row[0]) for row in keys)
 
 
 def present(connection: apsw.Connection, type_: str) -> tuple[Version, ...]:
