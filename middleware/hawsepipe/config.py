@@ -56,6 +56,14 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """When an alert is told again, and from when on a message that waits is one; in seconds."""
+
+    remind_seconds: float
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. Paths are absolute."""
 
@@ -66,6 +74,7 @@ class Config:
     log_format: str
     workers: int
     journal: JournalSettings
+    alerts: AlertSettings
     host: str
     port: int
     base_url: str
@@ -249,6 +258,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
             key=journal.get("key"),
             keys={name: folder / file for name, file in journal["keys"].items()},
         ),
+        alerts=AlertSettings(**document["alerts"]),
         host=api["host"],
         port=api["port"],
         base_url=api.get("base_url") or f"http://{api['host']}:{api['port']}/fhir",

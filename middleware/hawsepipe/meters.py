@@ -42,6 +42,18 @@ class Meters:
             ["feed", "event"],
             registry=self.registry,
         )
+        self.alerts_open = Gauge(
+            "hawsepipe_alerts_open",
+            "Whether an alert of this kind about this feed or destination is open.",
+            ["kind", "about"],
+            registry=self.registry,
+        )
+        self.alert_notices = Counter(
+            "hawsepipe_alert_notices",
+            "Notices of alerts (opened, reminder, closed).",
+            ["kind", "about", "notice"],
+            registry=self.registry,
+        )
         self.pruned = Counter(
             "hawsepipe_journal_pruned", "Entries taken out of the journal.", ["state"], registry=self.registry
         )

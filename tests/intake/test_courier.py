@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from hawsepipe.errors import DeliveryFailed, DeliveryRefused, StoreError
 from hawsepipe.hooks import Refusal
+from hawsepipe.intake.alerts import Alerts
 from hawsepipe.intake.courier import Courier, CourierState, Patience
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage
@@ -72,7 +73,8 @@ class Bed:
         self.states: list[CourierState] = []
         self.meters = Meters()
         self.courier = Courier(
-            "lab", receiver, patience, cast("Any", queue), lambda: NOW, self.meters, random.Random(7)
+            *("lab", receiver, patience, cast("Any", queue), lambda: NOW, self.meters, random.Random(7)),
+            Alerts(lambda: NOW, self.meters, timedelta(hours=1)),
         )
         self._queue = queue
         real = asyncio.sleep

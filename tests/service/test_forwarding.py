@@ -135,6 +135,10 @@ async def test_a_receiver_that_is_away_gets_everything_in_order_when_it_is_back(
                 await asyncio.sleep(0.05)
         await installation.settled()
         assert (await standing(session))["waiting"] == 10
+        operator = {"Authorization": f"Bearer {installation.token(scope='hawsepipe/operate')}"}
+        async with session.get(f"{origin}/ops/alerts", headers=operator) as response:
+            (alert,) = await response.json()
+        assert (alert["kind"], alert["about"], alert["closed"], alert["notices"]) == ("delivery", "lab", None, 1)
         receiver.away = False
         await until(lambda: receiver.received == controls)
         async with asyncio.timeout(10):
@@ -142,6 +146,11 @@ async def test_a_receiver_that_is_away_gets_everything_in_order_when_it_is_back(
                 await asyncio.sleep(0.02)
         found = await standing(session)
         assert (found["name"], found["state"], found["set_aside"]) == ("lab", "closed", 0)
+        async with session.get(f"{origin}/ops/alerts", headers=operator) as response:
+            (alert,) = await response.json()
+        assert alert["closed"] is not None
+        async with session.get(f"{origin}/ops/alerts") as response:
+            assert response.status == 401
         async with session.get(f"{origin}/metrics") as response:
             metrics = await response.text()
         assert 'hawsepipe_delivery_delivered_total{destination="lab"} 10.0' in metrics

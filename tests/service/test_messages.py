@@ -46,6 +46,8 @@ async def test_messages_are_found_shown_and_tried_under_other_rules(installation
     assert (status, found["sequence"], found["state"]) == (0, 2, "applied")
     status, text = await _cli(path, "list", "--state", "dead", "--json")
     (letter,) = json.loads(text)
+    status, text = await _cli(path, "list", "--identifier", "C2", "--json")
+    assert json.loads(text) == [found]
     status, text = await _cli(path, "list", "--text", letter["text"][3:12], "--json")
     assert json.loads(text) == [letter]
     status, text = await _cli(path, "list", "--last", "2", "--since", "2026-01-01T00:00:00+00:00")

@@ -33,7 +33,7 @@ SINCE_3 = (
     SINCE_8
     + """
 DROP INDEX journal_received; DROP INDEX journal_held; DROP TABLE lane; DROP TABLE cipher;
-DROP INDEX journal_control; DROP INDEX journal_time;
+DROP INDEX journal_control; DROP INDEX journal_time; DROP TABLE concern;
 ALTER TABLE journal DROP COLUMN forced; ALTER TABLE journal DROP COLUMN sealed; ALTER TABLE journal DROP COLUMN leaf;
 CREATE INDEX journal_received ON journal (sequence) WHERE state = 'received';
 """

@@ -40,6 +40,7 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
+from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import Application, JournalEntry, JournalState, Letters, Store
 from hawsepipe.visibility import Facets
 
@@ -796,6 +797,22 @@ class TestIdentity:
         )
         again, first_again = await self.of(store, "p3"), await self.of(store, "p4")
         assert [(again.id, again.version), (first_again.id, first_again.version)] == [(own.id, 2), ("n", 2)]
+
+    async def test_messages_are_found_by_the_number_of_whom_they_are_about(self, store: Store) -> None:
+        async def found(*asked: str) -> list[int]:
+            return [it.sequence for it in await store.messages(Messages(10, identifier=("".join(asked[1:]), asked[0])))]
+
+        one = self.sent(1, self.person("a", "a"), self.result("o", "a"))
+        await self.apply(store, one, self.sent(2, self.person("b", "b")), self.sent(3, self.result("p", "b")))
+        assert (await found("a"), await found("b"), await found("c")) == ([1], [3, 2], [])
+        assert (await found("b", "urn:s"), await found("b", "urn:other")) == ([3, 2], [])
+        await self.apply(store, self.merge(4, "a", "b"))
+        await self.apply(store, self.sent(5, self.person("b", "b", gender="other")))
+        assert await found("b") == [5, 4, 3, 2, 1], "who they were and who they are by now"
+        letter = await store.append(JournalEntry(message(b"letter"), "letter", b""))
+        named = identity.named([self.person("a", "a")])
+        await store.apply([Application(letter.sequence, "", None, REFUSAL, named)])
+        assert (await found("a"))[0] == letter.sequence
 
     async def test_what_hangs_on_a_shared_number_goes_with_it(self, store: Store) -> None:
         def whole(patient: str) -> Change:

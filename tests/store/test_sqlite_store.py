@@ -21,6 +21,7 @@ import pytest
 
 from hawsepipe import visibility as vis
 from hawsepipe.errors import StoreError
+from hawsepipe.fhir import provenance
 from hawsepipe.fhir.identity import KNOWN_AS
 from hawsepipe.fhir.index import DateRow, Row, TokenRow
 from hawsepipe.fhir.query import (
@@ -35,7 +36,8 @@ from hawsepipe.fhir.query import (
     Total,
 )
 from hawsepipe.model import Change, Method, RawMessage, Transaction
-from hawsepipe.store.contract import JournalEntry, Store
+from hawsepipe.store.answers import Messages
+from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.sqlite import schema, search
 from hawsepipe.store.sqlite.connection import keep_under
 from hawsepipe.store.sqlite.pen import Pen
@@ -133,6 +135,26 @@ async def test_a_store_from_before_there_was_an_index_of_it_knows_what_its_messa
         assert await store.spoken_of("Patient", "b") == told
         assert [version.reference for version in told] == ["Provenance/p"]
         assert await store.spoken_of("Patient", "a") == ()
+
+
+async def test_a_store_from_before_there_was_a_list_of_it_knows_whom_its_messages_were_about(
+    open_at: Opener, tmp_path: Path, book: Book
+) -> None:
+    message = RawMessage("adt", NOW, "application/hl7-v2", b"MSH|1")
+    change = Change(Method.PUT, "Patient", "a", {"resourceType": "Patient"})
+    draft = provenance.draft("feed:adt", id="p", source=message.digest)
+    book["a"] = ([TokenRow("identifier", "urn:s", "1")], Facets())
+    book["p"] = ([TokenRow("entity:identifier", "urn:hawsepipe:message", message.digest.hex())], Facets())
+    asked = Messages(10, identifier=("", "1"))
+    async with open_at(tmp_path) as store:
+        entry = await store.append(JournalEntry(message, "1", b""))
+        transaction = Transaction((change,), draft, "feed:adt", NOW, source=message.digest)
+        await store.apply([Application(entry.sequence, "", transaction)])
+        assert [it.sequence for it in await store.messages(asked)] == [entry.sequence]
+    with apsw.Connection(str(tmp_path / FILE)) as connection:
+        connection.execute("DROP TABLE concern; PRAGMA user_version = 10")
+    async with open_at(tmp_path) as store:
+        assert [it.sequence for it in await store.messages(asked)] == [entry.sequence]
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""])

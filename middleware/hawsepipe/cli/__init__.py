@@ -27,6 +27,7 @@ _COMMANDS = {
     "accesses": "record:accesses",
     "messages": "messages:messages",
     "dead-letters": "letters:dead_letters",
+    "alerts": "letters:alerts",
     "lanes": "letters:lanes",
     "patients": "patients:patients",
     "verify": "verifying:verify",

@@ -211,3 +211,21 @@ def lanes(config_path: Path, as_json: bool) -> None:
             f"{lane['letter']:>8}  {lane['state']}  {lane['oldest'][:19]}  {lane['waiting']} wait(s)  {lane['patient']}"
         )
     click.echo(f"{len(held)} lane(s) held")
+
+
+@click.command("alerts")
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def alerts(config_path: Path, as_json: bool) -> None:
+    """List what is wrong now, and what was since the start. Exit status 1 while something is."""
+    told = call(config_path, "GET", "alerts")
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for alert in told:
+            until = f"until {alert['closed'][:19]}" if alert["closed"] else "open"
+            click.echo(
+                f"{alert['kind']} {alert['about']}  since {alert['since'][:19]}  {until}  found {alert['found']}x"
+            )
+    if any(alert["closed"] is None for alert in told):
+        sys.exit(1)

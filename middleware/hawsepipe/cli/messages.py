@@ -51,6 +51,7 @@ def _pages(config_path: Path, path: str, query: Mapping[str, str], last: int) ->
 @click.option("--feed", help="Messages of this feed.")
 @click.option("--state", help="received, held, applied, dead or discarded.")
 @click.option("--control", help="Messages with this control id (HL7 v2: MSH-10).")
+@click.option("--identifier", help="Messages about the patient with this number (MRN1, or system|MRN1).")
 @click.option("--text", help="Messages whose reason of refusal has this in it.")
 @click.option("--since", help="Received at or after this time (2026-03-01T08:30:00+00:00).")
 @click.option("--until", help="Received before this time.")

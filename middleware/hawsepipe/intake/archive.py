@@ -25,9 +25,12 @@ class Archive:
     store: Store
     clock: Clock
 
-    async def list(self, asked: Messages) -> Sequence[dict[str, Any]]:
-        """Return summaries without content, newest first."""
-        return [summary(record) for record in await self.store.messages(asked)]
+    async def list(self, asked: Messages, operator: Principal) -> Sequence[dict[str, Any]]:
+        """Return summaries without content, newest first. Who asks for those about one patient is recorded."""
+        records = await self.store.messages(asked)
+        if asked.identifier is not None:
+            await self._record(operator, "search", "journal")
+        return [summary(record) for record in records]
 
     async def show(self, sequence: int, operator: Principal) -> dict[str, Any]:
         """Return one message with its content, and with the answer that its sender got. Raises NotFound."""

@@ -18,6 +18,7 @@ import structlog
 from hawsepipe.clock import Clock
 from hawsepipe.errors import DeliveryFailed, DeliveryRefused, HawsepipeError
 from hawsepipe.hooks import Destination, Refusal
+from hawsepipe.intake.alerts import DELIVERY, Alerts
 from hawsepipe.meters import Meters
 from hawsepipe.store.answers import Delivery
 from hawsepipe.store.contract import Store
@@ -62,6 +63,7 @@ class Courier:
         clock: Clock,
         meters: Meters,
         chance: random.Random,
+        alerts: Alerts,
     ) -> None:
         self._name = name
         self._destination = destination
@@ -70,6 +72,8 @@ class Courier:
         self._clock = clock
         self._meters = meters
         self._chance = chance
+        self._alerts = alerts
+        self._refused = 0
         self._awake = asyncio.Event()
         self._failures = 0
         self.state = CourierState.CLOSED
@@ -115,7 +119,10 @@ class Courier:
             await self._destination.deliver(delivery.message)
         except DeliveryRefused as error:
             self._meters.deliveries_refused.labels(self._name).inc()
-            _log.warning("a message was refused", name=self._name, sequence=delivery.sequence, code=error.answer)
+            if delivery.sequence != self._refused:
+                # Once, however often it is tried.
+                self._refused = delivery.sequence
+                _log.warning("a message was refused", name=self._name, sequence=delivery.sequence, code=error.answer)
             if self._patience.hold:
                 return self._failed(delivery, error)
             await self._store.set_aside(delivery.number, Refusal(error.cause, "", error.reason), self._clock())
@@ -138,6 +145,7 @@ class Courier:
         if self._failures >= self._patience.failures:
             pause = self._patience.pause
             state = CourierState.OPEN
+            self._alerts.raised(DELIVERY, self._name)
         else:
             pause = min(self._patience.first * 2 ** (self._failures - 1), self._patience.most)
             state = CourierState.WAITING
@@ -154,8 +162,10 @@ class Courier:
         return pause * (0.5 + self._chance.random() / 2)
 
     def _enter(self, state: CourierState) -> None:
-        if state is CourierState.CLOSED and self.state is not state:
-            _log.info("deliveries go on", name=self._name, state=state.value)
+        if state is CourierState.CLOSED:
+            self._alerts.cleared(DELIVERY, self._name)
+            if self.state is not state:
+                _log.info("deliveries go on", name=self._name, state=state.value)
         self.state = state
         for one in CourierState:
             self._meters.delivery_state.labels(self._name, one.value).set(one is state)

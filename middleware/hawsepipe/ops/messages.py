@@ -16,14 +16,14 @@ from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import JournalState
 
 _PAGE = 200
-_FILTERS = frozenset({"feed", "state", "control", "text", "since", "until", "before", "limit"})
+_FILTERS = frozenset({"feed", "state", "control", "text", "since", "until", "before", "limit", "identifier"})
 
 
 def routes(archive: Archive, verifier: TokenVerifier) -> list[web.RouteDef]:
     """Return the routes under `/ops/messages`. Answers and errors are JSON."""
 
-    async def listed(request: web.Request, _operator: Principal) -> object:
-        return await archive.list(_chosen(request.query))
+    async def listed(request: web.Request, operator: Principal) -> object:
+        return await archive.list(_chosen(request.query), operator)
 
     async def contents(request: web.Request, operator: Principal) -> object:
         return await archive.contents(_chosen(request.query), operator)
@@ -54,7 +54,18 @@ def _chosen(query: Mapping[str, str]) -> Messages:
         text=query.get("text"),
         since=_instant(query.get("since")),
         until=_instant(query.get("until")),
+        identifier=_identifier(query.get("identifier")),
     )
+
+
+def _identifier(text: str | None) -> tuple[str, str] | None:
+    """Return system and value of `system|value`, or of a value of any system."""
+    if text is None:
+        return None
+    system, _, value = text.rpartition("|")
+    if not value:
+        raise InvalidRequest("an identifier is written as its value, or as system|value")
+    return system, value
 
 
 def _instant(text: str | None) -> datetime | None:

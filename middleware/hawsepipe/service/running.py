@@ -43,6 +43,7 @@ from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.hooks import Feed, Translator
+from hawsepipe.intake.alerts import Alerts, Watch
 from hawsepipe.intake.archive import Archive
 from hawsepipe.intake.courier import Courier, Patience
 from hawsepipe.intake.dead_letters import DeadLetters
@@ -60,6 +61,7 @@ from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
+from hawsepipe.ops import alerts as ops_alerts
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
@@ -154,7 +156,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         of_feeds = {feed.name: translators[feed.translator] for feed in config.feeds}
         outcomes = Outcomes(store)
 
-        couriers = await _couriers(stack, opener, loaded, config, store, clock, meters)
+        alerts = Alerts(clock, meters, timedelta(seconds=config.alerts.remind_seconds))
+        couriers = await _couriers(stack, opener, loaded, config, store, clock, meters, alerts)
 
         def committed() -> None:
             anchorer.notify()
@@ -173,6 +176,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         tasks = (
             _task(stack, anchorer.run(), "anchorer"),
             _task(stack, pipeline.run(), "pipeline"),
+            _task(stack, Watch(store, clock, alerts, timedelta(seconds=config.alerts.oldest_seconds)).run(), "watch"),
             *_retention(stack, config, store, ledgers, clock, meters),
             *(_task(stack, courier.run(), name) for name, courier in couriers.items()),
         )
@@ -218,6 +222,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
+        app.add_routes(ops_alerts.routes(alerts, verifier))
         app.add_routes(ops_messages.routes(Archive(store, clock), verifier))
         listening = asyncio.Event()
 
@@ -274,6 +279,7 @@ async def _couriers(
     store: Store,
     clock: Clock,
     meters: Meters,
+    alerts: Alerts,
 ) -> Mapping[str, Courier]:
     """Open the destinations and say what goes to them."""
     opened = await opener.all(loaded.destinations, config.destinations, "destinations")
@@ -293,6 +299,7 @@ async def _couriers(
             clock,
             meters,
             random.Random(),  # noqa: S311  spreads retries, guards nothing
+            alerts,
         )
         for outlet in config.destinations
     }

@@ -72,7 +72,8 @@ class Messages:
     """Which journalled messages are meant, `limit` of those with a number below `before`; what is None leaves them all.
 
     `control` is the last part of a message's key (for HL7 v2 MSH-10); `text` a part of a refusal's reason; `since`
-    and `until` bound the instant of receipt (inclusive, exclusive).
+    and `until` bound the instant of receipt (inclusive, exclusive). `identifier` is one of a patient whom they are
+    about: system (empty: any) and value.
     """
 
     limit: int
@@ -83,3 +84,4 @@ class Messages:
     text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    identifier: tuple[str, str] | None = None

@@ -27,7 +27,7 @@ _LETTERS = 500
 _HOUR = 3600
 
 
-def _store(stage: Stage) -> Path:
+def store_file(stage: Stage) -> Path:
     """Return the file of the store."""
     return stage.local().folder / "hawsepipe-data" / "store" / "store.db"
 
@@ -60,7 +60,7 @@ async def _power(stage: Stage) -> None:
             lost = sum(not counts[body] for body in acknowledged)
             own.claim(f"of {len(acknowledged)} acknowledged messages {lost} are lost", acknowledged and not lost)
             own.claim("no effect is doubled", max(counts.values()) == 1)
-            whole = sqlite3.connect(_store(own))
+            whole = sqlite3.connect(store_file(own))
             own.claim("the store is whole", whole.execute("PRAGMA integrity_check").fetchone() == ("ok",))
             whole.close()
 
@@ -94,7 +94,7 @@ async def _clock(stage: Stage) -> None:
 
 async def _leaf(stage: Stage, proof: str) -> int:
     """Return the place of a Provenance in the log, once it has one."""
-    with sqlite3.connect(f"file:{_store(stage)}?mode=ro", uri=True) as store:
+    with sqlite3.connect(f"file:{store_file(stage)}?mode=ro", uri=True) as store:
         row = store.execute(
             "SELECT leaf.sequence FROM resource r JOIN version v ON v.key = (r.key << 24) | 1"
             " JOIN leaf ON leaf.commitment = v.commitment WHERE r.id = ?",
@@ -130,7 +130,7 @@ async def _replay(stage: Stage) -> None:
         counts = [len(await own.provenances(body)) for body in bodies]
         own.claim(f"each has one effect (found {set(counts)})", set(counts) == {1})
         own.claim("no letter is left", not await product.dead_letters(own.feed))
-        with sqlite3.connect(f"file:{_store(own)}?mode=ro", uri=True) as store:
+        with sqlite3.connect(f"file:{store_file(own)}?mode=ro", uri=True) as store:
             originals = {row[0] for row in store.execute("SELECT replay_of FROM journal WHERE state = 'applied'")}
         own.claim("each replay names its original", originals == {letter["sequence"] for letter in letters})
         told = (await command("accesses", "--json", "-c", str(product.config))).splitlines()
@@ -145,7 +145,7 @@ _OLD = files("hawsepipe_conformance.feeds").joinpath("store_of_version_1.sql")
 @CHECKS.case("DR-18", "migrated or readable; no loss")
 async def _upgrade(stage: Stage) -> None:
     async with stage.alone() as own:
-        product, file = own.local(), _store(own)
+        product, file = own.local(), store_file(own)
         await product.end(signal.SIGTERM)
         newest = _version(own)
         for part in file.parent.iterdir():
@@ -174,5 +174,5 @@ async def _upgrade(stage: Stage) -> None:
 
 
 def _version(stage: Stage) -> int:
-    with sqlite3.connect(f"file:{_store(stage)}?mode=ro", uri=True) as store:
+    with sqlite3.connect(f"file:{store_file(stage)}?mode=ro", uri=True) as store:
         return int(store.execute("PRAGMA user_version").fetchone()[0])

@@ -162,6 +162,8 @@ class Commits:
                 sheet.settle(journal.settled(sequence, application.label, refusal, micros))
             else:
                 sheet.settle(journal.held(sequence, application.label))
+            whom = made[-1].patients if made else _people(pen, meeting, application)
+            sheet.concern(sequence, map(pen.people.key, whom))
         except FATAL:
             raise
         except Exception as error:

@@ -174,6 +174,16 @@ def records(connection: apsw.Connection, state: JournalState, after: int, limit:
     return tuple(_record(row) for row in connection.execute(sql, (after, max(limit, 0))))
 
 
+_ABOUT = (
+    "sequence IN (SELECT c.sequence FROM token AS t"
+    " CROSS JOIN resource AS r ON r.key = t.resource"
+    " CROSS JOIN person AS p ON p.id = r.id"
+    " CROSS JOIN concern AS c ON c.person = p.key"
+    " WHERE t.parameter = (SELECT key FROM symbol WHERE text = 'Patient?identifier') AND t.code = ?{system})"
+)
+_SYSTEM = " AND t.system = (SELECT key FROM symbol WHERE text = ?)"
+
+
 def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecord, ...]:
     """Return entries, newest first. A reason is looked for among dead letters unless a state is named."""
     state = asked.state if asked.state is not None or asked.text is None else JournalState.DEAD.value
@@ -185,7 +195,10 @@ def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecor
         ("received_at >= ?", microseconds(asked.since) if asked.since else None),
         ("received_at < ?", microseconds(asked.until) if asked.until else None),
     )
-    told = [(text, value) for text, value in found if value is not None]
+    told: list[tuple[str, tuple[str | int, ...]]] = [(text, (value,)) for text, value in found if value is not None]
+    if asked.identifier is not None:
+        system, code = asked.identifier
+        told.append((_ABOUT.format(system=_SYSTEM if system else ""), (code, system) if system else (code,)))
     # The state is part of the text, for the partial index of those that have one.
     states = [f"state = '{JournalState(state).value}'"] if state is not None else []
     where = " AND ".join(("TRUE", *states, *(text for text, _ in told)))
@@ -193,7 +206,10 @@ def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecor
     table = "journal INDEXED BY journal_dead" if state == JournalState.DEAD else "journal"
     order = "received_at DESC, sequence DESC" if asked.since or asked.until else "sequence DESC"
     sql = f"SELECT {_COLUMNS} FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608  our own text
-    return tuple(_record(row) for row in connection.execute(sql, (*(value for _, value in told), max(asked.limit, 0))))
+    return tuple(
+        _record(row)
+        for row in connection.execute(sql, (*(value for _, values in told for value in values), max(asked.limit, 0)))
+    )
 
 
 def letters(connection: apsw.Connection, after: int, limit: int, only: Letters) -> tuple[JournalRecord, ...]:

@@ -38,7 +38,8 @@ def prune(pen: Pen, cutoffs: Mapping[JournalState, int], anchored: int, after: i
             continue
         gone.append((sequence,))
         counts[state] += 1
-    pen.connection.executemany("DELETE FROM journal WHERE sequence = ?", gone)
+    for table in ("journal", "concern"):
+        pen.connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", gone)  # noqa: S608  our own two names
     return Pruned(counts, rows[-1][0] if len(rows) == max(limit, 1) else None)
 
 

@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.commonness import held_in_common
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 10
+VERSION: Final = 11
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -106,7 +106,24 @@ INSERT OR IGNORE INTO reference (resource, parameter, value, type)
 """  # noqa: S608  our own constants
 """The Provenances of messages that spoke of what is another one's by now, by what they spoke of (since version 10)."""
 
-_STEPS: Final = {1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES, 8: COMMON, 9: SPOKEN}
+CONCERN: Final = """
+CREATE TABLE IF NOT EXISTS concern (
+  person INTEGER, sequence INTEGER, PRIMARY KEY (person, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS concern_entry ON concern (sequence);
+INSERT OR IGNORE INTO concern (person, sequence)
+  SELECT a.person, j.sequence FROM journal AS j
+    CROSS JOIN token AS t ON t.parameter = (SELECT key FROM symbol WHERE text = 'Provenance?entity:identifier')
+      AND t.code = lower(hex(j.digest))
+    CROSS JOIN about AS a ON a.resource = t.resource
+    WHERE j.state = 'applied';
+"""
+"""Whom a message of the journal is about (since version 11)."""
+
+_STEPS: Final = {
+    **{1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES},
+    **{8: COMMON, 9: SPOKEN, 10: CONCERN},
+}
 """What makes the next version of tables of a version."""
 
 _MOVES: Final = {8: held_in_common}

@@ -39,7 +39,7 @@ class Stand(NamedTuple):
     found: indexing.Found
 
 
-Mark = tuple[int, int, int, int, int, int, int]
+Mark = tuple[int, int, int, int, int, int, int, int]
 
 
 class Sheet:
@@ -53,6 +53,7 @@ class Sheet:
         self._replaced: list[tuple[int, Stand | None]] = []
         self._heard: list[tuple[int, int]] = []
         self._released: list[set[int]] = []
+        self._concerned: list[tuple[int, int]] = []
         self._identified: list[tuple[tuple[str, str], str]] = []
 
     def heard(self, key: int, event: int) -> None:
@@ -87,6 +88,10 @@ class Sheet:
         """Collect what becomes of a message."""
         self._settled.append(settled)
 
+    def concern(self, sequence: int, people: Iterable[int]) -> None:
+        """Collect whom a message is about, by their keys."""
+        self._concerned += [(person, sequence) for person in people]
+
     def release(self, sequences: set[int]) -> None:
         """Collect messages that wait no more."""
         self._released.append(sequences)
@@ -101,11 +106,13 @@ class Sheet:
             len(self._heard),
             len(self._identified),
             len(self._released),
+            len(self._concerned),
         )
 
     def back(self, mark: Mark) -> None:
         """Strike out what was collected since the mark."""
-        versions, leaves, settled, replaced, heard, identified, released = mark
+        versions, leaves, settled, replaced, heard, identified, released, concerned = mark
+        del self._concerned[concerned:]
         del self._identified[identified:]
         del self._released[released:]
         del self._heard[heard:]
@@ -138,6 +145,8 @@ class Sheet:
             execute("UPDATE resource SET event = max(coalesce(event, ?1), ?1) WHERE key = ?2", self._heard)
         if self._settled:
             journal.settle(pen, self._settled)
+        if self._concerned:
+            execute("INSERT OR IGNORE INTO concern (person, sequence) VALUES (?, ?)", self._concerned)
         pen.lanes.write()
         if self._released:
             # Nothing is before settling: what waits since this very sheet goes on as well.
