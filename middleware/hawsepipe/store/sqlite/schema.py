@@ -121,8 +121,16 @@ INSERT OR IGNORE INTO concern (person, sequence)
 """Whom a message of the journal is about (since version 11)."""
 
 _STEPS: Final = {
-    **{1: DELIVERIES, 2: EVENTS, 3: LANES, 4: HISTORY, 5: VAULT, 6: CONTROL, 7: TIMES},
-    **{8: COMMON, 9: SPOKEN, 10: CONCERN},
+    1: DELIVERIES,
+    2: EVENTS,
+    3: LANES,
+    4: HISTORY,
+    5: VAULT,
+    6: CONTROL,
+    7: TIMES,
+    8: COMMON,
+    9: SPOKEN,
+    10: CONCERN,
 }
 """What makes the next version of tables of a version."""
 
