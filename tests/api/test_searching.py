@@ -134,7 +134,7 @@ async def test_a_search_answers_as_if_the_hidden_did_not_exist(service: Any, ann
 
 @pytest.mark.parametrize(
     "name",
-    ["_include", "_revinclude", "_contained", "_has:Observation:patient:code", "_filter"],
+    ["_contained", "_filter", "_query", "_score", "nonsense", "_has:Observation:nonsense:code", "link.nonsense"],
 )
 async def test_what_a_search_does_not_do_is_told_in_the_answer(service: Any, ann: Resource, name: str) -> None:
     await service.put(ann)

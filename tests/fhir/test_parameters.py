@@ -14,7 +14,9 @@ from hawsepipe.fhir.dates import interval
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import (
+    Chain,
     Clause,
+    Condition,
     DateValue,
     Kind,
     MissingValue,
@@ -23,21 +25,29 @@ from hawsepipe.fhir.query import (
     Prefix,
     QuantityValue,
     ReferenceValue,
+    Reverse,
     Sort,
     StringValue,
     TokenValue,
     Total,
     UriValue,
     Value,
+    named,
 )
 
 PARAMETERS = Parameters(load(), "https://hawsepipe.example/fhir", count=20, maximum=100)
 
 
-def clause(kind: str, name: str, value: str) -> Clause:
+def condition(kind: str, name: str, value: str) -> Condition:
     parsed = PARAMETERS.parse(kind, [(name, value)], strict=True)
     assert parsed.used == ((name, value),)
     (found,) = parsed.query.clauses
+    return found
+
+
+def clause(kind: str, name: str, value: str) -> Clause:
+    found = condition(kind, name, value)
+    assert isinstance(found, Clause)
     return found
 
 
@@ -117,7 +127,7 @@ def test_uris() -> None:
 
 def test_repeated_parameters_are_clauses_of_their_own() -> None:
     parsed = PARAMETERS.parse("Patient", [("given", "a"), ("given", "b")], strict=True)
-    assert [it.parameter for it in parsed.query.clauses] == ["given", "given"]
+    assert [named(it) for it in parsed.query.clauses] == ["given", "given"]
 
 
 def test_result_parameters() -> None:
@@ -146,7 +156,16 @@ def test_result_parameters() -> None:
         ("Patient", "name:not", "a"),
         ("Patient", "identifier", "|"),
         ("Patient", "identifier", "a|b|c"),
-        ("Patient", "identifier:of-type", "a|b|c"),
+        ("Patient", "identifier:of-type", "a|b"),
+        ("Patient", "gender:of-type", "a|b|c"),
+        ("Observation", "_text:exact", "a"),
+        ("Observation", "code:below", "http://nowhere|1"),
+        ("Observation", "code-value-quantity", "a"),
+        ("Observation", "patient.birthdate", "yesterday"),
+        ("Observation", "_has:Group:member:_id", "1"),
+        ("Observation", "patient.general-practitioner.organization.partof.name", "x"),
+        ("Location", "near", "91|0"),
+        ("Observation", "_include", "x"),
         ("Patient", "_count", "-1"),
         ("Patient", "_count", "x"),
         ("Patient", "_total", "maybe"),
@@ -156,7 +175,7 @@ def test_result_parameters() -> None:
         ("Observation", "value-quantity", "5|mg"),
         ("Observation", "value-quantity", "NaN"),
         ("RiskAssessment", "probability", "1e99999999"),
-        ("ValueSet", "url:below", "http://x"),
+        ("ValueSet", "url:below", "urn:oid:1.2"),
     ],
 )
 @pytest.mark.parametrize("strict", [True, False])
@@ -169,8 +188,8 @@ def test_what_cannot_be_honoured_is_refused_by_name(kind: str, name: str, value:
 
 @pytest.mark.parametrize(
     "name",
-    ["nonsense", "subject.name", "patient:Patient.name", "_has:Observation:patient:code", "_include", "_revinclude",
-     "_summary", "_elements", "_text", "_content", "_filter", "combo-code-value-quantity", "_query", "_list", "_type"],
+    ["nonsense", "subject.nonsense", "patient:Nothing.name", "code.text", "_has:Observation:nonsense:code",
+     "_has:Nothing:patient:code", "_summary", "_elements", "_filter", "_query", "_type"],
 )  # fmt: skip
 def test_an_unknown_parameter_is_refused_or_reported(name: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
@@ -205,7 +224,8 @@ def test_supported_parameters_are_what_can_be_parsed() -> None:
     supported = dict(PARAMETERS.supported("Patient"))
     assert supported["birthdate"] is Kind.DATE
     assert supported["_id"] is Kind.TOKEN
-    assert "_content" not in supported
+    assert "_content" in supported
+    assert "_query" not in supported
 
 
 @given(
@@ -215,3 +235,25 @@ def test_any_text_is_parsed_or_refused(name: str, text: str) -> None:
     for strict in (True, False):
         with contextlib.suppress(InvalidRequest):
             PARAMETERS.parse("Observation", [(name, text)], strict)
+
+
+def test_a_chain_has_a_condition_for_each_type_that_its_reference_may_name() -> None:
+    found = condition("Observation", "subject.name", "a")
+    assert isinstance(found, Chain)
+    # A Group has no name to search by; a Device is called by one.
+    assert {target for target, _ in found.targets} == {"Location", "Patient"}
+    typed = condition("Observation", "subject:Patient.name", "a")
+    assert isinstance(typed, Chain)
+    assert [target for target, _ in typed.targets] == ["Patient"]
+    assert named(typed) == "subject.name"
+
+
+def test_has_is_nested_and_keeps_a_system_that_is_a_url() -> None:
+    found = condition("Patient", "_has:Observation:patient:_has:AuditEvent:entity:agent", "Practitioner/1")
+    assert isinstance(found, Reverse)
+    assert isinstance(found.condition, Reverse)
+    assert (found.condition.type, found.condition.parameter) == ("AuditEvent", "entity")
+    coded = condition("Patient", "_has:Observation:patient:code", "http://loinc.org|1")
+    assert isinstance(coded, Reverse)
+    assert isinstance(coded.condition, Clause)
+    assert coded.condition.values == (TokenValue("http://loinc.org", "1"),)

@@ -53,7 +53,12 @@ async def search(call: Call) -> Response:
         onward = Place(tuple(used), strict, page.next.values, page.next.key)
         links["next"] = _link(address, [(PARAMETER, services.cursors.seal(onward, principal, call.type))])
     found = bundle.searchset(
-        cut(page.versions, subset), base_url=services.base_url, links=links, total=page.total, issues=parsed.ignored
+        cut(page.versions, subset),
+        base_url=services.base_url,
+        links=links,
+        total=page.total,
+        issues=parsed.ignored,
+        included=cut(page.included, subset),
     )
     return resource(found, form)
 

@@ -18,7 +18,7 @@ from hawsepipe.consent.persons import throughout
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError, TooLarge
 from hawsepipe.fhir import links
-from hawsepipe.fhir.query import Query, Total
+from hawsepipe.fhir.query import Query, Total, named
 from hawsepipe.fhir.references import walk
 from hawsepipe.model import Resource, Version
 from hawsepipe.store.contract import Expectation
@@ -117,7 +117,7 @@ class Matches:
         return replace(query, count=count, sort=(), total=Total.NONE, cursor=None)
 
     def _note(self, asked: Asked, query: Query, versions: Sequence[Version]) -> None:
-        names = "&".join(clause.parameter for clause in query.clauses)
+        names = "&".join(named(clause) for clause in query.clauses)
         self._admission.note(asked, PERMIT, versions, f"{query.type}?{names}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hawsepipe.fhir.query import Clause, Kind, Query, ReferenceValue, Value
+from hawsepipe.fhir.query import Chain, Clause, Condition, Either, Kind, Query, ReferenceValue, Reverse, Value
 
 
 def throughout(query: Query, persons: Mapping[str, frozenset[str]]) -> Query:
@@ -13,10 +13,23 @@ def throughout(query: Query, persons: Mapping[str, frozenset[str]]) -> Query:
 
     `persons` gives every id of a person by each of them; who is not in it has one record.
     """
-    if not persons or query.type == "Patient":
+    if not persons:
         return query
-    clauses = tuple(_clause(clause, persons) for clause in query.clauses)
+    clauses = tuple(_condition(query.type, clause, persons) for clause in query.clauses)
     return query if clauses == query.clauses else replace(query, clauses=clauses)
+
+
+def _condition(kind: str, condition: Condition, persons: Mapping[str, frozenset[str]]) -> Condition:
+    match condition:
+        case Clause():
+            return condition if kind == "Patient" else _clause(condition, persons)
+        case Chain():
+            targets = tuple((target, _condition(target, inner, persons)) for target, inner in condition.targets)
+            return replace(condition, targets=targets)
+        case Reverse():
+            return replace(condition, condition=_condition(condition.type, condition.condition, persons))
+        case Either():
+            return Either(tuple(_condition(kind, part, persons) for part in condition.parts))
 
 
 def _clause(clause: Clause, persons: Mapping[str, frozenset[str]]) -> Clause:

@@ -24,7 +24,7 @@ from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.writing import Writing
 from hawsepipe.errors import Gone, InvalidRequest, NotFound, StoreError
 from hawsepipe.fhir.history import EVER, Span
-from hawsepipe.fhir.query import Cursor, Page, Query
+from hawsepipe.fhir.query import Cursor, Page, Query, named
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal, Resource, Version
@@ -132,12 +132,14 @@ class View:
         visibility = await judge.visibility(self.principal, asked.interaction, asked.now)
         page = await self._gate.store.search(throughout(query, await judge.persons()), visibility)
         if self._gate.settings.recheck:
-            for version in page.versions:
+            for version in (*page.versions, *page.included):
                 content = None if version.content is None else decoded(version.content)
                 if content is None or not visible(visibility, await judge.subject(version, content)):
                     raise StoreError("the store answered a search with something that its visibility does not cover")
-        names = "&".join(clause.parameter for clause in query.clauses)
-        await self._admission.record(asked, PERMIT, page.versions, f"{query.type}?{names}" if names else "")
+        names = "&".join(named(clause) for clause in query.clauses)
+        await self._admission.record(
+            asked, PERMIT, (*page.versions, *page.included), f"{query.type}?{names}" if names else ""
+        )
         return page
 
     async def create(self, resource: Resource) -> Version:

@@ -19,13 +19,15 @@ def searchset(
     links: Mapping[str, str],
     total: int | None = None,
     issues: Sequence[Issue] = (),
+    included: Iterable[Version] = (),
 ) -> Resource:
     """Return one page of a search. `links` maps relations (self, next) to URLs; `issues` become an outcome entry."""
     entries: list[dict[str, Any]] = []
-    for version in versions:
-        entry = _identified(version, base_url)
-        entry["search"] = {"mode": "match"}
-        entries.append(entry)
+    for mode, found in (("match", versions), ("include", included)):
+        for version in found:
+            entry = _identified(version, base_url)
+            entry["search"] = {"mode": mode}
+            entries.append(entry)
     if issues:
         entries.append({"resource": outcome(issues), "search": {"mode": "outcome"}})
     return _bundle("searchset", links, total, entries)

@@ -20,6 +20,9 @@ Filter = Callable[[Any], bool]
 _TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<text>'[^']*')|(?P<sign>!=|[().|=\[\]])|(?P<digits>\d+))")
 
 
+_SPELT_OTHERWISE = {"DateTime": "dateTime"}  # R4's composites have it so
+
+
 class OutsideSubset(Exception):
     """The expression uses what this module does not know."""
 
@@ -97,7 +100,9 @@ def _below_key(node: Any, key: str) -> Sequence[Any]:
 
 
 def compile_expression(definitions: Definitions, type_name: str, expression: str) -> tuple[Path, ...]:
-    """Return the paths of an expression that begin at a resource (or datatype) of this type. Raises OutsideSubset."""
+    """Return the paths of an expression that begin at a resource of this type, or at what has this shape. Raises
+    OutsideSubset.
+    """
     return _Parser(definitions, type_name, expression).union()
 
 
@@ -107,7 +112,8 @@ class _Parser:
     def __init__(self, definitions: Definitions, type_name: str, expression: str) -> None:
         self._definitions = definitions
         self._type = type_name
-        self._heads = frozenset(definitions.bases(type_name))
+        # What is below an element of its own (`Observation.component`) begins at no type.
+        self._heads = frozenset(definitions.bases(type_name) if type_name in definitions.elements else ())
         self._tokens: list[str] = []
         position = 0
         while position < len(expression.rstrip()):
@@ -158,7 +164,7 @@ class _Parser:
         else:
             head = self._take()
             start = Path((), self._type, self._type)
-            if head in self._definitions.elements:
+            if head[0].isupper() and head in self._definitions.elements:  # `code` is an element here, no type
                 paths = [start] if head in self._heads else []
             else:
                 paths = self._child([start], head)
@@ -211,6 +217,7 @@ class _Parser:
         return found
 
     def _of_type(self, paths: list[Path], name: str) -> list[Path]:
+        name = _SPELT_OTHERWISE.get(name, name)
         if name not in self._definitions.elements:
             raise OutsideSubset(name)
         return [path for path in paths if name in self._definitions.bases(path.type)]

@@ -110,7 +110,7 @@ class Extractor:
             found = [
                 (path, emit)
                 for path in self._paths(kind, parameter)
-                if (emit := self._emitter(parameter, path)) is not None
+                if (emit := emitter(self._definitions, parameter, path, self._base)) is not None
             ]
             if not found:
                 continue
@@ -136,14 +136,16 @@ class Extractor:
         except OutsideSubset:
             return ()
 
-    def _emitter(self, parameter: SearchParameter, path: Path) -> Emit | None:
-        code = parameter.code
-        if parameter.kind is Kind.TOKEN:
-            if path.exists:
-                return partial(make.token, code)
-            systems = self._definitions.value_sets.get(path.value_set or "", {}) if path.type == "code" else {}
-            implied = {value: system for system, values in systems.items() for value in values}
-            return make.token_maker(code, path.type, implied)
-        if parameter.kind is Kind.REFERENCE:
-            return make.reference_maker(code, path.type, path.target, self._base)
-        return make.maker(parameter.kind, code, path.type)
+
+def emitter(definitions: Definitions, parameter: SearchParameter, path: Path, base: str) -> Emit | None:
+    """Return what makes the rows of a parameter from the leaves of one of its paths, None when there are none."""
+    code = parameter.code
+    if parameter.kind is Kind.TOKEN:
+        if path.exists:
+            return partial(make.token, code)
+        systems = definitions.value_sets.get(path.value_set or "", {}) if path.type == "code" else {}
+        implied = {value: system for system, values in systems.items() for value in values}
+        return make.token_maker(code, path.type, implied)
+    if parameter.kind is Kind.REFERENCE:
+        return make.reference_maker(code, path.type, path.target, base)
+    return make.maker(parameter.kind, code, path.type)

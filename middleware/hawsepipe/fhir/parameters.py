@@ -7,29 +7,22 @@ the self link; a value or modifier that cannot be honoured is always refused. No
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hawsepipe.errors import InvalidRequest
-from hawsepipe.fhir import values
+from hawsepipe.fhir.codes import BaseCodes, Codes
+from hawsepipe.fhir.conditions import Conditions
+from hawsepipe.fhir.content import searched_by_content
 from hawsepipe.fhir.definitions import Definitions, SearchParameter
-from hawsepipe.fhir.extraction import Extractor
-from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query, Sort, Total, Value
+from hawsepipe.fhir.inclusions import INCLUDES, Inclusions
+from hawsepipe.fhir.query import Condition, Include, Kind, Query, Sort, Total
 from hawsepipe.model import Issue, Severity
 
 Pair = tuple[str, str]
 
-_MODIFIERS: Mapping[Kind, frozenset[Modifier]] = {
-    Kind.TOKEN: frozenset({Modifier.MISSING, Modifier.NOT}),
-    Kind.STRING: frozenset({Modifier.MISSING, Modifier.EXACT, Modifier.CONTAINS}),
-    Kind.REFERENCE: frozenset({Modifier.MISSING, Modifier.IDENTIFIER}),
-    Kind.DATE: frozenset({Modifier.MISSING}),
-    Kind.NUMBER: frozenset({Modifier.MISSING}),
-    Kind.QUANTITY: frozenset({Modifier.MISSING}),
-    Kind.URI: frozenset({Modifier.MISSING}),
-}
 _NEGOTIATION = frozenset({"_format", "_pretty"})
-_PRINTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-]{0,100}")
+_PRINTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +37,24 @@ class Parsed:
 class Parameters:
     """Parses queries. `count` is the page size when none is asked for, `maximum` the largest one that is given."""
 
-    def __init__(self, definitions: Definitions, base_url: str, *, count: int = 50, maximum: int = 1000) -> None:
-        self._definitions = definitions
-        self._base = base_url.rstrip("/")
+    def __init__(
+        self,
+        definitions: Definitions,
+        base_url: str,
+        *,
+        count: int = 50,
+        maximum: int = 1000,
+        codes: Codes | None = None,
+    ) -> None:
+        """`codes` answers for value sets and hierarchies; without it those of R4 itself are known."""
         self._count = count
         self._maximum = maximum
-        self._extractor = Extractor(definitions, base_url)
+        self._conditions = Conditions(definitions, base_url, codes or BaseCodes(definitions))
+        self._inclusions = Inclusions(definitions, self._conditions.parameters)
 
     def supported(self, type: str) -> tuple[tuple[str, Kind], ...]:
         """Return (code, kind) of each parameter that a search on this type takes, by code."""
-        return tuple((it.code, it.kind) for it in self._extractor.supported(type))
+        return tuple((it.code, it.kind) for it in self._conditions.parameters(type).values())
 
     def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:
         """Return the query of decoded (name, value) pairs on a resource type.
@@ -61,8 +62,9 @@ class Parameters:
         `strict` is `Prefer: handling=strict`: an unknown parameter is refused rather than left out. `_count=0` asks for
         the total alone. Raises InvalidRequest whose `location` is the parameter.
         """
-        reading = _Reading(type, {it.code: it for it in self._extractor.supported(type)}, strict)
-        clauses: list[Clause] = []
+        reading = _Reading(type, self._conditions.parameters(type), strict)
+        clauses: list[Condition] = []
+        includes: list[Include] = []
         sort: tuple[Sort, ...] = ()
         count, total = self._count, Total.NONE
         seen: set[str] = set()
@@ -81,15 +83,22 @@ class Parameters:
                 sort = reading.sort(value)
                 if not sort:
                     continue
-            else:
-                clause = self._clause(reading, name, value)
-                if clause is None:
+            elif name.partition(":")[0] in INCLUDES:
+                include = self._inclusions.read(type, name, value)
+                if include is None:
+                    reading.leave_out(name)
                     continue
-                clauses.append(clause)
+                includes.append(include)
+            else:
+                condition = self._condition(type, name, value)
+                if condition is None:
+                    reading.leave_out(name)
+                    continue
+                clauses.append(condition)
             reading.used.append((name, value))
         if count == 0:
             total = Total.ACCURATE
-        query = Query(type, tuple(clauses), sort, count, total)
+        query = Query(type, tuple(clauses), sort, count, total, includes=tuple(includes))
         return Parsed(query, tuple(reading.used), tuple(reading.ignored))
 
     def _page_size(self, value: str) -> int:
@@ -97,40 +106,13 @@ class Parameters:
             raise InvalidRequest("_count is not a number from 0", location="_count")
         return min(int(value), self._maximum)
 
-    def _clause(self, reading: _Reading, name: str, value: str) -> Clause | None:
-        code, _, suffix = name.partition(":")
-        parameter = reading.parameters.get(code)
-        if parameter is None or "." in suffix:  # a chain names its target's type before the dot
-            reading.leave_out(name)
-            return None
-        modifier, target = self._modifier(parameter, name, suffix)
+    def _condition(self, type: str, name: str, value: str) -> Condition | None:
         try:
-            parts = values.split(value, ",")
-            read = self._reader(parameter, modifier, target)
-            return Clause(code, parameter.kind, modifier, tuple(read(part) for part in parts))
-        except ValueError as error:
-            raise InvalidRequest(f"the value of {name} {error}", location=name) from None
-
-    def _modifier(self, parameter: SearchParameter, name: str, suffix: str) -> tuple[Modifier | None, str | None]:
-        if not suffix:
-            only = parameter.targets[0] if len(parameter.targets) == 1 else None
-            return None, only
-        if parameter.kind is Kind.REFERENCE and suffix in self._definitions.resource_types:
-            return None, suffix
-        if suffix in set(Modifier) and Modifier(suffix) in _MODIFIERS[parameter.kind]:
-            return Modifier(suffix), None
-        raise InvalidRequest(f"{_shown(name)}: the modifier is not supported", location=_shown(name))
-
-    def _reader(
-        self, parameter: SearchParameter, modifier: Modifier | None, target: str | None
-    ) -> Callable[[str], Value]:
-        if modifier is Modifier.MISSING:
-            return _missing
-        if modifier is Modifier.IDENTIFIER:
-            return values.token
-        if parameter.kind is Kind.REFERENCE:
-            return lambda part: values.reference(part, self._base, target, self._definitions.resource_types)
-        return values.READERS[parameter.kind]
+            return self._conditions.read(type, name, value)
+        except InvalidRequest as error:
+            # Whatever part of a chain it is about, the client knows the parameter by its whole name.
+            text = str(error) if _PRINTABLE.fullmatch(name) else "a parameter cannot be honoured"
+            raise InvalidRequest(text, location=_shown(name)) from None
 
 
 class _Reading:
@@ -148,7 +130,7 @@ class _Reading:
         for part in value.split(","):
             code = part.removeprefix("-")
             parameter = self.parameters.get(code)
-            if parameter is None:
+            if parameter is None or searched_by_content(parameter):
                 self.leave_out("_sort")
                 return ()
             keys.append(Sort(code, parameter.kind, part.startswith("-")))
@@ -172,9 +154,3 @@ def _total(value: str) -> Total:
     if value not in ("none", "accurate", "estimate"):
         raise InvalidRequest("_total is not none, estimate or accurate", location="_total")
     return Total.NONE if value == "none" else Total.ACCURATE  # an estimate may be as good as it likes
-
-
-def _missing(part: str) -> MissingValue:
-    if part not in ("true", "false"):
-        raise ValueError("is not true or false")
-    return MissingValue(part == "true")

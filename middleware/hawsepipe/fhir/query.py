@@ -49,6 +49,12 @@ class Modifier(StrEnum):
     MISSING = "missing"
     NOT = "not"
     IDENTIFIER = "identifier"
+    TEXT = "text"
+    OF_TYPE = "of-type"
+    IN = "in"
+    NOT_IN = "not-in"
+    ABOVE = "above"
+    BELOW = "below"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +124,44 @@ class MissingValue:
     missing: bool
 
 
-Value = TokenValue | StringValue | ReferenceValue | DateValue | NumberValue | QuantityValue | UriValue | MissingValue
+@dataclass(frozen=True, slots=True)
+class PlaceValue:
+    """A circle on the Earth: degrees north and east, and its radius in metres."""
+
+    latitude: float
+    longitude: float
+    radius: float
+
+
+@dataclass(frozen=True, slots=True)
+class TypedValue:
+    """`:of-type`: an identifier's value under a type's system and code."""
+
+    system: str
+    code: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeValue:
+    """A value of each component, in order. All must hold of one item of what the composite is about."""
+
+    parts: tuple[Clause, ...]
+
+
+Value = (
+    TokenValue
+    | StringValue
+    | ReferenceValue
+    | DateValue
+    | NumberValue
+    | QuantityValue
+    | UriValue
+    | MissingValue
+    | PlaceValue
+    | TypedValue
+    | CompositeValue
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +172,47 @@ class Clause:
     kind: Kind
     modifier: Modifier | None
     values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Refers by `parameter` to a resource that is there and visible and meets the condition given for its type."""
+
+    parameter: str
+    targets: tuple[tuple[str, Condition], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """`_has`: a resource of `type` that is there and visible and meets `condition` refers to it by `parameter`."""
+
+    type: str
+    parameter: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of the parts holds."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = Clause | Chain | Reverse | Either
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """What comes beside the matches: by a reference that they have, or `reverse` that is to them.
+
+    `parameters` are (type that refers, code of the reference parameter); `target` is the only type that is referred to
+    (None: any). `iterate`: of what was included too, again and again.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
+    target: str | None = None
+    reverse: bool = False
+    iterate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +244,36 @@ class Query:
     """A whole search on one type. Without `sort` the order is the store's immutable key, so pages never shift."""
 
     type: str
-    clauses: tuple[Clause, ...] = ()
+    clauses: tuple[Condition, ...] = ()
     sort: tuple[Sort, ...] = ()
     count: int = 50
     total: Total = Total.NONE
     cursor: Cursor | None = None
+    includes: tuple[Include, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a search or a history. `next` is None on the last page; `total` None unless asked for."""
+    """One page of a search or a history. `next` is None on the last page; `total` None unless asked for; `included`
+    come beside the matches, each once and none that is one.
+    """
 
     versions: tuple[Version, ...]
     next: Cursor | None
     total: int | None
+    included: tuple[Version, ...] = ()
+
+
+def named(condition: Condition) -> str:
+    """Return how a condition is asked for, without a value."""
+    match condition:
+        case Clause():
+            return condition.parameter
+        case Chain():
+            return (
+                f"{condition.parameter}.{named(condition.targets[0][1])}" if condition.targets else condition.parameter
+            )
+        case Reverse():
+            return f"_has:{condition.type}:{condition.parameter}:{named(condition.condition)}"
+        case Either():
+            return named(condition.parts[0]) if condition.parts else ""

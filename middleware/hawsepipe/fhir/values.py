@@ -10,22 +10,25 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Context, Decimal
 
-from hawsepipe.fhir import references
+from hawsepipe.fhir import references, units
 from hawsepipe.fhir.dates import interval
 from hawsepipe.fhir.query import (
     DateValue,
     Kind,
     NumberValue,
+    PlaceValue,
     Prefix,
     QuantityValue,
     ReferenceValue,
     StringValue,
     TokenValue,
+    TypedValue,
     UriValue,
     Value,
 )
 from hawsepipe.fhir.rows import fold
 
+_METRES: Mapping[str, float] = {"km": 1000.0, "m": 1.0, "[mi_i]": 1609.344, "mi": 1609.344, "[ft_i]": 0.3048}
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -72,6 +75,23 @@ def uri(text: str) -> UriValue:
     return UriValue(plain(text))
 
 
+def url(text: str) -> UriValue:
+    """A URI that is a path of steps; a URN has none."""
+    found = plain(text)
+    if found.startswith("urn:") or not found.strip("/"):
+        raise ValueError("is not a URL, which this modifier needs")
+    return UriValue(found)
+
+
+def uris_above(text: str) -> tuple[UriValue, ...]:
+    """A URL and every one that it is below of, up to the server."""
+    path = url(text).uri.rstrip("/")
+    start = path.find("://")
+    first = start + 3 if start >= 0 else 0
+    ends = [place for place in range(first + 1, len(path)) if path[place] == "/"]
+    return tuple(UriValue(it) for end in (len(path), *reversed(ends)) for it in (path[:end], f"{path[:end]}/"))
+
+
 def reference(text: str, base: str, target: str | None, types: frozenset[str]) -> ReferenceValue:
     """`id`, `Type/id` or a URL; an id alone is one of `target`, if that is given."""
     literal = plain(text)
@@ -107,6 +127,27 @@ def number(text: str) -> NumberValue:
     return NumberValue(prefix, value, _EXACT.subtract(value, half), _EXACT.add(value, half))
 
 
+def of_type(text: str) -> TypedValue:
+    """`system|code|value` of an identifier's type and value."""
+    parts = [plain(part) for part in _split(text, "|")]
+    if len(parts) != 3 or not all(parts):
+        raise ValueError("is not system|code|value")
+    return TypedValue(*parts)
+
+
+def near(text: str) -> PlaceValue:
+    """`latitude|longitude`, and `|distance|unit` (km, m, [mi_i], mi, [ft_i]); within 50 km without a distance."""
+    parts = [plain(part) for part in _split(text, "|")]
+    if len(parts) not in (2, 3, 4) or not all(_NUMBER.fullmatch(part) for part in parts[:3]):
+        raise ValueError("is not latitude|longitude|distance|unit")
+    latitude, longitude = float(parts[0]), float(parts[1])
+    distance = float(parts[2]) if len(parts) > 2 else 50.0
+    unit = _METRES.get(parts[3] if len(parts) > 3 else "km")
+    if unit is None or abs(latitude) > 90 or abs(longitude) > 180 or distance < 0:
+        raise ValueError("is not a place on the Earth and a distance in km, m, [mi_i] or [ft_i]")
+    return PlaceValue(latitude, longitude, distance * unit)
+
+
 def quantity(text: str) -> QuantityValue:
     """`number`, `number|system|code` or `number||code`."""
     parts = _split(text, "|")
@@ -116,12 +157,29 @@ def quantity(text: str) -> QuantityValue:
     return QuantityValue(number(parts[0]), system or None, code or None)
 
 
+def quantities(text: str) -> tuple[QuantityValue, ...]:
+    """A quantity and, for a UCUM unit that is known, the same in every unit of its dimension that is in use."""
+    asked = quantity(text)
+    if asked.system != units.UCUM or asked.code is None:
+        return (asked,)
+    if asked.number.prefix is Prefix.AP and units.shifted(asked.code):
+        return (asked,)  # a tenth of what: degrees have no zero of their own
+    return (asked, *(_in_unit(asked, factor, unit) for unit, factor in units.commensurable(asked.code)))
+
+
+def _in_unit(asked: QuantityValue, scale: units.Scale, unit: str) -> QuantityValue:
+    held = asked.number
+    number = NumberValue(held.prefix, scale(held.value), scale(held.low), scale(held.high))
+    return QuantityValue(number, asked.system, unit)
+
+
 READERS: Mapping[Kind, Callable[[str], Value]] = {
     Kind.DATE: date,
     Kind.NUMBER: number,
     Kind.QUANTITY: quantity,
     Kind.STRING: string,
     Kind.TOKEN: token,
+    Kind.SPECIAL: near,
     Kind.URI: uri,
 }
 

@@ -76,7 +76,7 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
         return Predicate(joined("OR", [f"NOT {rows}" if missing else rows for missing in sorted(wanted)] or ["0"]))
     alternatives, single = _alternatives(clause, bindings, now)
     if not alternatives:
-        return Predicate("0")
+        return Predicate("1" if clause.modifier is Modifier.NOT else "0")
     condition = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key AND {joined('OR', alternatives)})"  # noqa: S608  bound
     if clause.modifier is Modifier.NOT:
         return Predicate(f"NOT {condition}")
@@ -97,7 +97,7 @@ def _alternatives(clause: Clause, bindings: Bindings, now: int) -> tuple[list[st
     found = [
         *_tokens(tokens, bindings),
         *_references(references, bindings),
-        *([f"uri {_among([value.uri for value in uris], bindings)}"] if uris else []),
+        *(_uris([value.uri for value in uris], clause.modifier, bindings) if uris else []),
         *(_string(value, clause.modifier, bindings) for value in _of(values, StringValue)),
         *(part for value in _of(values, DateValue) for part in dates(value, "low", "high", bindings, now)),
         *(_number(value, bindings) for value in _of(values, NumberValue)),
@@ -106,7 +106,7 @@ def _alternatives(clause: Clause, bindings: Bindings, now: int) -> tuple[list[st
     equality = (
         (len(tokens) == 1 and tokens[0].code is not None)
         or (len(references) == 1 and (references[0].url is not None or references[0].id is not None))
-        or len(uris) == 1
+        or (len(uris) == 1 and clause.modifier is not Modifier.BELOW)
     )
     return found, equality and len(values) == 1
 
@@ -143,6 +143,18 @@ def _references(values: Sequence[ReferenceValue], bindings: Bindings) -> list[st
         ids = [value.id for value in local if value.type == type_ and value.id is not None]
         owner = "type <> 0" if type_ is None else f"type = {bindings.symbol(type_)}"
         found.append(f"(value {_among(ids, bindings)} AND {owner})")
+    return found
+
+
+def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings) -> list[str]:
+    if modifier is not Modifier.BELOW:
+        return [f"uri {_among(uris, bindings)}"]
+    found: list[str] = []
+    for uri in uris:
+        path = uri.rstrip("/")
+        # The character after the solidus is the digit nought: everything below a path lies between the two.
+        found.append(f"uri = {bindings.bind(path)}")
+        found.append(f"(uri >= {bindings.bind(path + '/')} AND uri < {bindings.bind(path + '0')})")
     return found
 
 

@@ -65,7 +65,7 @@ class Commits:
     ) -> tuple[Version, ...]:
         """Commit a transaction inside the open one; `now` is when searches are made. See `Store.commit`."""
         for expectation in expected:
-            page = search(pen.connection, expectation.query, expectation.visibility, now)
+            page = search(pen.connection, expectation.query, expectation.visibility, now, self.base_url)
             if tuple(version.reference for version in page.versions) != expectation.found:
                 raise PreconditionFailed("what was found before is not what there is now")
         sheet = Sheet()

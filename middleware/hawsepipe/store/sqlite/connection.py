@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from hawsepipe.errors import StoreError, StoreFull
-from hawsepipe.store.sqlite import formulas
+from hawsepipe.store.sqlite import formulas, looking
 from hawsepipe.store.vault import Vault
 from hawsepipe.visibility import SEALED
 
@@ -40,6 +40,7 @@ def open_writer(file: Path, vfs: str | None = None, vault: Vault | None = None) 
     connection = apsw.Connection(str(file), statementcachesize=_STATEMENTS, vfs=vfs)
     connection.set_busy_timeout(_WAIT_MS)
     formulas.register(connection)
+    looking.register(connection)
     keep_under(connection, vault or Vault())
     # Only a file that has nothing in it yet can learn to give back what is free in it.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -57,6 +58,7 @@ def open_reader(file: Path, vfs: str | None = None, vault: Vault | None = None) 
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS, vfs=vfs)
     connection.set_busy_timeout(_WAIT_MS)
     formulas.register(connection)
+    looking.register(connection)
     keep_under(connection, vault or Vault())
     connection.pragma("query_only", True)
     connection.pragma("cache_size", -16_000)

@@ -16,8 +16,9 @@ import apsw
 from hawsepipe.fhir.query import Cursor, Page, Query, Total
 from hawsepipe.store.sqlite import sorting, versions
 from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.clauses import Predicate, predicate
-from hawsepipe.store.sqlite.formulas import visibility_condition
+from hawsepipe.store.sqlite.clauses import Predicate
+from hawsepipe.store.sqlite.conditions import Compiler
+from hawsepipe.store.sqlite.inclusion import included
 from hawsepipe.visibility import Visibility
 
 FEW: Final = 2000
@@ -38,14 +39,15 @@ class _Source:
     distinct: bool = False
 
 
-def search(connection: apsw.Connection, query: Query, visibility: Visibility, now: int) -> Page:
-    """Run a search inside a read transaction; `now` in microseconds. Raises InvalidRequest for what cannot be
-    searched by.
+def search(connection: apsw.Connection, query: Query, visibility: Visibility, now: int, base: str = "") -> Page:
+    """Run a search inside a read transaction; `now` in microseconds, `base` our own address. Raises InvalidRequest for
+    what cannot be searched by.
     """
     bindings = Bindings()
-    predicates = [predicate(clause, query.type, bindings, now) for clause in query.clauses]
+    compiler = Compiler(visibility, bindings, now, base)
+    predicates = [compiler.compiled(condition, query.type) for condition in query.clauses]
     keys = sorting.keys(query.sort, query.type, bindings)
-    seen = visibility_condition(visibility, query.type, bindings)
+    seen = compiler.seen(query.type)
     counting = query.total is Total.ACCURATE
     if seen is False:
         return Page((), None, 0) if counting else _EMPTY
@@ -65,7 +67,8 @@ def search(connection: apsw.Connection, query: Query, visibility: Visibility, no
     more = len(rows) > query.count
     del rows[query.count :]
     found = tuple(versions.current_by_key(connection, query.type, row[0]) for row in rows)
-    return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0]) if more else None, total)
+    beside = included(connection, query.includes, [row[0] for row in rows], visibility)
+    return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0]) if more else None, total, beside)
 
 
 def _source(connection: apsw.Connection, query: Query, predicates: list[Predicate], bindings: Bindings) -> _Source:

@@ -86,7 +86,7 @@ async def open_store(
         try:
             running = Writer(await asyncio.to_thread(Pen.over, writer), meters)
             pool = Readers(path / FILE, readers, vfs, vault)
-            yield SqliteStore(running, pool, commits, clock)
+            yield SqliteStore(running, pool, commits, clock, base_url.rstrip("/"))
         finally:
             if running is not None:
                 await asyncio.to_thread(running.close)
@@ -98,7 +98,8 @@ async def open_store(
 class SqliteStore:
     """Implements `store.contract.Store`, which documents each method."""
 
-    def __init__(self, writer: Writer, readers: Readers, commits: Commits, clock: Clock) -> None:
+    def __init__(self, writer: Writer, readers: Readers, commits: Commits, clock: Clock, base: str) -> None:
+        self._base = base
         self._write = writer.run
         self._writer = writer
         self._read = readers.run
@@ -216,7 +217,7 @@ class SqliteStore:
 
     async def search(self, query: Query, visibility: Visibility) -> Page:
         now = microseconds(self._clock())
-        return await self._read(partial(search.search, query=query, visibility=visibility, now=now))
+        return await self._read(partial(search.search, query=query, visibility=visibility, now=now, base=self._base))
 
     async def spoken_of(self, type: str, id: str) -> Sequence[Version]:
         return await self._read(partial(versions.spoken_of, type_=type, id_=id))
