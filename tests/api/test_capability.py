@@ -6,6 +6,7 @@ from typing import Any
 
 from hawsepipe.api.routes import TABLE
 from hawsepipe.fhir import definitions
+from hawsepipe.fhir.content import component_parameters
 from hawsepipe.fhir.validate import Validator
 
 
@@ -59,16 +60,35 @@ async def test_what_the_server_alone_writes_is_not_offered_for_writing(service: 
 
 async def test_every_claimed_search_parameter_is_accepted(service: Any) -> None:
     statement = (await service.ask("GET", "metadata", token=None)).json
-    for name in ("Patient", "Observation"):
+    for name in ("Patient", "Observation", "Location"):
         entry = next(it for it in statement["rest"][0]["resource"] if it["type"] == name)
         assert len(entry["searchParam"]) > 3
         for parameter in entry["searchParam"]:
-            value = {"date": "2020", "number": "1", "quantity": "1", "reference": "Patient/1", "uri": "urn:x"}
+            value = {
+                "date": "2020",
+                "number": "1",
+                "quantity": "1",
+                "reference": "Patient/1",
+                "uri": "urn:x",
+                "special": "1|1",
+            }
             text = value.get(parameter["type"], "a")
-            if parameter["name"].startswith("_") and parameter["name"] not in {"_id", "_lastUpdated"}:
-                continue
+            if parameter["type"] == "composite":
+                parts = component_parameters(name, parameter["name"])
+                text = "$".join(value.get(part.kind.value, "a") for part in parts)
             answer = await service.ask("GET", f"{name}?{parameter['name']}={text}", Prefer="handling=strict")
             assert answer.status == 200, parameter
+
+
+async def test_what_is_said_to_be_included_is(service: Any) -> None:
+    statement = (await service.ask("GET", "metadata", token=None)).json
+    entry = next(it for it in statement["rest"][0]["resource"] if it["type"] == "Encounter")
+    assert {"*", "Encounter:patient"} <= set(entry["searchInclude"])
+    assert {"Observation:encounter", "Provenance:target"} <= set(entry["searchRevInclude"])
+    for name, told in (("_include", entry["searchInclude"]), ("_revinclude", entry["searchRevInclude"])):
+        answer = await service.ask("GET", "Encounter?" + "&".join(f"{name}={it}" for it in told[:40]),
+                                   Prefer="handling=strict")  # fmt: skip
+        assert answer.status == 200
 
 
 async def test_smart_configuration_is_public_and_says_where_tokens_come_from(service: Any) -> None:

@@ -98,6 +98,8 @@ def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
     search = [{"name": code, "type": kind.value} for code, kind in parameters.supported(name)]
     if search:
         entry["searchParam"] = search
+        entry["searchInclude"] = ["*", *parameters.included(name)]
+        entry["searchRevInclude"] = list(parameters.included_back(name))
     operations = [
         {"name": code.removeprefix("$"), "definition": _definition(code, name)}
         for code in codes

@@ -21,6 +21,15 @@ class Inclusions:
         self._types = definitions.resource_types
         self._parameters = parameters
 
+    def naming(self, kind: str) -> list[tuple[str, str]]:
+        """Return the (type, code) of each reference parameter that may name this type."""
+        return [
+            (source, it.code)
+            for source in sorted(self._types)
+            for it in self._parameters(source).values()
+            if it.kind is Kind.REFERENCE and (not it.targets or kind in it.targets)
+        ]
+
     def read(self, kind: str, name: str, value: str) -> Include | None:
         """Return what a search on a type asks for, None for a type or parameter that is not known.
 

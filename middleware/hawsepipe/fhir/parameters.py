@@ -56,6 +56,15 @@ class Parameters:
         """Return (code, kind) of each parameter that a search on this type takes, by code."""
         return tuple((it.code, it.kind) for it in self._conditions.parameters(type).values())
 
+    def included(self, type: str) -> tuple[str, ...]:
+        """Return what `_include` of a search on this type takes."""
+        known = self._conditions.parameters(type).values()
+        return tuple(f"{type}:{it.code}" for it in known if it.kind is Kind.REFERENCE)
+
+    def included_back(self, type: str) -> tuple[str, ...]:
+        """Return what `_revinclude` of a search on this type takes."""
+        return tuple(f"{source}:{code}" for source, code in self._inclusions.naming(type))
+
     def parse(self, type: str, pairs: Sequence[Pair], strict: bool) -> Parsed:
         """Return the query of decoded (name, value) pairs on a resource type.
 
