@@ -1,6 +1,8 @@
 """MLLP to durable acknowledgement, and the full path to stored, indexed and queued for anchoring.
 
     python conformance/bench/intake.py [--messages 3000] [--connections 1,16,64] [--workers 1]
+    python conformance/bench/intake.py --memory 100000    # resident memory after every 10,000 messages
+    python conformance/bench/intake.py --idle 1000        # so many connections that are silent beside 64 that are not
 
 Starts a real `hawsepipe serve` in a fresh directory and sends ADT^A01 messages over loopback, each with a person and a
 visit of its own, each waiting for its acknowledgement. The baseline is a bare asyncio listener that does nothing but
@@ -36,7 +38,7 @@ GIVEN = ("Maria", "Ida", "Amina", "Sofia", "Elin", "Leila", "Karin")
 
 
 def message(run: str, number: int) -> bytes:
-    """Return an admission of about 1.1 kB: a person of her own, with a name, a birthday and an address of her own."""
+    """Return an admission of about 1.1 kB: a person of her own in each run, with a name, a birthday and an address."""
     mrn = f"{run}{number}"
     name = f"{FAMILIES[number % len(FAMILIES)]}{number // len(FAMILIES) % 97 or ''}"
     given = GIVEN[number % len(GIVEN)]
@@ -45,7 +47,7 @@ def message(run: str, number: int) -> bytes:
     return (
         f"MSH|^~\\&|ADT1|HARBOUR|HP|HUB|20261102083015+0100||ADT^A01^ADT_A01|{mrn}|P|2.5.1|||||SWE|UNICODE UTF-8\r"
         f"EVN|A01|20261102083000+0100\r"
-        f"PID|1||{mrn}^^^HARBOUR^MR~{born}{number:04d}^^^SE-PNR^NI||{name}^{given}^Elisabet^^^^L||{born}|F|||"
+        f"PID|1||{mrn}^^^HARBOUR^MR~{born}{run}{number:04d}^^^SE-PNR^NI||{name}^{given}^Elisabet^^^^L||{born}|F|||"
         f"{home}^H||^PRN^PH^^46^31^{5550000 + number}~^NET^Internet^{given}.{name}{number}@example.com||swe|M\r"
         f"NK1|1|{name}^Johan|SPO^Spouse^HL70063|{home}|^PRN^PH^^46^31^{5550000 + number}\r"
         f"PV1|1|I|3N^312^A^HARBOUR||||OK7^Okafor^Ngozi^^^Dr^^^HARBOUR^L^^^EI|||MED||||1|||"
@@ -98,7 +100,7 @@ async def quiet(process: int) -> None:
 
 
 @asynccontextmanager
-async def service(folder: Path, workers: int = 1) -> AsyncIterator[tuple[int, int, Path]]:
+async def service(folder: Path, workers: int = 1, connections: int = 1000) -> AsyncIterator[tuple[int, int, Path]]:
     """Run `hawsepipe serve`; give its MLLP port, process id and store file."""
     hawsepipe = [sys.executable, "-m", "hawsepipe"]
     maker = await asyncio.create_subprocess_exec(*hawsepipe, "init", str(folder), stdout=asyncio.subprocess.DEVNULL)
@@ -111,6 +113,7 @@ async def service(folder: Path, workers: int = 1) -> AsyncIterator[tuple[int, in
     path = folder / "hawsepipe.toml"
     text = path.read_text().replace("port = 8080", f"port = {ports[0]}").replace("port = 2575", f"port = {ports[1]}")
     text = text.replace("# workers = 1 ", f"workers = {workers} ")
+    text = text.replace(f"port = {ports[1]}", f"port = {ports[1]}\nlimits = {{ connections = {connections} }}")
     path.write_text(text)
     process = await asyncio.create_subprocess_exec(
         *hawsepipe, "serve", "-c", str(path), stderr=asyncio.subprocess.DEVNULL
@@ -232,6 +235,61 @@ async def settled(store: Path) -> None:
     database.close()
 
 
+def resident(process: int) -> list[int]:
+    """Return the resident memory, in MiB, of a process and of its children."""
+    found: list[tuple[bool, int]] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if int(stat.parent.name) == process or int(fields[1]) == process:
+            found.append((int(stat.parent.name) != process, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") >> 20))
+    return [size for _, size in sorted(found)]
+
+
+async def remember(messages: int, workers: int) -> None:
+    """Print the memory of the service and its workers after every 10,000 messages, each with a person of her own."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with service(Path(folder), workers) as (port, process, store):
+            for done in range(0, messages, 10_000):
+                begun, before = time.perf_counter(), cpu_of(process)
+                await burst(port, f"M{done // 10_000}-", min(10_000, messages - done), 16)
+                await settled(store)
+                count = min(10_000, messages - done)
+                print(
+                    f"{done + count:>8} messages  service and workers {resident(process)} MiB"
+                    f"  file {store.stat().st_size >> 20} MiB"
+                    f"  {count / (time.perf_counter() - begun):>5.0f}/s"
+                    f"  CPU {(cpu_of(process) - before) / count * 1e3:.3f} ms a message",
+                    flush=True,
+                )
+
+
+async def crowd(idle: int, messages: int, workers: int) -> None:
+    """Print what 64 busy connections get beside silent ones, each of which is answered in the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with service(Path(folder), workers, idle + 64) as (port, process, store):
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(idle)]
+            wall, latencies = await burst(port, "B", messages, 64)
+            latencies.sort()
+            late = 0.0
+            for number, (reader, writer) in enumerate(silent):
+                begun = time.perf_counter()
+                writer.write(START + message("I", number) + END)
+                reply = await reader.readuntil(END)
+                assert b"MSA|AA" in reply, reply
+                late = max(late, time.perf_counter() - begun)
+                writer.close()
+            await settled(store)
+            p50, p99 = (latencies[int(len(latencies) * share)] * 1e3 for share in (0.5, 0.99))
+            print(
+                f"{idle} silent and 64 busy connections: {len(latencies)} messages, {len(latencies) / wall:.0f} acks/s,"
+                f" p50 {p50:.1f} ms, p99 {p99:.1f} ms; then each of the silent ones sends one, answered after"
+                f" {late * 1e3:.0f} ms at most; no error; memory {resident(process)} MiB"
+            )
+
+
 async def main(messages: int, connections: list[int], workers: int) -> None:
     """Run both and print the ratios."""
     ours = await measured("hawsepipe", partial(service, workers=workers), messages, connections, settled)
@@ -249,10 +307,16 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--connections", default="1,16,64")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--memory", type=int, metavar="MESSAGES")
+    parser.add_argument("--idle", type=int, metavar="CONNECTIONS")
     parser.add_argument("--bare", nargs=2, metavar=("PORT", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.bare:
         uvloop.run(serve_bare(int(arguments.bare[0]), Path(arguments.bare[1])))
+    elif arguments.memory:
+        uvloop.run(remember(arguments.memory, arguments.workers))
+    elif arguments.idle:
+        uvloop.run(crowd(arguments.idle, arguments.messages, arguments.workers))
     else:
         uvloop.run(
             main(arguments.messages, [int(part) for part in arguments.connections.split(",")], arguments.workers)
