@@ -14,6 +14,7 @@ from hawsepipe.fhir.canonical import forms
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.references import patients_of
+from hawsepipe.fhir.rows import fold
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Resource
 from hawsepipe.store import elements
@@ -55,6 +56,19 @@ class _Drawing:
         more: Resource = self.some({}, {"type": type_}, {"display": self.id()})
         return held | more
 
+    def text(self) -> str:
+        odd = (
+            "Hole-in-an-element-0.",
+            "\ue0f1É  0\ue0f1",
+            "\ue0f1e 1\ue0f1",
+            "hole-in-an-element-0.",
+            'a "b" \\ c',
+            "x\ty",
+        )
+        return str(
+            self.some("Åström", "ÅSTRÖM", "  two  spaces ", "ß", "İ", "a\u0301", "\u00a0", "東京", self.id(), *odd)
+        )
+
     def concept(self) -> Resource:
         return {"coding": [self.some(*_CODES) for _ in range(self.some(1, 2))]}
 
@@ -83,8 +97,13 @@ class _Drawing:
                 {"system": "urn:x", "value": self.id()},
                 {"assigner": {"display": self.id()}, "value": self.some("a", self.id(), "Hole-in-an-element-1.")},
             ],
-            "name": [{"family": self.some("Åström", "Hole-in-an-element-0."), "given": ["Ida"]}],
-            "telecom": [{"system": "email", "value": self.some("Ida.A", "x-1", "Ida A")}],
+            "name": [
+                {"family": self.text(), "given": [self.text(), *self.some([], [self.text(), self.text()])]}
+                | self.some({}, {"text": self.text()}, {"_given": [{"id": "a"}]})
+            ],
+            "address": [{"line": [self.text()], "city": self.text(), "country": "SE", "text": self.text()}],
+            "telecom": [{"system": "email", "value": self.some("Ida.A", "x-1", "Ida A", self.text())}],
+            "photo": [{"data": self.some("QUJD", "QUJDRA==", "QUJ", "SG9sZUluQW5FbGVtZW500000"), "title": self.text()}],
             "generalPractitioner": [{"display": self.some("Dr Ö", "x")}],
             "gender": self.some("female", "unknown", "no gender"),
             "birthDate": self.some("1976-03-14", "1976"),
@@ -210,6 +229,31 @@ def test_an_element_is_worked_out_once_for_whichever_resources_it_names(monkeypa
         assert ("subject", "Patient", number, "") in found.rows.references
         assert found.facets.values["ref"] == {f"Patient/{number}"}
     assert sorted(asked) == ["code", "meta", "subject"]
+
+
+def test_people_of_their_own_are_made_of_what_is_known_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    extractor = Extractor(FACTS, BASE)
+    element = extractor.element
+
+    def counted(kind: str, key: str, value: Any) -> Any:
+        asked.append(key)
+        return element(kind, key, value)
+
+    monkeypatch.setattr(extractor, "element", counted)
+    known = Elements(LABELLER, extractor, VALIDATOR, BASE)
+    for name in ("Åsa", "Bo Ek", "C"):
+        body = {
+            "name": [{"family": f"{name}son", "given": [name, "M"]}],
+            "address": [{"line": [f"{name} 1"], "city": "Lund", "country": name}],
+            "telecom": [{"system": "phone", "value": f"+46 {len(name)}"}],
+            "photo": [{"data": "QUJD" * len(name)}],
+        }
+        found = known.whole("Patient", "1", (), codec.encode(body))
+        assert found is not None
+        _agrees(found, "Patient")
+        assert ("family", f"{name}son", fold(f"{name}son")) in found.rows.strings
+    assert sorted(asked) == ["address", "meta", "name", "photo", "telecom"]
 
 
 def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> None:

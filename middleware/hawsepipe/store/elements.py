@@ -9,8 +9,6 @@ refers to: one that differs in their ids alone differs in these alone in all tha
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -19,13 +17,13 @@ import msgspec
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir import canonical, codec
-from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.index import Grouped, Row, grouped
 from hawsepipe.fhir.merge import joins_to_itself
 from hawsepipe.fhir.primitives import fits
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Resource, Severity
 from hawsepipe.store.contract import Extractor, Labeller, Validator
+from hawsepipe.store.moulds import Masked, Mould, masked, mould
 from hawsepipe.visibility import Facets
 
 REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
@@ -48,16 +46,6 @@ _NESTING: Final = frozenset({"Bundle", "Parameters"})
 
 _META: Final = b'"meta":'
 """Stands where `meta` comes."""
-
-_NAMES: Final = re.compile(
-    rb'("reference":"[A-Z][A-Za-z]{1,63}/|"value":")([A-Za-z0-9\-.]{1,64})((?:/_history/[0-9]{1,9})?")'
-    rb'|("display":")([^"\\\x00-\x1f]+)(")'
-)
-"""Ids of what is referred to, values of identifiers, names for people: what most elements differ in."""
-
-_HOLES: Final = b"Hole-in-an-element-"
-_HOLE: Final = _HOLES + b"%d."
-"""Stands where one of these comes. Whatever makes something else of a text than itself makes something else of this."""
 
 _TOKENS: Final = Grouped._fields.index("tokens")
 _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -125,7 +113,7 @@ class _Element:
 
     `plain`: joined to nothing it stays as it is, None where that is not known; `right`: it is right in any resource
     where it stands without a twin; `single`: so it is beside a twin that is single, too (a list and its twin depend on
-    each other); `general`: names stand in its rows as they are, or not at all.
+    each other); `mould` is for those that differ from it in names alone, if there can be any.
     """
 
     written: bytes
@@ -137,7 +125,7 @@ class _Element:
     plain: bool | None
     right: bool
     single: bool
-    general: bool
+    mould: Mould | None = None
 
 
 class _Meta(NamedTuple):
@@ -298,21 +286,16 @@ class Elements:
 
     def _like_another(self, kind: str, name: str, written: bytes) -> _Element | None:
         """Return the element as one that differs from it in names alone has it, None when there cannot be one."""
-        names: dict[bytes, bytes] = {}
-
-        def marked(match: re.Match[bytes]) -> bytes:
-            before, held, after = match.group(1, 2, 3) if match[4] is None else match.group(4, 5, 6)
-            return bytes(before + names.setdefault(held, _HOLE % len(names)) + after)
-
-        written = _NAMES.sub(marked, written)
-        if not names or any(_HOLES in held for held in names) or not _texts(kind, name):
+        without = masked(kind, name, written)
+        if without is None:
             return None
-        place = (kind, name, written)
+        place = (kind, name, without.written)
         general = self._lately.get(place) or self._before.get(place)
         if general is None:
-            general = self._worked_out(kind, _member(name, written), [name])[name]
+            general = self._worked_out(kind, _member(name, without.written), [name])[name]
+            general.mould = mould(without.holes, (general.written, general.canonical), general.rows)
         self._remember(place, general)
-        return self._filled(general, names) if general.general else None
+        return None if general.mould is None else self._filled(general, general.mould, without)
 
     def _remember(self, place: tuple[str, str, bytes], element: _Element) -> None:
         if len(place[2]) <= _LARGEST:
@@ -320,26 +303,21 @@ class Elements:
             if len(self._lately) > _KEPT:
                 self._before, self._lately = self._lately, {}
 
-    def _filled(self, general: _Element, held: Mapping[bytes, bytes]) -> _Element:
+    def _filled(self, general: _Element, form: Mould, without: Masked) -> _Element:
         """Return the element that has these names in the place of what stands for them."""
-        names = {hole.decode(): name.decode() for name, hole in held.items()}
-        written, form = general.written, general.canonical
-        for name, hole in held.items():
-            written, form = written.replace(hole, name), form.replace(hole, name)
+        texts = [name.decode() for name in without.names]
+        written, canonical_form = form.written(without.names)
+        ids = {hole: texts[number] for hole, number in form.ids}
         return _Element(
             written=written,
-            canonical=form,
-            rows=tuple(
-                (place, tuple(tuple(names.get(value, value) for value in row) for row in some))
-                for place, some in general.rows
-            ),
+            canonical=canonical_form,
+            rows=form.filled(texts),
             existing=general.existing,
-            traits=self._labeller.renamed(general.traits, names),
-            patients=tuple(names.get(id_, id_) for id_ in general.patients),
+            traits=self._labeller.renamed(general.traits, ids) if ids else general.traits,
+            patients=tuple([ids.get(id_, id_) for id_ in general.patients]) if general.patients else (),
             plain=general.plain,
             right=general.right,
             single=general.single,
-            general=False,
         )
 
     def _worked_out(self, kind: str, written: bytes, names: Sequence[str]) -> dict[str, _Element]:
@@ -373,14 +351,6 @@ class Elements:
             plain=None if isinstance(value, list) and len(value) > 1 else True,
             right=single,
             single=single,
-            general=not any(
-                _HOLES.decode().casefold() in text.casefold() and not text.startswith(_HOLES.decode())
-                for row in rows
-                for text in row
-                if isinstance(text, str)
-            )
-            if _HOLES in written
-            else False,
         )
 
 
@@ -394,25 +364,6 @@ def _plain(element: _Element) -> bool:
 
 def _member(name: str, written: bytes) -> bytes:
     return codec.encode({name: msgspec.Raw(written)})
-
-
-@functools.cache
-def _texts(kind: str, name: str) -> bool:
-    """Say whether what is called `value` below an element of a type is a text, or no string in JSON."""
-    definitions = load()
-    shapes = [kind] if kind in definitions.resource_types else []
-    seen: set[str] = set()
-    while shapes:
-        shape = shapes.pop()
-        for field in definitions.shape(shape).values():
-            if shape == kind and field.key != name:
-                continue
-            if field.key == "value" and field.primitive and field.type not in ("string", "decimal"):
-                return False
-            if field.shape is not None and field.shape not in seen:
-                seen.add(field.shape)
-                shapes.append(field.shape)
-    return True
 
 
 def _with_twins(elements: Collection[str]) -> tuple[str, ...]:
