@@ -258,12 +258,16 @@ def entity_identifier(bench: Bench, raw: str, where: str, target: dict[str, Any]
 
 
 def coded_identifier(bench: Bench, raw: str, where: str) -> Converted | None:
-    """CWE to Identifier: the code as value in its coding system."""
+    """CWE to Identifier: the code as value in its coding system; its text stays beside it."""
     parts = [*bench.parts(raw), "", "", ""]
     if not parts[0]:
         return None
     system = bench.naming.coding_system(parts[2]) or bench.facility
-    return {"system": system, "value": parts[0]}, [(".value", f"{where}.1")]
+    value: dict[str, Any] = {"system": system, "value": parts[0]}
+    leaves: list[Leaf] = [(".value", f"{where}.1")]
+    if parts[1] and (written := leftovers.component(bench, "CWE.2", parts[1], value)) is not None:
+        leaves.append((f".{written}", f"{where}.2"))
+    return value, leaves
 
 
 def degree(bench: Bench, raw: str, where: str) -> Converted | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
+from hawsepipe_hl7v2.leftovers import repetition
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.paths import Twinned
 from hawsepipe_hl7v2.people import organization
@@ -144,6 +145,17 @@ def _addressed(draft: Draft, address: str, where: str) -> None:
     source["name"] = f"{source['name']} - {address}" if "name" in source else address
     draft.trail.append(("source.name", [("", f"{where}.2")]))
     source["_endpoint"] = {"extension": [absent()]}
+
+
+def responsible(bench: Bench, draft: Draft, segment: Segment) -> None:
+    """MSH-22 to the organization that answers for the message; without a name or number it is kept as sent."""
+    for index, raw in enumerate(segment.repetitions(22)):
+        where = "MSH-22" + (f"[{index + 1}]" if index else "")
+        made = organization(bench, raw, where) if index == 0 else None
+        if made is not None:
+            draft.put_converted("responsible", made)
+        else:
+            repetition(bench, draft, "MSH-22", raw, where)
 
 
 def country(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -353,6 +365,7 @@ IDENTITIES = {"message": message_key, "software": software}
 DECISIONS = {
     "message-endpoints": endpoints,
     "message-country": country,
+    "message-responsible": responsible,
     "message-event": event,
     "message-other-event": other_event,
     "message-processing": processing,

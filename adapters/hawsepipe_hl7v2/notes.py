@@ -7,7 +7,7 @@ from typing import Any
 from hawsepipe_hl7v2.amounts import put_moment
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
-from hawsepipe_hl7v2.extensions import PREFIX
+from hawsepipe_hl7v2.extensions import PREFIX, note
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import practitioner
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, date_time_value
@@ -20,7 +20,7 @@ _SOURCE = 8
 
 def annotation(bench: Bench, segment: Segment) -> Converted | None:
     """NTE to Annotation: NTE-3 (repetitions are lines, else NTE-9) as text, NTE-5 its author, NTE-6 its time, NTE-4 its
-    kind and NTE-9 its code as extensions. None without a text."""
+    kind, NTE-9 its code and a source (NTE-2) in words of the sender's own as extensions. None without a text."""
     label = segment.label
     text = "\n".join(bench.text(raw) for raw in segment.repetitions(3)).strip("\n")
     source = f"{label}-3"
@@ -40,6 +40,9 @@ def annotation(bench: Bench, segment: Segment) -> Converted | None:
                 at = len(made.setdefault("extension", []))
                 made["extension"].append({"url": url, "valueCodeableConcept": converted[0]})
                 leaves += [(f".extension[{at}].valueCodeableConcept{below}", origin) for below, origin in converted[1]]
+    if source != f"{label}-2" and len(kind := segment.text(2)) > 1:
+        at = note(made, "note-source", "String", kind)
+        leaves.append((f".extension[{at}].valueString", f"{label}-2"))
     for raw in segment.repetitions(5)[:1]:
         author = practitioner(bench, raw, f"{label}-5")
         if author is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
+from hawsepipe_hl7v2.leftovers import component
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, first
 
@@ -267,10 +268,19 @@ def no_visit(bench: Bench, _segment: Segment) -> bool:
 
 
 def congregation(bench: Bench, raw: str, where: str) -> Converted | None:
-    """XON to the extension for the patient's congregation."""
+    """XON to the extension for the patient's congregation: its name; what else was sent (numbers) stays beside it."""
     named = organization_name(bench, raw, where)
+    if named is None:
+        return None
     url = "http://hl7.org/fhir/StructureDefinition/patient-congregation"
-    return ({"url": url, "valueString": named[0]}, [(".valueString", where)]) if named is not None else None
+    made: dict[str, Any] = {"url": url, "valueString": named[0]}
+    leaves = [(".valueString", where)]
+    if bench.component in raw:
+        twin: dict[str, Any] = {}
+        written = component(bench, "PD1-14", raw, twin)
+        made["_valueString"] = twin
+        leaves.append((f"._valueString.{written}", where))
+    return made, leaves
 
 
 def mothers_name(bench: Bench, raw: str, where: str) -> Converted | None:

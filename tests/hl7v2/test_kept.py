@@ -241,3 +241,31 @@ def test_a_procedure_that_is_told_twice_has_one_time(translate: Any, write: Any)
         (head, "EVN|A01", PID, procedure(f5="202601251140+0100", f7="2"), procedure(f5="202602071122+0000"))
     )
     assert [key for key in made.one("Procedure") if key.startswith("performed")] == ["performedPeriod"]
+
+
+def test_the_number_of_a_congregation_stays_beside_its_name(translate: Any, write: Any) -> None:
+    patient = translate((HEAD, PID, write("PD1", f14="St Mary^L^^^^GOOD^XX^^^SM7"))).one("Patient")
+    (found,) = [one for one in patient["extension"] if one["url"].endswith("patient-congregation")]
+    assert found["valueString"] == "St Mary"
+    assert found["_valueString"]["extension"][0]["valueString"] == "St Mary^L^^^^GOOD^XX^^^SM7"
+    bare = translate((HEAD, PID, write("PD1", f14="St Mary"))).one("Patient")["extension"][0]
+    assert "_valueString" not in bare
+
+
+def test_a_responsible_organization_without_a_name_or_number_is_kept_as_sent(translate: Any) -> None:
+    made = translate((HEAD + "||||||||||^^^^^^^West&1.2.3&ISO", PID))
+    assert told(made.translation.header, "MSH-22") == ["^^^^^^^West&1.2.3&ISO"]
+    named = translate((HEAD + "||||||||||West Hospital^L", PID)).translation.header
+    assert (named["responsible"]["display"], told(named, "MSH-22")) == ("West Hospital", [])
+
+
+def test_a_source_of_a_note_in_the_senders_own_words_stays_with_the_note(translate: Any) -> None:
+    made = translate((HEAD, PID, "OBR|1|P1|F1|1234-5^Panel^LN", "OBX|1|NM|1-1^A^LN||5|||||F", "NTE|1|#9|Text"))
+    (note,) = made.one("Observation")["note"]
+    assert (note["text"], told(note, "note-source")) == ("Text", ["#9"])
+
+
+def test_the_name_of_a_container_stays_beside_its_number(translate: Any) -> None:
+    substance = translate((HEAD, PID, "INV|A^Agent^L|OK|RC|BOX1^Blue box")).one("Substance")
+    identifier = substance["instance"][0]["identifier"]
+    assert (identifier["value"], identifier["extension"][0]["valueString"]) == ("BOX1", "Blue box")
