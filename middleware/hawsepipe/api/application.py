@@ -92,7 +92,7 @@ class Application:
         self._meters = meters
         self._log = structlog.get_logger("hawsepipe.api")
         check = Validator(definitions.load()).check
-        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports)
+        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock)
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
         self._router = Router(types)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
+from hawsepipe.clock import Clock
 from hawsepipe.consent.everything import Wanted
 from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.exports.jobs import Exports
@@ -87,6 +88,7 @@ class Services:
     page_size: int
     check: Callable[[Resource], Sequence[Issue]]
     exports: Exports
+    clock: Clock
 
 
 @dataclass(frozen=True, slots=True)

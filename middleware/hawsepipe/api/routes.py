@@ -14,6 +14,7 @@ from hawsepipe.api.delete import conditional_delete, delete
 from hawsepipe.api.document import document
 from hawsepipe.api.everything import everything
 from hawsepipe.api.exchange import Response
+from hawsepipe.api.expand import expand_value_set
 from hawsepipe.api.export import (
     export_cancel,
     export_file,
@@ -24,13 +25,16 @@ from hawsepipe.api.export import (
 )
 from hawsepipe.api.history import history, history_across
 from hawsepipe.api.lastn import lastn
+from hawsepipe.api.lookup import lookup, subsumes
 from hawsepipe.api.match import match
 from hawsepipe.api.operations import meta, meta_add, meta_delete, validate
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
 from hawsepipe.api.search import search
+from hawsepipe.api.translate import translate_code
 from hawsepipe.api.update import conditional_update, update
+from hawsepipe.api.validate_code import validate_code_of_system, validate_code_of_value_set
 from hawsepipe.api.vread import vread
 
 Interaction = Callable[[Call], Awaitable[Response]]
@@ -81,6 +85,20 @@ _EXPORT: Final = (
     Route("GET", ("$export", "{job}", "{file}"), "$export-file", export_file, handed=True),
 )
 
+_TERMINOLOGY: Final = tuple(
+    Route(method, pattern, code, run, only=frozenset({kind}))
+    for kind, code, run, instance in (
+        ("ValueSet", "$expand", expand_value_set, True),
+        ("ValueSet", "$validate-code", validate_code_of_value_set, True),
+        ("CodeSystem", "$validate-code", validate_code_of_system, True),
+        ("CodeSystem", "$lookup", lookup, False),
+        ("CodeSystem", "$subsumes", subsumes, True),
+        ("ConceptMap", "$translate", translate_code, True),
+    )
+    for pattern in ((TYPE, code), (TYPE, _ID, code))[: 2 if instance else 1]
+    for method in ("GET", "POST")
+)
+
 TABLE: Final = (
     Route("GET", ("metadata",), "capabilities", None),
     Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
@@ -113,6 +131,7 @@ TABLE: Final = (
     Route("POST", (TYPE, "$lastn"), "$lastn", lastn, only=frozenset({"Observation"})),
     Route("GET", (TYPE, _ID, "$document"), "$document", document, only=frozenset({"Composition"})),
     *_EXPORT,
+    *_TERMINOLOGY,
     Route("POST", (TYPE, "$match"), "$match", match, only=frozenset({"Patient"})),
 )
 
