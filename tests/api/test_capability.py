@@ -29,7 +29,7 @@ async def test_every_claimed_interaction_is_routed_and_the_other_way_round(servi
             here -= {"$meta-add", "$meta-delete"}
         assert {f"${it['name']}" for it in entry["operation"]} == here
     system = {it["code"] for it in statement["rest"][0]["interaction"]}
-    assert system == {"transaction", "batch", "history-system"}
+    assert system == {"transaction", "batch", "history-system", "search-system"}
     observation = next(it for it in statement["rest"][0]["resource"] if it["type"] == "Observation")
     assert "everything" not in {it["name"] for it in observation["operation"]}
 

@@ -62,6 +62,10 @@ class View(Protocol):
         """Return one page. Raises Forbidden."""
         ...
 
+    async def search_across(self, queries: Sequence[Query], after: Cursor | None, count: int) -> Page:
+        """Return one page of searches of several types, one after the other. Raises Forbidden."""
+        ...
+
     async def write(self, orders: Sequence[Order], criteria: Criteria | None = None) -> Sequence[Written]:
         """Carry out orders together, all or nothing; see `consent.writing.Writing.carried_out`."""
         ...

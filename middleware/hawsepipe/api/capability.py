@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hawsepipe.api import patch
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
-from hawsepipe.api.routes import TABLE, TYPE, Route
+from hawsepipe.api.routes import COMPARTMENTS, TABLE, TYPE, Route
 from hawsepipe.consent.policy import SERVER_MADE
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
@@ -18,6 +18,7 @@ _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
     "code": "SMART-on-FHIR",
 }
+_COMPARTMENT: Final = "http://hl7.org/fhir/CompartmentDefinition"
 _WRITES: Final = frozenset({"create", "update", "patch", "delete", "$meta-add", "$meta-delete"})
 _BULK: Final = "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"
 _EXPORTS: Final = {
@@ -50,8 +51,12 @@ def capability_statement(
         "security": _security(smart),
         "resource": [_resource(name, parameters) for name in sorted(types)],
         "interaction": [
-            {"code": code} for route in TABLE if _plain(route) and route.system for code in (route.code, *route.also)
+            {"code": code}
+            for code in dict.fromkeys(
+                code for route in TABLE if _plain(route) and route.system for code in (route.code, *route.also)
+            )
         ],
+        "compartment": [f"{_COMPARTMENT}/{name.lower()}" for name in sorted(COMPARTMENTS)],
         "operation": [
             {"name": code.removeprefix("$"), "definition": _definition(code, "")}
             for code in dict.fromkeys(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from hawsepipe.api import patch
 from hawsepipe.api.export import NDJSON
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, FORM, JSON
-from hawsepipe.api.routes import TABLE, TYPE, Route
+from hawsepipe.api.routes import RELATED, TABLE, TYPE, Route
 from hawsepipe.api.writes import Write
 
 _RESOURCES: Final = (FHIR_JSON, FHIR_XML)
@@ -21,7 +21,8 @@ _QUERY: Final = {
     "history-instance": ("_count", "_since", "_at", "_cursor", *_PARTS),
     "history-type": ("_count", "_since", "_at", "_cursor", *_PARTS),
     "history-system": ("_count", "_since", "_at", "_cursor", *_PARTS),
-    "search-type": ("_count", "_sort", "_total", "_cursor", *_PARTS),
+    "search-system": ("_type", "_count", "_total", "_include", "_revinclude", "_cursor", *_PARTS),
+    "search-type": ("_include", "_revinclude", "_count", "_sort", "_total", "_cursor", *_PARTS),
     "$everything": ("start", "end", "_count", "_since", "_type", "_cursor", *_PARTS),
     "$lastn": ("patient", "subject", "category", "code", "max", *_PARTS),
     "$document": ("persist",),
@@ -52,6 +53,7 @@ _KINDS: Final = {
 _BODILESS: Final = frozenset({"$everything", "$export", "$lastn"})
 """Operations that take what they need in the address too."""
 
+_SEARCHES: Final = frozenset({"search-system", "search-type"})
 _HEADERS: Final = {
     "create": ("If-None-Exist", "Prefer"),
     "update": ("If-Match", "If-None-Match", "Prefer"),
@@ -120,6 +122,8 @@ def _path(route: Route, names: list[str]) -> list[dict[str, Any]]:
     for part in route.pattern:
         if part == TYPE:
             schema: dict[str, Any] = {"type": "string", "enum": sorted(route.only) if route.only else names}
+        elif part == RELATED:
+            schema = {"type": "string", "enum": ["*", *names]}
         elif part.startswith("{"):
             schema = {"type": "string", "pattern": _ID}
         else:
@@ -134,7 +138,7 @@ def _query(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"name": name, "in": "query", "schema": {"type": "string"}} for name in (*general, *names)
     ]
-    if route.conditional or route.code == "search-type":
+    if route.conditional or route.code in _SEARCHES:
         free = {"type": "object", "additionalProperties": {"type": "string"}}
         found.append({"name": "criteria", "in": "query", "style": "form", "explode": True, "schema": free})
     return found
@@ -148,7 +152,7 @@ def _headers(route: Route) -> list[dict[str, Any]]:
 def _accepted(route: Route) -> tuple[str, ...]:
     if route.method not in {"POST", "PUT", "PATCH"}:
         return ()
-    if route.code == "search-type":
+    if route.code in _SEARCHES:
         return (FORM,)
     return patch.FORMATS if route.code == "patch" else _RESOURCES
 

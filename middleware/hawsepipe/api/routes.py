@@ -31,7 +31,7 @@ from hawsepipe.api.operations import meta, meta_add, meta_delete, validate
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
-from hawsepipe.api.search import search
+from hawsepipe.api.search import search, search_compartment, search_system
 from hawsepipe.api.translate import translate_code
 from hawsepipe.api.update import conditional_update, update
 from hawsepipe.api.validate_code import validate_code_of_system, validate_code_of_value_set
@@ -66,7 +66,11 @@ class Route:
 
 
 TYPE: Final = "{type}"
+RELATED: Final = "{related}"
 _ID: Final = "{id}"
+COMPARTMENTS: Final = frozenset({"Device", "Encounter", "Patient", "Practitioner", "RelatedPerson"})
+"""Types that have compartments."""
+
 _COMPARTMENTS: Final = frozenset({"Encounter", "Patient"})
 _VERSION: Final = (TYPE, _ID, "_history", "{vid}")
 
@@ -104,7 +108,10 @@ TABLE: Final = (
     Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
     Route("GET", ("openapi.json",), "openapi", None),
     Route("POST", (), "transaction", bundle, also=("batch",)),
+    Route("GET", (), "search-system", search_system),
+    Route("POST", ("_search",), "search-system", search_system),
     Route("GET", (TYPE,), "search-type", search),
+    Route("GET", (TYPE, _ID, RELATED), "search-type", search_compartment, only=COMPARTMENTS),
     Route("POST", (TYPE,), "create", create),
     Route("POST", (TYPE, "_search"), "search-type", search),
     Route("PUT", (TYPE,), "update", conditional_update, conditional=True),
@@ -185,6 +192,9 @@ class Router:
         for part, segment in zip(pattern, segments, strict=True):
             if part == TYPE:
                 if segment not in (self._types if route.only is None else route.only):
+                    return None
+            elif part == RELATED:
+                if segment != "*" and segment not in self._types:
                     return None
             elif part in _VALUES:
                 if _VALUES[part].fullmatch(segment) is None:

@@ -11,25 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
-from hawsepipe.consent.admission import PERMIT, Admission, Asked
+from hawsepipe.consent.admission import Admission, Asked
 from hawsepipe.consent.everything import Everything, Wanted
 from hawsepipe.consent.exports import Batch, Exports, Place, Portion
 from hawsepipe.consent.histories import Histories
 from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.orders import Criteria, Order, Written
-from hawsepipe.consent.persons import throughout
 from hawsepipe.consent.policy import PolicySettings
-from hawsepipe.consent.stored import decoded
+from hawsepipe.consent.searches import Searches
 from hawsepipe.consent.writing import Writing
-from hawsepipe.errors import Gone, InvalidRequest, NotFound, StoreError
+from hawsepipe.errors import Gone, InvalidRequest, NotFound
 from hawsepipe.fhir.history import EVER, Span
-from hawsepipe.fhir.query import Cursor, Page, Query, named
+from hawsepipe.fhir.query import Cursor, Page, Query
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal, Resource, Version
 from hawsepipe.store.contract import Store
-from hawsepipe.visibility import visible
 
 
 def new_id() -> str:
@@ -127,20 +125,11 @@ class View:
         Who asks for what is about a patient gets what is about the person: records that were merged count as one.
         Raises Forbidden.
         """
-        asked = await self._admission.admitted("search-type", query.type, query.type)
-        judge = self._gate.judge
-        visibility = await judge.visibility(self.principal, asked.interaction, asked.now)
-        page = await self._gate.store.search(throughout(query, await judge.persons()), visibility)
-        if self._gate.settings.recheck:
-            for version in (*page.versions, *page.included):
-                content = None if version.content is None else decoded(version.content)
-                if content is None or not visible(visibility, await judge.subject(version, content)):
-                    raise StoreError("the store answered a search with something that its visibility does not cover")
-        names = "&".join(named(clause) for clause in query.clauses)
-        await self._admission.record(
-            asked, PERMIT, (*page.versions, *page.included), f"{query.type}?{names}" if names else ""
-        )
-        return page
+        return await Searches(self._gate, self._admission).one(query)
+
+    async def search_across(self, queries: Sequence[Query], after: Cursor | None, count: int) -> Page:
+        """Search several types one after the other; see `consent.searches`. Raises Forbidden."""
+        return await Searches(self._gate, self._admission).across(queries, after, count)
 
     async def create(self, resource: Resource) -> Version:
         """Create (https://hl7.org/fhir/R4/http.html#create) under an id of ours;
