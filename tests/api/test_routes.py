@@ -42,7 +42,7 @@ def test_each_address_leads_to_its_interaction(method: str, path: str, code: str
 
 
 def test_every_row_of_the_table_is_reached() -> None:
-    values = {"{id}": "a.b-1", "{vid}": "3", "{job}": "j-1", "{file}": "Patient-1.ndjson"}
+    values = {"{related}": "Observation", "{id}": "a.b-1", "{vid}": "3", "{job}": "j-1", "{file}": "Patient-1.ndjson"}
     for row in TABLE:
         kind = "Patient" if row.only is None else min(row.only)
         found = ROUTER.find(row.method, tuple({**values, "{type}": kind}.get(part, part) for part in row.pattern))
@@ -86,7 +86,7 @@ def test_there_is_nothing_anywhere_else(path: str) -> None:
 
 
 def test_a_bundle_is_posted_to_the_base() -> None:
-    assert ROUTER.find("GET", ()).allowed == ("POST",)
+    assert ROUTER.find("GET", ()).allowed == ("POST", "GET", "HEAD")
     found = ROUTER.find("POST", ())
     assert found.route is not None
     assert (found.route.code, found.route.also) == ("transaction", ("batch",))
