@@ -23,6 +23,9 @@ _CODECS = {
     "BIG-5": "big5",
 } | {f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)}
 _TEXT = frozenset(codecs.lookup(name).name for name in {*_CODECS.values(), "cp1252", "cp1250", "cp1251"})
+_WESTERN = frozenset({"iso8859_1", "iso8859_15"})
+MISLABELLED = "the bytes are UTF-8, though this says otherwise; read as UTF-8"
+"""What is said of a message that is `mislabelled`."""
 _PARAMETER = re.compile(r";\s*charset=\"?([A-Za-z0-9._:-]+)", re.IGNORECASE)
 # cp1252 is what many senders mean; it is only ever chosen by a setting, never guessed.
 FALLBACKS = {"ascii": "ascii", "utf-8": "utf-8", "latin-1": "iso8859_1", "cp1252": "cp1252"}
@@ -63,6 +66,20 @@ def declared(media_type: str) -> str | None:
     if codec is None:
         raise MessageError("parse", "MSH-18", "the character set of the carrier is not supported")
     return codec
+
+
+def mislabelled(body: bytes, codec: str) -> bool:
+    """Whether bytes that are declared to be Latin-1 (or Latin-9) are UTF-8: all that is not ASCII in them makes UTF-8.
+
+    In Latin-1 every such pair would be a capital letter with an accent before a sign (`Âµ`), which nobody writes.
+    """
+    if codec not in _WESTERN or body.isascii():
+        return False
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decode(body: bytes, codec: str) -> str:

@@ -10,7 +10,7 @@ import re
 
 from hawsepipe import Issue, MessageError, Severity
 from hawsepipe_hl7v2 import message as limits
-from hawsepipe_hl7v2.charsets import FALLBACKS, codec_of, declared
+from hawsepipe_hl7v2.charsets import FALLBACKS, MISLABELLED, codec_of, declared, mislabelled
 from hawsepipe_hl7v2.escapes import Delimiters
 from hawsepipe_hl7v2.header import BOM, WIDE, Header
 from hawsepipe_hl7v2.message import Message, parse
@@ -102,7 +102,12 @@ class _Reading:
         if media_type == "utf-8":
             return self.body.decode("utf-8", "replace"), "utf-8"
         try:
-            codec = declared(media_type) or codec_of(self._header(), charset)
+            header = self._header()
+            carrier = declared(media_type)
+            codec = carrier or codec_of(header, charset)
+            if carrier is None and header.field(18) and mislabelled(self.body, codec):
+                self.issues.append(Issue(Severity.WARNING, "parse", "MSH-18", MISLABELLED))
+                codec = "utf-8"
         except MessageError as error:
             self._fault(error.cause, error.location, error.reason)
             codec = FALLBACKS[charset]

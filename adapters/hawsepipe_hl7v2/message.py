@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from hawsepipe import MessageError
-from hawsepipe_hl7v2.charsets import codec_of, declared, decode
+from hawsepipe_hl7v2.charsets import codec_of, declared, decode, mislabelled
 from hawsepipe_hl7v2.escapes import Delimiters, unescape, unresolved
 from hawsepipe_hl7v2.header import Header, read_header
 
@@ -136,15 +136,17 @@ def _part(raw: str, mark: str, index: int) -> str:
 class Message:
     """A parsed message. Raises MessageError for what is no segment, and for more parts than a message can mean."""
 
-    __slots__ = ("clean", "contradicted", "delimiters", "event", "reader", "segments", "type", "version")
+    __slots__ = ("clean", "contradicted", "delimiters", "event", "mislabelled", "reader", "segments", "type", "version")
     clean: bool
     """No value needs more than stripping: no escape, no control character, no `""`."""
     contradicted: bool
     """The carrier named another character set than MSH-18, and was believed."""
+    mislabelled: bool
+    """The bytes are UTF-8 and were read so, though MSH-18 says Latin-1."""
 
     def __init__(self, text: str, delimiters: Delimiters, codec: str) -> None:
         self.delimiters = delimiters
-        self.contradicted = False
+        self.contradicted = self.mislabelled = False
         # MSH-2 has the escape character once.
         bare = text.replace("\r", "").replace("\n", "")
         plain = text.count(delimiters.escape) == 1 and bare.isprintable()
@@ -264,8 +266,11 @@ def parse(body: bytes, charset: str = "ascii", media_type: str = "") -> Message:
     header = read_header(body)
     carrier = declared(media_type) if media_type else None
     codec = carrier or codec_of(header, charset)
+    wrong = carrier is None and bool(header.field(18)) and mislabelled(body, codec)
+    codec = "utf-8" if wrong else codec
     message = Message(decode(body, codec), _delimiters(header.separator, header.encoding), codec)
     message.contradicted = carrier is not None and bool(header.field(18)) and carrier != _told(header, charset)
+    message.mislabelled = wrong
     return message
 
 

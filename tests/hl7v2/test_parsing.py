@@ -74,6 +74,17 @@ def test_a_declared_character_set_is_used() -> None:
     assert person.text(5) == "MÜLLER"
 
 
+@pytest.mark.parametrize("declared", ["8859/1", "8859/15"])
+def test_utf_8_under_the_name_of_latin_1_is_read_as_utf_8(declared: str) -> None:
+    text = f"{HEAD}||||||{declared}\rPID|||||MÜLLER\r"
+    meant, true = parse(text.encode()), parse(text.encode("latin-1"))
+    assert [one.at("PID-5") for one in (meant, true)] == ["MÜLLER", "MÜLLER"]
+    assert [one.mislabelled for one in (meant, true)] == [True, False]
+    both = text.encode() + "PID|||||É\r".encode("latin-1")
+    assert not parse(both).mislabelled
+    assert not parse(f"{HEAD}||||||{declared}\rPID|||||MULLER\r".encode()).mislabelled
+
+
 def test_japanese_by_iso_2022_is_decoded() -> None:
     body = f"{HEAD}||||||ASCII~ISO IR87\rPID|||||山田\r".encode("iso2022_jp")
     person = parse(body).first("PID")

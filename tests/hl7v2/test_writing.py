@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from hawsepipe import Severity
-from hawsepipe_hl7v2 import translate
+from hawsepipe_hl7v2 import translate as read
 
 HEAD = "MSH|^~\\&|A|B|C|D|20260301083000+0000||ADT^A28|1|P|2.5.1"
 
 
 def patient(message: bytes, **settings: Any) -> dict[str, Any]:
-    translation = translate(message, **settings)
+    translation = read(message, **settings)
     assert [one for one in translation.issues if one.severity is Severity.ERROR] == []
     (found,) = [change.resource for change in translation.changes if change.type == "Patient"]
     assert found is not None
@@ -103,7 +103,7 @@ def test_any_delimiters_read_alike(marks: str, separator: str) -> None:
 
 def test_a_value_that_its_sender_cut_off_says_so() -> None:
     message = HEAD.replace("^~\\&|", "^~\\&#|").replace("2.5.1", "2.7") + "\rPID|1||M1||DOE#^JANE^Q\\P\\\r"
-    translation = translate(message.encode())
+    translation = read(message.encode())
     (found,) = [change.resource or {} for change in translation.changes if change.type == "Patient"]
     assert found["name"] == [{"family": "DOE#", "given": ["JANE", "Q#"]}]
     told = [(one.severity, one.cause) for one in translation.issues if one.location == "PID-5"]
@@ -123,7 +123,7 @@ def test_every_version_gives_the_same_patient_and_visit(version: str) -> None:
     name = "DOE^JANE" if version < "2.3" else "DOE&&&&^JANE^^^^^L"
     person = f"PID|1|OLD1|M1^^^G^MR|ALT1|{name}||19800101|F"
     visit = "PV1|1|I|W1^101^A^HOSP||||D7^WELBY^MARCUS" + "|" * 12 + "V1"
-    translation = translate("\r".join((head, trigger, person, visit)).encode())
+    translation = read("\r".join((head, trigger, person, visit)).encode())
     assert [one for one in translation.issues if one.severity is Severity.ERROR] == []
     known = {change.type: change.resource or {} for change in translation.changes}
     assert (known["Patient"]["name"][0]["family"], known["Patient"]["birthDate"]) == ("DOE", "1980-01-01")
@@ -131,3 +131,17 @@ def test_every_version_gives_the_same_patient_and_visit(version: str) -> None:
     assert (known["Encounter"]["status"], known["Encounter"]["class"]["code"]) == ("in-progress", "IMP")
     assert translation.header is not None
     assert translation.header["eventCoding"]["code"] == "A01"
+
+
+def test_a_message_whose_letters_come_in_pairs_is_told(translate: Any) -> None:
+    made = translate((f"{HEAD}||||||8859/1", "PID|1||M1||Müller"))
+    assert made.one("Patient")["name"][0]["family"] == "Müller"
+    assert len(made.texts("MSH-18")) == 1
+
+
+def test_a_damaged_message_is_read_alike() -> None:
+    found = read(f"{HEAD}||||||8859/1\rPID|1||M1||Müller\rno segment\r".encode())
+    (person,) = [change.resource for change in found.changes if change.type == "Patient"]
+    assert person is not None
+    assert person["name"][0]["family"] == "Müller"
+    assert [one.severity for one in found.issues if one.location == "MSH-18"] == [Severity.WARNING]
