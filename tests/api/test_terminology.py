@@ -302,3 +302,29 @@ async def test_what_is_hidden_of_terminology_is_not_there(service: Any) -> None:
     await service.put({**SYSTEM, "meta": meta}, hidden_set, hidden_map)
     after = [await service.ask("GET", it.format(url=FOOD)) for it in requests]
     assert [(it.status, it.body) for it in before] == [(it.status, it.body) for it in after]
+
+
+async def test_searches_know_the_value_sets_and_hierarchies_that_are_loaded(service: Any) -> None:
+    def eaten(code: str) -> Resource:
+        concept = {"coding": [{"system": FOOD, "code": code}]}
+        about = {"reference": "Patient/ann"}
+        return {"resourceType": "Observation", "id": code, "status": "final", "code": concept, "subject": about}
+
+    ann = {"resourceType": "Patient", "id": "ann"}
+    apples = filtered("concept", "is-a", "apple")
+    await service.put(ann, SYSTEM, apples, *(eaten(code) for code in ("apple", "boskoop", "bread")))
+
+    async def found(query: str) -> set[str]:
+        answer = await service.ask("GET", f"Observation?{query}", Prefer="handling=strict")
+        assert answer.status == 200, answer.body
+        return {it["resource"]["id"] for it in answer.json.get("entry", ())}
+
+    assert await found("code:in=http://example.org/vs/some") == {"apple", "boskoop"}
+    assert await found("code:not-in=http://example.org/vs/some") == {"bread"}
+    assert await found(f"code:below={FOOD}|apple") == {"apple", "boskoop"}
+    assert await found(f"code:above={FOOD}|boskoop") == {"apple", "boskoop"}
+    first = await service.ask("GET", f"Observation?code:below={FOOD}|apple&_count=1")
+    following = next(it["url"] for it in first.json["link"] if it["relation"] == "next")
+    assert len((await service.ask("GET", following)).json["entry"]) == 1
+    answer = await service.ask("GET", "Observation?code:in=http://nowhere", Prefer="handling=strict")
+    assert answer.status == 400

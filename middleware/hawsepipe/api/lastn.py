@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from hawsepipe.api.call import Call
+from hawsepipe.api.codes import knowing
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.inputs import inputs
 from hawsepipe.api.parts import NAMES, cut, wanted
@@ -37,7 +38,7 @@ async def lastn(call: Call) -> Response:
     names = {name.partition(":")[0].partition(".")[0] for name, _ in criteria}
     if not names & _SUBJECTS or not names & _ABOUT:
         raise InvalidRequest("the operation needs a patient or subject, and a category or code", location="parameter")
-    parsed = call.services.parameters.parse("Observation", criteria, call.preference.strict)
+    parsed = (await knowing(call, criteria)).parse("Observation", criteria, call.preference.strict)
     query = replace(parsed.query, sort=(Sort("date", Kind.DATE, descending=True),), count=_PAGE)
     groups = _Groups(most)
     seen = 0

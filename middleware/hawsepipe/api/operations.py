@@ -1,4 +1,4 @@
-"""$validate, $meta, $meta-add, $meta-delete: https://hl7.org/fhir/R4/resource-operation-validate.html, -meta.html"""
+"""$meta, $meta-add, $meta-delete: https://hl7.org/fhir/R4/resource-operation-meta.html"""
 
 from __future__ import annotations
 
@@ -13,62 +13,9 @@ from hawsepipe.api.writes import Write
 from hawsepipe.consent.orders import Order, Written
 from hawsepipe.errors import InvalidRequest, InvalidResource
 from hawsepipe.fhir import codec
-from hawsepipe.fhir.outcome import outcome
 from hawsepipe.model import Issue, Resource, Severity
 
-_MODES: Final = frozenset({"create", "update", "delete", "profile"})
 _LISTS: Final = ("profile", "tag", "security")
-
-
-async def validate(call: Call) -> Response:
-    """Answer with the findings about a resource that is sent, or about one that is stored; 200 whatever they are.
-
-    The resource comes alone or as a parameter, beside `mode` and `profile`. A profile is not checked, and the answer
-    says so.
-    """
-    given = dict(call.request.query)
-    refuse_unknown(call, [pair for pair in call.request.query if pair[0] not in {"mode", "profile"}])
-    if call.request.method == "GET":
-        content = (await call.view.read(call.type, call.id)).content
-        assert content is not None, "a view raises Gone for a tombstone"
-        held: Resource | None = codec.decode(content)
-    else:
-        sent = sent_resource(call.request)
-        held = sent
-        if sent.get("resourceType") == "Parameters":
-            held, stated = _parameters(sent)
-            given |= stated
-    if given.get("mode", "create") not in _MODES:
-        raise InvalidRequest("the mode is create, update, delete or profile", location="mode")
-    if held is None and given.get("mode") != "delete":
-        raise InvalidRequest("there is no resource to validate", location="resource")
-    issues: list[Issue] = []
-    if held is not None:
-        if held.get("resourceType") != call.type:
-            text = f"the resource is not a {call.type}, as the address says"
-            issues.append(Issue(Severity.ERROR, "invalid", "resourceType", text))
-        if given.get("mode") == "update" and held.get("id") != call.path.get("id", held.get("id")):
-            issues.append(Issue(Severity.ERROR, "invalid", f"{call.type}.id", "an update needs the id of the address"))
-        issues += call.services.check(held)
-    if "profile" in given:
-        issues.append(Issue(Severity.WARNING, "not-supported", "profile", "the profile is not known here: not checked"))
-    return resource(outcome(issues), call.format)
-
-
-def _parameters(sent: Resource) -> tuple[Resource | None, dict[str, str]]:
-    held: Resource | None = None
-    stated: dict[str, str] = {}
-    parameters = sent.get("parameter")
-    for part in parameters if isinstance(parameters, list) else ():
-        name = part.get("name") if isinstance(part, dict) else None
-        if name == "resource" and isinstance(part.get("resource"), dict):
-            held = part["resource"]
-        elif name in {"mode", "profile"}:
-            text = next((value for key, value in part.items() if key.startswith("value")), None)
-            stated[name] = str(text)
-        else:
-            raise InvalidRequest("the operation takes resource, mode and profile", location="parameter")
-    return held, stated
 
 
 async def meta(call: Call) -> Response:

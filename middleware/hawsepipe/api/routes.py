@@ -27,13 +27,14 @@ from hawsepipe.api.history import history, history_across
 from hawsepipe.api.lastn import lastn
 from hawsepipe.api.lookup import lookup, subsumes
 from hawsepipe.api.match import match
-from hawsepipe.api.operations import meta, meta_add, meta_delete, validate
+from hawsepipe.api.operations import meta, meta_add, meta_delete
 from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
 from hawsepipe.api.search import search, search_compartment, search_system
 from hawsepipe.api.translate import translate_code
 from hawsepipe.api.update import conditional_update, update
+from hawsepipe.api.validate import validate
 from hawsepipe.api.validate_code import validate_code_of_system, validate_code_of_value_set
 from hawsepipe.api.vread import vread
 

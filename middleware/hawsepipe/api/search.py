@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from hawsepipe.api.call import Call
+from hawsepipe.api.codes import knowing
 from hawsepipe.api.cursors import PARAMETER, Place
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.forms import pairs
@@ -17,7 +18,7 @@ from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir import bundle
 from hawsepipe.fhir.compartment import ways
 from hawsepipe.fhir.definitions import load
-from hawsepipe.fhir.parameters import Pair, Parsed
+from hawsepipe.fhir.parameters import Pair, Parameters, Parsed
 from hawsepipe.fhir.query import Clause, Condition, Either, Kind, Page, Query, ReferenceValue
 from hawsepipe.fhir.subset import Subset, Summary
 from hawsepipe.model import Issue, Severity
@@ -74,7 +75,7 @@ async def search_system(call: Call) -> Response:
 
 async def _of_type(call: Call, kind: str, target: str, within: Condition | None) -> Response:
     asked = _asked(call, target)
-    parsed = call.services.parameters.parse(kind, asked.pairs, asked.strict)
+    parsed = (await knowing(call, asked.pairs)).parse(kind, asked.pairs, asked.strict)
     cursor = None if asked.place is None else asked.place.cursor
     page = await call.view.search(replace(_narrowed(parsed.query, within), cursor=cursor))
     return _answer(call, target, asked, list(parsed.used), parsed.ignored, page)
@@ -89,7 +90,7 @@ async def _of_types(call: Call, target: str, within: dict[str, Condition | None]
     ignored: list[Issue] = []
     if len(kinds) != 1:
         rest, ignored = _without(rest, "_sort", "results of several types have no order", asked.strict)
-    parsed, left_out = _parsed(call, kinds, rest, asked.strict)
+    parsed, left_out = _parsed(await knowing(call, rest), kinds, rest, asked.strict)
     queries = [
         replace(
             one.query, clauses=(condition, *one.query.clauses) if (condition := within[kind]) else one.query.clauses
@@ -110,10 +111,9 @@ def _narrowed(query: Query, within: Condition | None) -> Query:
 
 
 def _parsed(
-    call: Call, kinds: Sequence[str], asked: list[Pair], strict: bool
+    parameters: Parameters, kinds: Sequence[str], asked: list[Pair], strict: bool
 ) -> tuple[dict[str, Parsed], tuple[Issue, ...]]:
     """Return the search of each type by the parameters that all of them have, and what was left out."""
-    parameters = call.services.parameters
     left_out: dict[str | None, Issue] = {}
     found: dict[str, Parsed] = {}
     for kind in kinds:

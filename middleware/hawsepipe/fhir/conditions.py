@@ -7,6 +7,7 @@ a name that is no parameter of the type is told to the caller, who decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Final
 
@@ -69,6 +70,12 @@ class Conditions:
         self._codes = codes
         self._extractor = Extractor(definitions, base_url)
         self._known: dict[str, Mapping[str, SearchParameter]] = {}
+
+    def knowing(self, codes: Codes) -> Conditions:
+        """Return what reads the same criteria with other value sets and hierarchies."""
+        other = copy(self)
+        other._codes = codes
+        return other
 
     def parameters(self, kind: str) -> Mapping[str, SearchParameter]:
         """Return the parameters that a search on a type takes, by code."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from hawsepipe.errors import InvalidRequest
@@ -51,6 +52,12 @@ class Parameters:
         self._maximum = maximum
         self._conditions = Conditions(definitions, base_url, codes or BaseCodes(definitions))
         self._inclusions = Inclusions(definitions, self._conditions.parameters)
+
+    def knowing(self, codes: Codes) -> Parameters:
+        """Return what reads the same parameters with other value sets and hierarchies."""
+        other = copy(self)
+        other._conditions = self._conditions.knowing(codes)
+        return other
 
     def supported(self, type: str) -> tuple[tuple[str, Kind], ...]:
         """Return (code, kind) of each parameter that a search on this type takes, by code."""
