@@ -30,17 +30,24 @@ async def knowing(call: Call, asked: Iterable[tuple[str, str]]) -> Parameters:
         modifier = name.rpartition(":")[2]
         if modifier not in _SETS | _HIERARCHIES or ":" not in name:
             continue
-        for part in values.split(value, ","):
+        for part in _parts(value):
             if modifier in _SETS:
-                await _add_set(terminology, values.plain(part), sets)
+                await _add_set(terminology, part, sets)
             elif "|" in part:
-                url = values.plain(values.split(part, "|")[0])
+                url = part.partition("|")[0]
                 found = await terminology.code_system(url)
                 if found is not None:
                     systems[url] = found
     if not sets and not systems:
         return call.services.parameters
     return call.services.parameters.knowing(_Codes(sets, systems))
+
+
+def _parts(value: str) -> list[str]:
+    try:
+        return [values.plain(part) for part in values.split(value, ",")]
+    except ValueError:
+        return []  # whoever reads the criterion refuses it
 
 
 async def _add_set(terminology: Terminology, address: str, sets: dict[str, Collection[tuple[str, str]]]) -> None:
