@@ -43,6 +43,32 @@ def dates(value: DateValue, low: str, high: str, bindings: Bindings, now: int) -
             assert_never(value.prefix)
 
 
+def instants(value: DateValue, column: str, bindings: Bindings, now: int) -> str:
+    """Return the same for a column that is an instant, as bounds of one index."""
+    first, last = value.low, value.high
+    if value.prefix is Prefix.AP:
+        first, last = approximate(value, now)
+
+    def bound(operator: str, micros: int) -> str:
+        return f"{column} {operator} {bindings.bind(micros)}"
+
+    match value.prefix:
+        case Prefix.EQ | Prefix.AP:
+            return f"({bound('>=', first)} AND {bound('<', last)})"
+        case Prefix.NE:
+            return f"({bound('<', first)} OR {bound('>=', last)})"
+        case Prefix.GT | Prefix.SA:
+            return bound(">=", last)
+        case Prefix.LT | Prefix.EB:
+            return bound("<", first)
+        case Prefix.GE:
+            return bound(">=", first)
+        case Prefix.LE:
+            return bound("<", last)
+        case _:
+            assert_never(value.prefix)
+
+
 def approximate(value: DateValue, now: int) -> tuple[int, int]:
     """Return the interval that `ap` looks for an overlap with."""
     reach = abs(now - value.low) // _TENTH
