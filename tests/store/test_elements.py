@@ -17,7 +17,7 @@ from hawsepipe.fhir.references import patients_of
 from hawsepipe.fhir.rows import fold
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Resource
-from hawsepipe.store import elements
+from hawsepipe.store import elements, outlines
 from hawsepipe.store.elements import Elements, Whole
 
 BASE = "http://test.example/fhir"
@@ -210,7 +210,9 @@ def test_elements_give_what_the_whole_gives(seed: int) -> None:
     assert refused > 300
 
 
-def test_an_element_is_worked_out_once_for_whichever_resources_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_element_is_worked_out_for_itself_and_for_an_outline_whatever_it_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[str] = []
     extractor = Extractor(FACTS, BASE)
     element = extractor.element
@@ -221,14 +223,14 @@ def test_an_element_is_worked_out_once_for_whichever_resources_it_names(monkeypa
 
     monkeypatch.setattr(extractor, "element", counted)
     known = Elements(LABELLER, extractor, VALIDATOR, BASE)
-    for number in "123":
+    for number in "12345":
         written = codec.encode({"subject": {"reference": f"Patient/{number}"}, "code": {"text": "x"}})
         found = known.whole("Condition", "1", (), written)
         assert found is not None
         assert found.patients == (number,)
         assert ("subject", "Patient", number, "") in found.rows.references
         assert found.facets.values["ref"] == {f"Patient/{number}"}
-    assert sorted(asked) == ["code", "meta", "subject"]
+    assert sorted(asked) == ["code", "code", "meta", "subject", "subject"]
 
 
 def test_people_of_their_own_are_made_of_what_is_known_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +244,7 @@ def test_people_of_their_own_are_made_of_what_is_known_of_others(monkeypatch: py
 
     monkeypatch.setattr(extractor, "element", counted)
     known = Elements(LABELLER, extractor, VALIDATOR, BASE)
-    for name in ("Åsa", "Bo Ek", "C"):
+    for name in ("Åsa", "Bo Ek", "C", "Dé", "E F"):
         body = {
             "name": [{"family": f"{name}son", "given": [name, "M"]}],
             "address": [{"line": [f"{name} 1"], "city": "Lund", "country": name}],
@@ -253,7 +255,7 @@ def test_people_of_their_own_are_made_of_what_is_known_of_others(monkeypatch: py
         assert found is not None
         _agrees(found, "Patient")
         assert ("family", f"{name}son", fold(f"{name}son")) in found.rows.strings
-    assert sorted(asked) == ["address", "meta", "name", "photo", "telecom"]
+    assert sorted(asked) == sorted(["meta", *["address", "name", "photo", "telecom"] * 2])
 
 
 def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> None:
@@ -273,6 +275,64 @@ def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> Non
     assert known.whole("AllergyIntolerance", "1", (), codec.encode({"category": ["food"]})) is None, "without a patient"
 
 
+def test_resources_of_one_outline_are_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each drawing comes twice more with other names, in other places or in one."""
+    drawing = _Drawing(7)
+    known = Elements(*PARTS, BASE)
+    made: list[bool] = []
+    outlined = known._outlined
+
+    def counted(*args: Any) -> Whole | None:
+        found = outlined(*args)
+        made.append(found is not None)
+        return found
+
+    monkeypatch.setattr(known, "_outlined", counted)
+    monkeypatch.setattr(outlines, "_TRIES", 10**9)
+    for _ in range(500):
+        resource = drawing.resource()
+        written = codec.encode(resource)
+        for number in range(6):
+            other = _renamed(resource, number)
+            joined = ("identifier", "link")
+            found = known.whole(resource["resourceType"], other["id"], joined, codec.encode(other))
+            fresh = Elements(*PARTS, BASE) if number == 5 else None
+            if found is not None:
+                _agrees(found, resource["resourceType"])
+            if fresh is not None:
+                alone = fresh.whole(resource["resourceType"], other["id"], joined, codec.encode(other))
+                assert (alone is None) == (found is None), written
+    assert sum(made) > 200
+
+
+def _renamed(value: Any, number: int) -> Any:
+    """Return a resource with other names in the place of its names; which of them are the same changes as well."""
+    if isinstance(value, list):
+        return [_renamed(item, number) for item in value]
+    if not isinstance(value, dict):
+        return value
+    held = {}
+    for name, item in value.items():
+        if name in ("family", "city", "display", "text", "value") and isinstance(item, str) and number:
+            item = "same" if number % 3 == 0 else f"{item} Ö{number}"
+        elif name == "reference" and number:
+            head, slash, rest = item.partition("/00000000")
+            item = f"{head}/0000{number % 3}000{rest}" if slash else item
+        held[name] = _renamed(item, number)
+    return held
+
+
+def test_outlines_are_not_looked_for_where_there_are_none() -> None:
+    luck = outlines.Luck()
+    assert all(luck.worth() for _ in range(outlines._TRIES - 1))
+    assert not luck.worth()
+    assert sum(luck.worth() for _ in range(outlines._AGAIN)) > 0
+    lucky = outlines.Luck()
+    for _ in range(10_000):
+        assert lucky.worth()
+        lucky.found()
+
+
 def test_what_is_remembered_of_elements_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elements, "_KEPT", 4)
     known = Elements(*PARTS, BASE)
@@ -280,3 +340,6 @@ def test_what_is_remembered_of_elements_is_bounded(monkeypatch: pytest.MonkeyPat
         written = codec.encode({"birthDate": f"19{number + 10}-01-01", "name": [{"text": "x" * 2000}]})
         assert known.whole("Patient", "1", (), written) is not None
     assert len(known._lately) + len(known._before) <= 10
+    for number in range(1000):
+        assert known.whole("Patient", "1", (), codec.encode({"gender": "male", "language": f"l{number}"})) is not None
+    assert len(known._outlines) <= 513

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir import canonical, codec
-from hawsepipe.fhir.index import Grouped, Row, grouped
+from hawsepipe.fhir.index import Grouped, grouped
 from hawsepipe.fhir.merge import joins_to_itself
 from hawsepipe.fhir.primitives import fits
 from hawsepipe.fhir.references import patients_of
-from hawsepipe.model import Resource, Severity
-from hawsepipe.store.contract import Extractor, Labeller, Validator
-from hawsepipe.store.moulds import Masked, Mould, masked, mould
+from hawsepipe.model import Severity
+from hawsepipe.store.elementwise import ElementExtractor, ElementLabeller, ElementValidator
+from hawsepipe.store.moulds import Masked, Mould, masked, masked_members, mould
+from hawsepipe.store.outlines import Luck, Outline, Part, apart, outline
 from hawsepipe.visibility import Facets
 
 REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
@@ -34,6 +35,12 @@ SOME_INSTANT: Final = "0001-01-01T00:00:00.000000Z"
 
 _LARGEST: Final = 1024
 """Bytes of an element that is remembered."""
+
+_OUTLINES: Final = 512
+"""Outlines that are remembered, or resources whose outline may be worth while."""
+
+_LARGEST_OUTLINE: Final = 16_384
+"""Bytes of what resources with one outline have in common."""
 
 _KEPT: Final = 8192
 """Elements that are remembered, twice: those met lately, and those met before them."""
@@ -52,58 +59,6 @@ _PARTS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-
-
-class ElementTraits(Protocol):
-    """What one element gives to labels and facets; only the labeller that made it knows more."""
-
-    @property
-    def labels(self) -> frozenset[str]:
-        """The labels that it calls for."""
-        ...
-
-
-TraitsT = TypeVar("TraitsT", bound=ElementTraits)
-
-
-class ElementLabeller(Labeller, Protocol[TraitsT]):
-    """A labeller that can tell the elements apart. Each method agrees with `label(resource, None)` and `facets`."""
-
-    def element(self, kind: str, name: str, value: Any) -> TraitsT:
-        """Return what an element of a resource of this type gives; `meta` counts as one, once it is labelled."""
-        ...
-
-    def label_elements(self, kind: str, meta: Resource | None, labels: Iterable[str]) -> Resource | None:
-        """Return the labelled `meta` of a resource whose elements call for these labels."""
-        ...
-
-    def renamed(self, traits: TraitsT, ids: Mapping[str, str]) -> TraitsT:
-        """Return the traits of an element that refers to resources by other ids; `ids` gives the new of the old."""
-        ...
-
-    def element_facets(self, kind: str, traits: Iterable[TraitsT], *, about: bool) -> Facets:
-        """Return the facets of a resource by the traits of its elements, `about` a patient or not."""
-        ...
-
-
-class ElementExtractor(Extractor, Protocol):
-    """An extractor that can tell the elements apart, which agrees with `rows`."""
-
-    def element(self, kind: str, key: str, value: Any) -> tuple[Sequence[Row], frozenset[str]]:
-        """Return the rows of one element, and the parameters that ask whether there is something and find it here."""
-        ...
-
-    def presence(self, kind: str, existing: Collection[str]) -> Sequence[Row]:
-        """Return the rows of the parameters that ask whether there is something."""
-        ...
-
-
-class ElementValidator(Validator, Protocol):
-    """A validator that can tell the elements apart, which never accepts what `check` refuses."""
-
-    def accepts_elements(self, kind: str, elements: dict[str, Any]) -> bool:
-        """Say whether an element, with its twin (`_name`) if it has one, is surely right whatever else there is."""
-        ...
 
 
 @dataclass(slots=True)
@@ -169,6 +124,8 @@ class Elements:
         self._metas: dict[tuple[str, bytes, frozenset[str]], _Meta] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._twins: dict[tuple[str, bytes, bytes], None] = {}
+        self._outlines: dict[tuple[Any, ...], Outline | None] = {}
+        self._luck: dict[str, Luck] = {}
 
     def whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole | None:
         """Return the first version of a resource of this content, whose lists `joined` were joined to none; None when
@@ -180,19 +137,153 @@ class Elements:
             return None
 
     def _whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole:
-        held = _PARTS.decode(written)
+        held = {name: bytes(part) for name, part in _PARTS.decode(written).items()}
         own = held.pop("resourceType", None)
         held.pop("id", None)
-        told = held.pop("meta", None)
+        told = held.pop("meta", b"")
         if kind in _NESTING or not _ENTANGLED.isdisjoint(held) or not fits("id", id_):
             raise _Doubtful
         type_ = b'"%s"' % kind.encode()
-        if own is not None and bytes(own) != type_:
+        if own is not None and own != type_:
             raise _Doubtful
+        luck = self._luck.get(kind) or self._luck.setdefault(kind, Luck())
+        if luck.worth():
+            whole = self._outlined(kind, id_, joined, told, held)
+            if whole is not None:
+                luck.found()
+                return whole
+        return self._assembled(kind, id_, joined, told, held, written)
+
+    def _outlined(
+        self, kind: str, id_: str, joined: Collection[str], told: bytes, held: Mapping[str, bytes]
+    ) -> Whole | None:
+        """Return the first version if its outline is known."""
+        own = [name for name, part in held.items() if apart(part) is not None]
+        names = [name for name in held if name not in own] if own else list(held)
+        without = masked_members(kind, names, b",".join([b'"%s":%s' % (name.encode(), held[name]) for name in names]))
+        if without is None:
+            return None
+        place = (kind, tuple(sorted(joined)), told, *held, tuple(own), without.written)
+        known = self._outlines.get(place)
+        if known is None:
+            if place not in self._outlines:
+                _keep(self._outlines, place, None, _OUTLINES)
+            elif len(without.written) <= _LARGEST_OUTLINE:
+                known = self._outline(kind, joined, told, held, own, without)
+                self._outlines[place] = known
+        if known is None:
+            return None
+        alone: list[_Element] = []
+        labels = known.labels
+        for name in own:
+            element = self._known(kind, name, held[name])
+            if element is None:
+                element = self._worked_out(kind, _member(name, held[name]), [name])[name]
+            if not _stands(name, element, known.twins) or (name in joined and not _plain(element)):
+                return None
+            alone.append(element)
+            labels |= element.traits.labels
+        texts = [name.decode() for name in without.names]
+        ids = {hole: texts[number] for hole, number in known.ids}
+        patients = {id_} if kind == "Patient" else set[str]()
+        patients.update([ids.get(patient, patient) for patient in known.patients])
+        for element in alone:
+            patients.update(element.patients)
+        if len(patients) > 1:  # their order is that of the paths to them
+            return None
+        meta = self._meta(kind, told, labels)
+        traits = [meta.element.traits]
+        for trait in known.traits:
+            if isinstance(trait, int):
+                traits.append(alone[trait].traits)
+            else:
+                traits.append(self._labeller.renamed(trait[0], ids) if trait[1] else trait[0])
+        number = b'"%s"' % id_.encode()
+        start, end = meta.content
+        front, back = meta.canonical
+        values = [*without.names, *[element.canonical for element in alone], number]
+        rows = known.collected(texts, alone)
+        for at, some in meta.element.rows:
+            rows[at][:0] = some
+        existing = known.existing.union(meta.element.existing, *[element.existing for element in alone])
+        for row in self._extractor.presence(kind, existing):
+            rows[_TOKENS].append(tuple(row))
+        about = tuple(patients)
+        return Whole(
+            content=(
+                b'{"resourceType":"%s","id":%s,%s' % (kind.encode(), number, start),
+                end + known.content.of([*without.names, *[element.written for element in alone]]),
+            ),
+            canonical=(known.front.of(values) + front, back + known.back.of(values)),
+            static=known.static.of(values),
+            patients=about,
+            rows=Grouped(*[tuple(dict.fromkeys(some)) for some in rows]),
+            facets=self._labeller.element_facets(kind, traits, about=bool(about)),
+            linked="link" in held,
+        )
+
+    def _outline(
+        self,
+        kind: str,
+        joined: Collection[str],
+        told: bytes,
+        held: Mapping[str, bytes],
+        own: Sequence[str],
+        without: Masked,
+    ) -> Outline | None:
+        """Make the outline of resources that are like this one; None where they have to be looked at."""
+        twins = self._names.get((kind, *held))
+        if twins is None:
+            return None
+        document = b"{" + without.written + b"}"
+        try:
+            parts = {name: bytes(part) for name, part in _PARTS.decode(document).items()}
+            found = self._worked_out(kind, document, list(parts)) if parts else {}
+        except (_Doubtful, HawsepipeError, msgspec.DecodeError):
+            return None
+        # What depends on its twin was seen to be right beside it, if both are the same in each resource.
+        seen = {
+            it
+            for name in twins
+            if {name, f"_{name}"} <= found.keys()
+            and (kind, found[name].written, found[f"_{name}"].written) in self._twins
+            for it in (name, f"_{name}")
+        }
+        if not all(
+            (name in seen or _stands(name, it, twins)) and (name not in joined or _plain(it))
+            for name, it in found.items()
+        ):
+            return None
+        ids = {hole.decode(): "x" for hole in without.holes}
+        traits = tuple(
+            own.index(name)
+            if name in own
+            else (found[name].traits, self._labeller.renamed(found[name].traits, ids) != found[name].traits)
+            for name in held
+        )
+        return outline(
+            b'"%s"' % kind.encode(),
+            [
+                name if name in own else Part(name, found[name].written, found[name].canonical, found[name].rows)
+                for name in held
+            ],
+            without,
+            existing=frozenset().union(*[it.existing for it in found.values()]),
+            labels=frozenset().union(*[it.traits.labels for it in found.values()]),
+            traits=traits,
+            twins=frozenset(twins),
+            patients=tuple(patient for it in found.values() for patient in it.patients),
+        )
+
+    def _assembled(
+        self, kind: str, id_: str, joined: Collection[str], told: bytes, held: Mapping[str, bytes], written: bytes
+    ) -> Whole:
+        """Return the first version, element by element."""
+        type_ = b'"%s"' % kind.encode()
         elements: dict[str, _Element] = {}
         labels: frozenset[str] = frozenset()
         patients = [id_] if kind == "Patient" else []
-        found = {name: self._known(kind, name, bytes(part)) for name, part in held.items()}
+        found = {name: self._known(kind, name, part) for name, part in held.items()}
         missing = [name for name, element in found.items() if element is None]
         made = self._worked_out(kind, written, missing) if missing else {}
         for name, known in found.items():
@@ -205,7 +296,7 @@ class Elements:
         about = tuple(dict.fromkeys(patients))
         if len(about) > 1:  # their order is that of the paths to them
             raise _Doubtful
-        meta = self._meta(kind, b"" if told is None else bytes(told), labels)
+        meta = self._meta(kind, told, labels)
         start, end = meta.content
         number = b'"%s"' % id_.encode()
         content = (
@@ -306,7 +397,7 @@ class Elements:
     def _filled(self, general: _Element, form: Mould, without: Masked) -> _Element:
         """Return the element that has these names in the place of what stands for them."""
         texts = [name.decode() for name in without.names]
-        written, canonical_form = form.written(without.names)
+        written, canonical_form = (it.of(without.names) for it in form.forms)
         ids = {hole: texts[number] for hole, number in form.ids}
         return _Element(
             written=written,
@@ -362,6 +453,11 @@ def _plain(element: _Element) -> bool:
     return element.plain
 
 
+def _stands(name: str, element: _Element, twins: Collection[str]) -> bool:
+    """Say whether an element is right among others of which these have twins."""
+    return element.single if name in twins or name.removeprefix("_") in twins else element.right
+
+
 def _member(name: str, written: bytes) -> bytes:
     return codec.encode({name: msgspec.Raw(written)})
 
@@ -385,7 +481,7 @@ def _sorted(type_: bytes, number: bytes, meta: _Meta, elements: Mapping[str, _El
     return front, back, b"{" + b",".join(members) + b"}"
 
 
-def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+def _keep(kept: dict[_Key, _Value], key: _Key, value: _Value, most: int | None = None) -> None:
     kept[key] = value
-    if len(kept) > _KEPT:
+    if len(kept) > (_KEPT if most is None else most):
         del kept[next(iter(kept))]

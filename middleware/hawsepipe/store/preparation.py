@@ -13,15 +13,8 @@ from hawsepipe.fhir.merge import merged, speaks
 from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, says_unchanged, subjects
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Transaction
-from hawsepipe.store.elements import (
-    REFUSED,
-    SOME_INSTANT,
-    ElementExtractor,
-    ElementLabeller,
-    Elements,
-    ElementValidator,
-    Whole,
-)
+from hawsepipe.store.elements import REFUSED, SOME_INSTANT, Elements, Whole
+from hawsepipe.store.elementwise import ElementExtractor, ElementLabeller, ElementValidator
 from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, Told, named
 from hawsepipe.visibility import Subject, joined
 
