@@ -115,7 +115,7 @@ def target(salt: bytes, opening: dict[str, Any]) -> str:
 
 def instant_text(instant: datetime) -> str:
     """Return an instant as openings hold it: UTC with six decimals of the second."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def checked_channel(channel: str) -> str:
