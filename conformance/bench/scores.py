@@ -57,7 +57,7 @@ def score_of(folder: str, corpus: str, item: Mapping[str, Any]) -> Score | None:
         out.write(encode(made))
         out.flush()
         result: Score = module.score(text, out.name, maps)
-        resources = module.load_bundle(out.name)[1]
+        whole, resources = module.load_bundle(out.name)
     segments = module.parse(text)[0]
     leaves, mapped = module.Scorer(maps).expected(segments)
     without, fixed, values = sourceless(module, maps, leaves.values(), resources)
@@ -69,7 +69,7 @@ def score_of(folder: str, corpus: str, item: Mapping[str, Any]) -> Score | None:
         "most": 1 - fixed / values if values else None,
         "kept_short": kept_short(module, maps, result["misses"], leaves, mapped, resources),
         "lost": lost(module, {k: v for k, v in leaves.items() if k not in mapped and len(v) >= 3}, resources),
-        "asked": asked(segments, resources),
+        "asked": asked(segments, resources, whole.get("entry", ())),
     }
 
 
@@ -171,7 +171,7 @@ def lost(module: Any, leaves: Mapping[Any, str], resources: Sequence[Any]) -> Co
 _ANSWERS = ("QST", "SCI")
 
 
-def asked(segments: Sequence[Any], resources: Sequence[Any]) -> dict[str, tuple[int, int]]:
+def asked(segments: Sequence[Any], resources: Sequence[Any], entries: Iterable[Any]) -> dict[str, tuple[int, int]]:
     """Count, by kind, the links that the guide asks for in the groups where it does, and those that are there.
 
     The scorer asks every resource of a type for each link of the type that a message may have.
@@ -199,14 +199,14 @@ def asked(segments: Sequence[Any], resources: Sequence[Any]) -> dict[str, tuple[
             results += 1
             answers += segment.get(29, 1) in _ANSWERS
     there: Counter[str] = Counter()
+    types = {entry["fullUrl"]: entry["resource"]["resourceType"] for entry in entries if "resource" in entry}
     for kind in wanted:
         home, _, rest = kind.partition(".")
         element, _, target = rest.partition("->")
-        ids = {f"urn:uuid:{one.get('id')}" for one in resources if one.get("resourceType") == target}
         for one in resources:
             links = one.get(element, []) if one.get("resourceType") == home else []
             links = links if isinstance(links, list) else [links]
-            there[kind] += any(link.get("reference") in ids for link in links)
+            there[kind] += any(types.get(link.get("reference")) == target for link in links)
     return {kind: (min(there[kind], count), count) for kind, count in wanted.items() if count}
 
 
