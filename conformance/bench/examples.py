@@ -2,10 +2,10 @@
 
 PACKAGE.tgz is the package `hl7.fhir.r4.examples` of FHIR's package registry (or any other of R4 resources), BASE a FHIR
 server's address, TOKEN an access token that may write. Each example is created, read as JSON and as XML, and compared
-with what was sent, id and meta aside: as JSON byte for byte when written anew (the same elements in the same order, decimals as they were
-spelt), as XML without the order of members, which attributes do not keep. Prints how many came back as they were, and
-each that did not; what the server refuses is told with its reason. `not shown` is what was stored and is hidden from the
-very client: consent says who sees data that name no patient where they should.
+with what was sent, id and meta aside: as JSON byte for byte when written anew (the same elements in the same order,
+decimals as they were spelt), as XML without the order of members, which attributes do not keep. Prints how many came
+back as they were, and each that did not; what the server refuses is told with its reason. `not shown` is what was
+stored and is hidden from the very client: consent says who sees data that name no patient where they should.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from hawsepipe.api.binary import read_raw
 from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services
 from hawsepipe.api.capability import capability_statement
 from hawsepipe.api.cursors import Cursors
@@ -146,12 +147,16 @@ class Application:
         return Call(
             request=request,
             path=found.path,
-            format=Format() if found.route is not None and found.route.handed else answer_format(request),
+            format=self._format(request, found),
             preference=preference(request),
             services=self._services,
             view=self._gate.view(principal),
             inside=_Inside(self, principal),
         )
+
+    def _format(self, request: Request, found: Found) -> Format:
+        raw = read_raw(found.path.get("type"), request)
+        return Format() if raw or (found.route is not None and found.route.handed) else answer_format(request)
 
     async def answer_inside(self, request: Request, principal: Principal) -> Response:
         """Answer a request inside another; never raises."""

@@ -153,7 +153,8 @@ def _read(call: Call, place: int, entry: Any) -> _Entry:
     if name is not None and not isinstance(name, str):
         raise InvalidRequest("the fullUrl is not a text", expression=f"{here}.fullUrl")
     segments, query = _address(url.removeprefix(call.services.base_url), here)
-    headers = {header: asked[key] for key, header in _HEADERS.items() if isinstance(asked.get(key), str)}
+    headers = {"accept": FHIR_JSON}
+    headers |= {header: asked[key] for key, header in _HEADERS.items() if isinstance(asked.get(key), str)}
     preferred = call.request.header("prefer")
     if preferred is not None:
         headers["prefer"] = preferred

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hawsepipe.api import binary
 from hawsepipe.api.call import Call
 from hawsepipe.api.conditions import in_address, must_be_absent, unless_there
 from hawsepipe.api.exchange import Response
@@ -35,6 +36,8 @@ def body(call: Call) -> Resource:
     """Return the resource in the body. Raises UnsupportedMediaType, or InvalidRequest when it is no resource of the
     path's type.
     """
+    if binary.sent_raw(call.type, call.request):
+        return binary.sent(call.request, call.path.get("id"))
     sent = sent_resource(call.request)
     if sent.get("resourceType") != call.type:
         raise InvalidRequest(f"resourceType must be {call.type}, as in the address", expression="resourceType")

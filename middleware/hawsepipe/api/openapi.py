@@ -159,7 +159,9 @@ def _accepted(route: Route) -> tuple[str, ...]:
 
 def _responses(route: Route) -> dict[str, Any]:
     kinds = _KINDS.get(route.code, _RESOURCES)
-    answer = {"description": "done", "content": {kind: {} for kind in kinds}}
+    # A Binary is answered in whatever form it has.
+    raw = ("*/*",) if route.code in {"read", "vread"} else ()
+    answer = {"description": "done", "content": {kind: {} for kind in (*kinds, *raw)}}
     found: dict[str, Any] = {"200": answer}
     if isinstance(route.run, Write) and route.code in {"create", "update"}:
         found["201"] = {"description": "created", "content": answer["content"]}

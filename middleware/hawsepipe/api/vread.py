@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from hawsepipe.api.binary import answered
 from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.parts import NAMES
-from hawsepipe.api.rendering import fetched, refuse_unknown
+from hawsepipe.api.rendering import refuse_unknown
 from hawsepipe.errors import NotFound
 from hawsepipe.model import Version
 
@@ -15,7 +16,7 @@ _LONGEST = 9
 async def vread(call: Call) -> Response:
     """Answer with one version, or 304."""
     refuse_unknown(call, [pair for pair in call.request.query if pair[0] not in NAMES])
-    return fetched(await version_of(call), call)
+    return answered(await version_of(call), call)
 
 
 async def version_of(call: Call) -> Version:
