@@ -19,6 +19,7 @@ from fhirclient.models import observation, patient  # type: ignore[import-untype
 from fhirclient.server import FHIRNotFoundException  # type: ignore[import-untyped]  # it has no types
 from fhirpy import AsyncFHIRClient
 from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
+from joserfc.jwk import ECKey
 
 if TYPE_CHECKING:
     from tests.service.conftest import Installation
@@ -29,10 +30,17 @@ DENY, NORMAL = "https://profiles.ihe.net/ITI/PCF/Policy-deny", "https://profiles
 
 @pytest.fixture
 async def served(installation: Installation) -> AsyncIterator[Installation]:
-    """A running service that shows clinicians what nobody has spoken about."""
+    """A running service that shows clinicians what nobody has spoken about, and knows one system, `bulk`."""
     path = installation.config.path
     text = path.read_text(encoding="utf-8").replace(f'# default_policy = "{DENY}"', f'default_policy = "{NORMAL}"')
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text.replace('# clients = "clients.json"', 'clients = "clients.json"'), encoding="utf-8")
+    key = ECKey.generate_key("P-384", {"kid": "k1", "alg": "ES384"})
+    own, public = key.as_dict(private=True), key.as_dict(private=False)
+    keys = [{**own, "key_ops": ["sign"]}, {**public, "key_ops": ["verify"]}]
+    path.with_name("bulk.jwks").write_text(json.dumps({"keys": keys}), encoding="utf-8")
+    bulk = {"id": "bulk", "name": "Bulk", "scopes": ["system/*.rs"], "purposes": ["TREAT"], "roles": ["physician"]}
+    clients = [{**bulk, "jwks": {"keys": [public]}}]
+    path.with_name("clients.json").write_text(json.dumps(clients), encoding="utf-8")
     await installation.start()
     yield installation
     assert await installation.stop() == 0, installation.stderr()
@@ -140,6 +148,37 @@ async def test_fhir_kit_client_works(served: Installation) -> None:
         "resolved": True,
         "gone": 410,
     }
+
+
+async def test_smart_fetch_exports_in_bulk(served: Installation, tmp_path: Path) -> None:
+    """Backend services authorization, kick-off, status, files and cancelling, by the SMART team's own client."""
+    scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+    client = AsyncFHIRClient(served.config.base_url, authorization=f"Bearer {served.token(role='privacy-officer')}")
+    for opted in (True, False):
+        eva = client.resource("Patient", active=opted)
+        await eva.save()
+        for _ in range(3):
+            about = {"status": "final", "code": {"text": "x"}, "subject": eva.to_reference()}
+            await client.resource("Observation", **about).create()
+        rule = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTIN"}
+        stated = {"status": "active", "scope": {"coding": [scope]}, "category": [{"text": "privacy"}]}
+        stated |= {"patient": eva.to_reference(), "policyRule": {"coding": [rule]}}
+        if opted:
+            await client.resource("Consent", **stated).create()
+    out = tmp_path / "out"
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("smart-fetch")),
+        *("bulk", str(out), "--fhir-url", served.config.base_url, "--smart-client-id", "bulk"),
+        *("--smart-key", str(served.config.path.with_name("bulk.jwks"))),
+        *("--type", "Patient,Observation", "--no-default-filters", "--no-compression"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    lines = {path.name.partition(".")[0]: path.read_bytes().splitlines() for path in out.glob("*.*.ndjson")}
+    assert {name: len(held) for name, held in lines.items()} == {"Patient": 1, "Observation": 3}
+    assert json.loads(lines["Patient"][0])["active"] is True
 
 
 async def test_schemathesis_finds_nothing(served: Installation, tmp_path: Path) -> None:
