@@ -128,6 +128,18 @@ def renamed(element: ElementFacets, ids: Mapping[str, str]) -> ElementFacets:
     return element._replace(values=values)
 
 
+def as_one(elements: Sequence[ElementFacets]) -> ElementFacets:
+    """Return what several elements of a resource give as if one gave it."""
+    values: dict[str, frozenset[str]] = {}
+    dated: Resource = {}
+    for element in elements:
+        for kind, held in element.values.items():
+            values[kind] = values.get(kind, frozenset()) | held
+        dated |= element.dated
+    ranks = tuple(rank for element in elements for rank in element.ranks)
+    return ElementFacets(values, ranks, dated, [coding for element in elements for coding in element.codings])
+
+
 def together(kind: str, elements: Sequence[ElementFacets], *, about: bool) -> Facets:
     """Return the facets of a resource by those of its elements; `about` says whether it is about a patient."""
     found: dict[str, list[frozenset[str]]] = {}

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 import hawsepipe_schemas
-from hawsepipe.consent.facets import ElementFacets, codings, element_facets, facets, renamed, together
+from hawsepipe.consent.facets import ElementFacets, as_one, codings, element_facets, facets, renamed, together
 from hawsepipe.consent.terms import ACT_CODE, CONFIDENTIALITY, NORMAL, RESTRICTED, terms
 from hawsepipe.errors import ConfigError, InvalidResource
 from hawsepipe.model import Issue, Resource, Severity
@@ -132,6 +132,11 @@ class Labels:
     def renamed(self, traits: Traits, ids: Mapping[str, str]) -> Traits:
         """See `store.elements.ElementLabeller`."""
         return traits._replace(facets=renamed(traits.facets, ids))
+
+    def joined(self, traits: Iterable[Traits]) -> Traits:
+        """See `store.elements.ElementLabeller`."""
+        several = list(traits)
+        return Traits(frozenset().union(*[it.labels for it in several]), as_one([it.facets for it in several]))
 
     def element_facets(self, kind: str, traits: Iterable[Traits], *, about: bool) -> Facets:
         """See `store.elements.ElementLabeller`."""

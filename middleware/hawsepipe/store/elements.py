@@ -192,12 +192,8 @@ class Elements:
         if len(patients) > 1:  # their order is that of the paths to them
             return None
         meta = self._meta(kind, told, labels)
-        traits = [meta.element.traits]
-        for trait in known.traits:
-            if isinstance(trait, int):
-                traits.append(alone[trait].traits)
-            else:
-                traits.append(self._labeller.renamed(trait[0], ids) if trait[1] else trait[0])
+        shared = self._labeller.renamed(known.traits, ids) if known.naming else known.traits
+        traits = [meta.element.traits, shared, *[element.traits for element in alone]]
         number = b'"%s"' % id_.encode()
         start, end = meta.content
         front, back = meta.canonical
@@ -254,13 +250,7 @@ class Elements:
             for name, it in found.items()
         ):
             return None
-        ids = {hole.decode(): "x" for hole in without.holes}
-        traits = tuple(
-            own.index(name)
-            if name in own
-            else (found[name].traits, self._labeller.renamed(found[name].traits, ids) != found[name].traits)
-            for name in held
-        )
+        traits = self._labeller.joined([it.traits for it in found.values()])
         return outline(
             b'"%s"' % kind.encode(),
             [
@@ -271,6 +261,7 @@ class Elements:
             existing=frozenset().union(*[it.existing for it in found.values()]),
             labels=frozenset().union(*[it.traits.labels for it in found.values()]),
             traits=traits,
+            naming=self._labeller.renamed(traits, {hole.decode(): "x" for hole in without.holes}) != traits,
             twins=frozenset(twins),
             patients=tuple(patient for it in found.values() for patient in it.patients),
         )

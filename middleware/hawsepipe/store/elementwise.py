@@ -38,6 +38,10 @@ class ElementLabeller(Labeller, Protocol[TraitsT]):
         """Return the traits of an element that refers to resources by other ids; `ids` gives the new of the old."""
         ...
 
+    def joined(self, traits: Iterable[TraitsT]) -> TraitsT:
+        """Return the traits of several elements of a resource as those of one."""
+        ...
+
     def element_facets(self, kind: str, traits: Iterable[TraitsT], *, about: bool) -> Facets:
         """Return the facets of a resource by the traits of its elements, `about` a patient or not."""
         ...

@@ -62,8 +62,8 @@ class Outline(NamedTuple):
     """See the module. Values for `content` are the names, then what is written of each element that is looked at by
     itself; for the other forms the names, the canonical forms of these elements, then the id as JSON.
 
-    `rows` are for each class lines, or the number of an element that is looked at by itself. `existing` and `labels`
-    are those of the parts; `traits` are theirs, with whether they name ids; `patients` likewise;
+    `rows` are for each class lines, or the number of an element that is looked at by itself. `existing`, `labels` and
+    `traits` are those of the parts together; `naming` says whether the traits name ids; `patients` are theirs, too;
     `twins` are the names of elements that have one (`_name`).
     """
 
@@ -75,7 +75,8 @@ class Outline(NamedTuple):
     ids: tuple[tuple[str, int], ...]
     existing: frozenset[str]
     labels: frozenset[str]
-    traits: tuple[tuple[Any, bool] | int, ...]
+    traits: Any
+    naming: bool
     patients: tuple[str, ...]
     twins: frozenset[str]
 
@@ -102,7 +103,8 @@ def outline(
     *,
     existing: frozenset[str],
     labels: frozenset[str],
-    traits: tuple[tuple[Any, bool] | int, ...],
+    traits: Any,
+    naming: bool,
     patients: tuple[str, ...],
     twins: frozenset[str],
 ) -> Outline | None:
@@ -156,6 +158,7 @@ def outline(
         existing=existing,
         labels=labels,
         traits=traits,
+        naming=naming,
         patients=patients,
         twins=twins,
     )

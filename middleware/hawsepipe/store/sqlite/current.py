@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from hawsepipe.fhir import codec
@@ -118,5 +119,5 @@ class Currents:
                 del self._entries[place]
         self._met.clear()
         self._absent.clear()
-        for place in list(self._entries)[: max(len(self._entries) - _KEPT, 0)]:
+        for place in list(islice(self._entries, max(len(self._entries) - _KEPT, 0))):
             del self._entries[place]
