@@ -74,10 +74,12 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
         wanted = {value.missing for value in clause.values if isinstance(value, MissingValue)}
         rows = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key)"  # noqa: S608  our own tables
         return Predicate(joined("OR", [f"NOT {rows}" if missing else rows for missing in sorted(wanted)] or ["0"]))
-    alternatives, single = _alternatives(clause, bindings, now)
+    alternatives, single = _alternatives(clause, bindings, now, "")
+    # The sign keeps SQLite from probing a candidate by the index of values, which has all resources in it.
+    probed, _ = _alternatives(clause, bindings, now, "+")
     if not alternatives:
         return Predicate("1" if clause.modifier is Modifier.NOT else "0")
-    condition = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key AND {joined('OR', alternatives)})"  # noqa: S608  bound
+    condition = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key AND {joined('OR', probed)})"  # noqa: S608  bound
     if clause.modifier is Modifier.NOT:
         return Predicate(f"NOT {condition}")
     if len(alternatives) > _WIDEST:
@@ -86,22 +88,26 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
     return Predicate(condition, drivers, single)
 
 
-def _alternatives(clause: Clause, bindings: Bindings, now: int) -> tuple[list[str], bool]:
+def _alternatives(clause: Clause, bindings: Bindings, now: int, sign: str) -> tuple[list[str], bool]:
     """Return conditions on rows, any of which is enough, and whether they are one equality, whose index has the keys
-    in order.
+    in order. `sign` stands before the columns of values.
     """
     values = clause.values
     tokens = _of(values, TokenValue)
     references = _of(values, ReferenceValue)
     uris = _of(values, UriValue)
     found = [
-        *_tokens(tokens, bindings),
-        *_references(references, bindings),
-        *(_uris([value.uri for value in uris], clause.modifier, bindings) if uris else []),
-        *(_string(value, clause.modifier, bindings) for value in _of(values, StringValue)),
-        *(part for value in _of(values, DateValue) for part in dates(value, "low", "high", bindings, now)),
-        *(_number(value, bindings) for value in _of(values, NumberValue)),
-        *(_quantity(value, bindings) for value in _of(values, QuantityValue)),
+        *_tokens(tokens, bindings, sign),
+        *_references(references, bindings, sign),
+        *(_uris([value.uri for value in uris], clause.modifier, bindings, sign) if uris else []),
+        *(_string(value, clause.modifier, bindings, sign) for value in _of(values, StringValue)),
+        *(
+            part
+            for value in _of(values, DateValue)
+            for part in dates(value, f"{sign}low", f"{sign}high", bindings, now)
+        ),
+        *(_number(value, bindings, sign) for value in _of(values, NumberValue)),
+        *(_quantity(value, bindings, sign) for value in _of(values, QuantityValue)),
     ]
     equality = (
         (len(tokens) == 1 and tokens[0].code is not None)
@@ -120,7 +126,7 @@ def _among(texts: Iterable[str], bindings: Bindings) -> str:
     return f"= {bindings.bind(distinct.pop())}" if len(distinct) == 1 else f"IN {bindings.members(distinct)}"
 
 
-def _tokens(values: Sequence[TokenValue], bindings: Bindings) -> list[str]:
+def _tokens(values: Sequence[TokenValue], bindings: Bindings, sign: str) -> list[str]:
     found: list[str] = []
     for system in dict.fromkeys(value.system for value in values):
         group = [value.code for value in values if value.system == system]
@@ -129,43 +135,43 @@ def _tokens(values: Sequence[TokenValue], bindings: Bindings) -> list[str]:
         if len(codes) < len(group):  # `system|`: any code of it
             found.append(joined("AND", owner or ["1"]))
         else:
-            found.append(joined("AND", [f"code {_among(codes, bindings)}", *owner]))
+            found.append(joined("AND", [f"{sign}code {_among(codes, bindings)}", *owner]))
     return found
 
 
-def _references(values: Sequence[ReferenceValue], bindings: Bindings) -> list[str]:
+def _references(values: Sequence[ReferenceValue], bindings: Bindings, sign: str) -> list[str]:
     found: list[str] = []
     urls = [value.url for value in values if value.url is not None]
     if urls:
-        found.append(f"(value {_among(urls, bindings)} AND type = 0)")
+        found.append(f"({sign}value {_among(urls, bindings)} AND type = 0)")
     local = [value for value in values if value.url is None and value.id is not None]
     for type_ in dict.fromkeys(value.type for value in local):
         ids = [value.id for value in local if value.type == type_ and value.id is not None]
         owner = "type <> 0" if type_ is None else f"type = {bindings.symbol(type_)}"
-        found.append(f"(value {_among(ids, bindings)} AND {owner})")
+        found.append(f"({sign}value {_among(ids, bindings)} AND {owner})")
     return found
 
 
-def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings) -> list[str]:
+def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings, sign: str) -> list[str]:
     if modifier is not Modifier.BELOW:
-        return [f"uri {_among(uris, bindings)}"]
+        return [f"{sign}uri {_among(uris, bindings)}"]
     found: list[str] = []
     for uri in uris:
         path = uri.rstrip("/")
         # The character after the solidus is the digit nought: everything below a path lies between the two.
-        found.append(f"uri = {bindings.bind(path)}")
-        found.append(f"(uri >= {bindings.bind(path + '/')} AND uri < {bindings.bind(path + '0')})")
+        found.append(f"{sign}uri = {bindings.bind(path)}")
+        found.append(f"({sign}uri >= {bindings.bind(path + '/')} AND {sign}uri < {bindings.bind(path + '0')})")
     return found
 
 
-def _string(value: StringValue, modifier: Modifier | None, bindings: Bindings) -> str:
+def _string(value: StringValue, modifier: Modifier | None, bindings: Bindings, sign: str) -> str:
     if modifier is Modifier.EXACT:
-        return f"(normal = {bindings.bind(value.normal)} AND exact = {bindings.bind(value.exact)})"
+        return f"({sign}normal = {bindings.bind(value.normal)} AND exact = {bindings.bind(value.exact)})"
     if modifier is Modifier.CONTAINS:
         return f"instr(normal, {bindings.bind(value.normal)}) > 0"
-    low = f"normal >= {bindings.bind(value.normal)}"
+    low = f"{sign}normal >= {bindings.bind(value.normal)}"
     above = _successor(value.normal)
-    return low if above is None else f"({low} AND normal < {bindings.bind(above)})"
+    return low if above is None else f"({low} AND {sign}normal < {bindings.bind(above)})"
 
 
 def _successor(prefix: str) -> str | None:
@@ -179,12 +185,12 @@ def _successor(prefix: str) -> str | None:
     return None
 
 
-def _number(value: NumberValue, bindings: Bindings) -> str:
-    return numbers(value, "value", bindings)
+def _number(value: NumberValue, bindings: Bindings, sign: str) -> str:
+    return numbers(value, f"{sign}value", bindings)
 
 
-def _quantity(value: QuantityValue, bindings: Bindings) -> str:
-    parts = [numbers(value.number, "value", bindings)]
+def _quantity(value: QuantityValue, bindings: Bindings, sign: str) -> str:
+    parts = [numbers(value.number, f"{sign}value", bindings)]
     if value.system is not None:
         parts.append(f"system = {bindings.bind(value.system)}")
     if value.code is not None:

@@ -46,7 +46,8 @@ def _key(sort: Sort, name: str, type_: str, bindings: Bindings) -> Key:
     if sort.kind not in TABLES:
         raise InvalidRequest("this kind of parameter has no order", location="_sort")
     least, greatest = _KEYS[sort.kind]
-    extreme = f"max({greatest})" if sort.descending else f"min({least})"
+    # The sign keeps SQLite from looking for the extreme among all resources, by the index of values.
+    extreme = f"max(+{greatest})" if sort.descending else f"min(+{least})"
     parameter = bindings.symbol(parameter_symbol(type_, sort.parameter))
     return Key(
         f"(SELECT {extreme} FROM {TABLES[sort.kind]} WHERE resource = r.key AND parameter = {parameter})",  # noqa: S608  our own names
