@@ -17,8 +17,8 @@ from hawsepipe.visibility import AtMost, Constant, Measure, Visibility
 
 PARAMETERS = Parameters(load(), "https://fhir.example.org/fhir")
 SEEN = Visibility(Constant(True), ((frozenset({"hidden"}), Constant(False)),), AtMost(Measure.RANK, 2, absent=False))
-HARMLESS = re.compile(r"SCAN (d\b|k\b|p\b|json_each|\(subquery-\d+\)|\(join-\d+\)|\d* ?CONSTANT ROW)")
-"""Candidates that an index has given, bound values, and what is made of them."""
+HARMLESS = re.compile(r"SCAN (c\b|d\b|k\b|p\b|json_each|\(subquery-\d+\)|\(join-\d+\)|\d* ?CONSTANT ROW)")
+"""Candidates that an index has given, the units that there are, bound values, and what is made of them."""
 
 
 def plans(asked: str, monkeypatch: pytest.MonkeyPatch, few: int) -> list[str]:
@@ -58,6 +58,8 @@ def plans(asked: str, monkeypatch: pytest.MonkeyPatch, few: int) -> list[str]:
         "Observation?_sort=-_lastUpdated",
         "Observation?_lastUpdated=gt2026-01-01",
         "Observation?value-quantity=gt5.4|http://unitsofmeasure.org|mg/dL",
+        "Observation?value-quantity=gt5.4",
+        "Observation?value-quantity=gt5.4||mg",
         "Observation?component-code-value-quantity=8480-6$gt140",
         "Observation?code-value-quantity=2339-0$gt5",
         "Observation?code:in=http://hl7.org/fhir/ValueSet/observation-status&patient=ann",
@@ -89,6 +91,12 @@ def test_a_chain_of_few_goes_from_its_target_by_the_index_of_references(monkeypa
     plan = plans("Observation?patient.name=lind", monkeypatch, search.FEW)[-1]
     driven = plan.index("string_value")
     assert driven < plan.index("reference_value"), plan
+
+
+@pytest.mark.parametrize("unit", ["", "|http://unitsofmeasure.org|mg/dL", "||mg", "|http://unitsofmeasure.org|"])
+def test_numbers_are_looked_for_below_their_unit(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = plans(f"Observation?value-quantity=gt5.4{unit}", monkeypatch, search.FEW)[0]
+    assert "quantity_value (parameter=? AND code=? AND value>?)" in counted, counted
 
 
 def test_instants_are_counted_by_their_own_index(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,15 @@ TABLES: Final = {
     Kind.QUANTITY: "quantity",
 }
 
-_WIDEST: Final = 40
+_WIDEST: Final = 60
 """Alternatives of a clause that are still joined by UNION to find candidates."""
+
+
+_UNITS: Final = (
+    "WITH RECURSIVE c (code) AS (SELECT min(code) FROM quantity WHERE parameter = {parameter} UNION ALL"
+    " SELECT (SELECT min(q.code) FROM quantity q WHERE q.parameter = {parameter} AND q.code > c.code) FROM c"
+    " WHERE c.code IS NOT NULL) SELECT code FROM c WHERE code IS NOT NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,14 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
         return Predicate(f"NOT {condition}")
     if len(alternatives) > _WIDEST:
         return Predicate(condition)
+    if table == TABLES[Kind.QUANTITY]:
+        # Where no unit is asked for, each that there is: one step of the index leads to the next.
+        symbol = bindings.symbol(parameter_symbol(type_, parameter))
+        each = _UNITS.format(parameter=symbol)
+        alternatives = [
+            it if value.system is not None and value.code is not None else f"code IN ({each}) AND {it}"
+            for value, it in zip(_of(clause.values, QuantityValue), alternatives, strict=True)
+        ]
     drivers = tuple(f"SELECT resource FROM {source} AND {alternative}" for alternative in alternatives)  # noqa: S608  bound
     return Predicate(condition, drivers, single)
 
@@ -195,7 +210,7 @@ def _quantity(value: QuantityValue, bindings: Bindings, sign: str) -> str:
         parts.append(f"system = {bindings.bind(value.system)}")
     if value.code is not None:
         code = bindings.bind(value.code)
-        parts.append(f"code = {code}" if value.system is not None else f"(code = {code} OR unit = {code})")
+        parts.append(f"{sign}code = {code}" if value.system is not None else f"(+code = {code} OR unit = {code})")
     return joined("AND", parts)
 
 

@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.commonness import held_in_common
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 11
+VERSION: Final = 12
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -120,6 +120,12 @@ INSERT OR IGNORE INTO concern (person, sequence)
 """
 """Whom a message of the journal is about (since version 11)."""
 
+UNITS: Final = """
+DROP INDEX quantity_value;
+CREATE INDEX quantity_value ON quantity (parameter, code, value);
+"""
+"""Quantities by their unit before their number, since numbers of other units say nothing (since version 12)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -131,6 +137,7 @@ _STEPS: Final = {
     8: COMMON,
     9: SPOKEN,
     10: CONCERN,
+    11: UNITS,
 }
 """What makes the next version of tables of a version."""
 
