@@ -133,3 +133,9 @@ async def install(tmp_path: Path) -> AsyncIterator[Callable[[str], Installation]
 def installation(install: Callable[[str], Installation]) -> Installation:
     """One installation."""
     return install("one")
+
+
+@pytest.fixture
+def unused() -> int:
+    """A port that nobody listens at."""
+    return free_port()

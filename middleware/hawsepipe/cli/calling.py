@@ -16,11 +16,20 @@ from hawsepipe.service.credentials import operator_token
 
 
 def call(
-    config_path: Path, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes | None = None
+    config_path: Path,
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    *,
+    author: str | None = None,
 ) -> Any:
-    """Return the JSON that a route under `/ops` answers. Raises ConfigError, or NotFound for 404."""
+    """Return the JSON that a route under `/ops` answers; `author` is who asks (`Practitioner/7`).
+
+    Raises ConfigError, or NotFound for 404.
+    """
     config = read(config_path)
-    token = operator_token(config, system_clock())
+    token = operator_token(config, system_clock(), *([] if author is None else [author]))
     origin = f"http://{config.host}:{config.port}"
 
     async def ask() -> Any:

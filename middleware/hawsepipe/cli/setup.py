@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hawsepipe import plugins as loader
+from hawsepipe.cli.calling import call
 from hawsepipe.cli.options import config_option
 from hawsepipe.config import TEMPLATE, read
 from hawsepipe.errors import ConfigError, PluginError
@@ -44,7 +47,7 @@ def init(directory: Path, channel: str | None) -> None:
 
 @click.group()
 def config() -> None:
-    """Look at the configuration."""
+    """Look at the configuration, and change that of the running service."""
 
 
 @config.command("check")
@@ -63,6 +66,55 @@ def check(config_path: Path) -> None:
     for told in kinds.advice(config_path):
         click.echo(f"warning: {told.key}: {told.reason}", err=True)
     click.echo(f"{config_path} is good")
+
+
+_AUTHOR = click.option("--author", help="Who changes it (Practitioner/7); without it, this command line.")
+
+
+@config.command("apply")
+@config_option
+@_AUTHOR
+def apply(config_path: Path, author: str | None) -> None:
+    """Let the edited settings of feeds hold now. Feeds that did not change go on; so do their connections.
+
+    A fault in the file changes nothing. Anything but the settings of feeds takes a restart, and is refused.
+    """
+    _applied(call(config_path, "POST", "config/apply", author=author))
+
+
+@config.command("versions")
+@config_option
+def versions(config_path: Path) -> None:
+    """List the configurations that the service has run with: number, since when, by whom."""
+    for entry in call(config_path, "GET", "config"):
+        click.echo(f"{entry['number']:>6}  {entry['since'][:19]}  {entry['author']}")
+
+
+@config.command("diff")
+@config_option
+@click.argument("older", type=int)
+@click.argument("newer", type=int, required=False)
+def diff(config_path: Path, older: int, newer: int | None) -> None:
+    """Print what differs between two versions, or between a version and the file. Exit status 1 if anything does."""
+    query = None if newer is None else {"with": str(newer)}
+    difference = call(config_path, "GET", f"config/{older}/difference", query)["difference"]
+    click.echo(difference, nl=False)
+    if difference:
+        sys.exit(1)
+
+
+@config.command("rollback")
+@config_option
+@click.argument("number", type=int)
+@_AUTHOR
+def rollback(config_path: Path, number: int, author: str | None) -> None:
+    """Write a version to the file and let it hold now, as a version of its own."""
+    _applied(call(config_path, "POST", f"config/{number}/rollback", author=author))
+
+
+def _applied(result: Mapping[str, Any]) -> None:
+    feeds = ", ".join(result["restarted"]) or "nothing"
+    click.echo(f"version {result['version']}; started anew: {feeds}")
 
 
 @click.command()

@@ -109,8 +109,6 @@ def issued_token(
     return token
 
 
-def operator_token(config: Config, now: datetime) -> str:
-    """Return a token for the operations routes."""
-    return issued_token(
-        config, subject="Device/hawsepipe-cli", scope=SCOPE, purpose=None, roles=(), patient=None, now=now
-    )
+def operator_token(config: Config, now: datetime, subject: str = "Device/hawsepipe-cli") -> str:
+    """Return a token for the operations routes. Raises ConfigError for a subject that is none."""
+    return issued_token(config, subject=subject, scope=SCOPE, purpose=None, roles=(), patient=None, now=now)

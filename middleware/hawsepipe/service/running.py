@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ from hawsepipe.clock import Clock
 from hawsepipe.config import Config
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate
-from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
+from hawsepipe.errors import HawsepipeError, PluginError
 from hawsepipe.exports.files import Folder
 from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
@@ -62,15 +60,18 @@ from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import alerts as ops_alerts
+from hawsepipe.ops import configuration as ops_configuration
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
 from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
-from hawsepipe.ops.feeds import Board, Listed
+from hawsepipe.ops.feeds import Board
 from hawsepipe.plugins import Plugins
 from hawsepipe.service import credentials, preparing, trust, worker
+from hawsepipe.service.history import START, Changes, History
 from hawsepipe.service.kinds import Opener
+from hawsepipe.service.listeners import Listeners, bound
 from hawsepipe.store.contract import JournalState, Store
 from hawsepipe.store.sqlite.store import FILE, open_store
 
@@ -230,8 +231,12 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             if not listening.is_set():
                 raise PluginError("not every feed listens yet")
 
-        listed: dict[str, Listed] = {}
-        board = Board(store, meters, listed, couriers, clock)
+        journal = Journal(store, meters, pipeline.wake, outcomes)
+        listeners = Listeners(opener, loaded.feeds, journal)
+        history = History(config.data / "config")
+        await asyncio.to_thread(history.note, config.path.read_text(encoding="utf-8"), START, clock())
+        app.add_routes(ops_configuration.routes(Changes(config, history, listeners, clock), verifier))
+        board = Board(store, meters, listeners.listed, couriers, clock)
         app.add_routes(ops_feeds.routes(board, verifier))
 
         async def refresh() -> None:
@@ -249,17 +254,15 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         runner = web.AppRunner(app, **api_server.LIMITS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        with _bound("api", f"{config.host}:{config.port}"):
+        with bound("api", f"{config.host}:{config.port}"):
             await web.TCPSite(runner, config.host, config.port).start()
-        journal = Journal(store, meters, pipeline.wake, outcomes)
-        feeds = await opener.all(loaded.feeds, config.feeds, "feeds")
         for instance in config.feeds:
-            listed[instance.name] = Listed(instance.kind, partial(_address, feeds[instance.name]))
-            with _bound(instance.key, instance.name):
-                await feeds[instance.name].start(journal)
+            await listeners.open(instance)
+        for instance in config.feeds:
+            await listeners.start(instance)
         listening.set()
         tasks = (*tasks, _task(stack, exports.run(), "exports"))
-        yield Service(config, store, store_path / FILE, feeds, pipeline, tasks)
+        yield Service(config, store, store_path / FILE, listeners.feeds, pipeline, tasks)
 
 
 async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str, Translator]) -> Desk:
@@ -316,19 +319,6 @@ def _retention(
     terms = Terms(kept, timedelta(seconds=config.journal.prune_seconds))
     retention = Retention(store, terms, config.channel, tuple(ledgers), clock, meters)
     return (_task(stack, retention.run(), "retention"),)
-
-
-def _address(feed: Feed) -> str:
-    return feed.address
-
-
-@contextlib.contextmanager
-def _bound(key: str, what: str) -> Iterator[None]:
-    """Name the setting when an address cannot be had: in use, not ours, or not permitted."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(key, f"{what} cannot listen ({os.strerror(error.errno or 0)})") from error
 
 
 def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:

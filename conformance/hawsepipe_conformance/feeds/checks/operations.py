@@ -167,7 +167,7 @@ async def _noise(stage: Stage) -> None:
         while not await product.total("hawsepipe_alert_notices_total", notice="closed") and monotonic() < end:
             await asyncio.sleep(0.1)
         server.close()
-        lines = [line for line in product.log().splitlines() if '"alert"' in line]
+        lines = [line for line in product.log().splitlines() if '"notice"' in line]
         told = [json.loads(line)["notice"] for line in lines]
         own.claim(f"opened, reminded of, closed (found {told})", told[:1] + told[-1:] == ["opened", "closed"])
         own.claim("there are reminders in between", set(told[1:-1]) == {"reminder"})
