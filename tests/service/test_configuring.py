@@ -81,9 +81,10 @@ async def test_what_is_wrong_or_takes_a_restart_changes_nothing(installation: In
         # A port that somebody else has: found only when the feed is to listen, and then it listens where it did.
         (mllp, f"port = {installation.config.port}", "cannot listen"),
     ):
+        whole = installation.config.path.read_text(encoding="utf-8")
         _edit(installation, before, after)
         status, text = await _cli(installation, "apply")
-        _edit(installation, after, before)
+        installation.config.path.write_text(whole, encoding="utf-8")
         assert status == 2
         assert reason in text
         async with Sender("127.0.0.1", installation.mllp_port) as sender:

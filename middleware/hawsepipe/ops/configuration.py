@@ -66,5 +66,7 @@ async def _done(work: Awaitable[Mapping[str, Any]], operator: Principal) -> Mapp
         result = await work
     except ConfigError as error:
         raise Conflict(str(error)) from error
-    _log.warning("configuration", version=result["version"], author=operator.subject, feeds=result["restarted"])
+    _log.warning(
+        "configuration", version=result["version"], author=operator.subject, feeds=", ".join(result["restarted"])
+    )
     return result

@@ -17,7 +17,9 @@ import structlog
 
 ALLOWED = frozenset(
     [
+        "about",
         "address",
+        "author",
         "backend",
         "bytes",
         "cause",
@@ -27,6 +29,8 @@ ALLOWED = frozenset(
         "error",
         "event",
         "feed",
+        "feeds",
+        "found",
         "interaction",
         "kind",
         "level",
@@ -35,10 +39,12 @@ ALLOWED = frozenset(
         "method",
         "milliseconds",
         "name",
+        "notice",
         "plugin",
         "reason",
         "request",
         "root",
+        "seconds",
         "sequence",
         "size",
         "state",
@@ -48,7 +54,7 @@ ALLOWED = frozenset(
         "version",
     ]
 )
-"""Keys that a log line may have: names from the configuration, numbers, codes and digests."""
+"""Keys that a log line may have: names from the configuration, who operates, numbers, codes and digests."""
 
 _LONGEST = 200
 

@@ -15,7 +15,7 @@ from time import monotonic
 
 from hawsepipe_conformance.feeds.checks.recovery import store_file
 from hawsepipe_conformance.feeds.checks.registry import Checks
-from hawsepipe_conformance.feeds.line import framed
+from hawsepipe_conformance.feeds.line import connect, framed
 from hawsepipe_conformance.feeds.product import free_port
 from hawsepipe_conformance.feeds.stage import Stage
 
@@ -175,3 +175,39 @@ async def _noise(stage: Stage) -> None:
         others = [line for line in product.log().splitlines() if "deliver" in line and line not in lines]
         own.claim(f"nor does the log tell of each failure ({len(others)} lines)", len(others) < 20)
         own.claim("it was delivered once", len(received) == 1)
+
+
+@CHECKS.case("OP-06", "version, author, diff, rollback; applied without restarting other feeds")
+async def _edited(stage: Stage) -> None:
+    async with stage.alone({"other": {}}) as own:
+        product = own.local()
+        debugging = own.admission("OP06").set("MSH-11", "D").body()
+        own.claim("refused before", await own.send(debugging) == ["AR"])
+        address = await product.feed("other")
+        other = await connect(address.host, address.port)
+        await other.send(framed(own.admission("OP06-o1").body()))
+        own.claim("the other feed serves", [ack.code for ack in await other.until(1)] == ["AA"])
+        before = product.config.read_text(encoding="utf-8")
+        # The feeds of a plan take any free port; what is edited here keeps the one that it has.
+        here = await product.feed(own.feed)
+        edited = before.replace("port = 0", f'accept = {{ processing_ids = ["P", "D"] }}\nport = {here.port}', 1)
+        product.config.write_text(edited, encoding="utf-8")
+        status, told = await _run("config", "apply", "--author", "Practitioner/7", "-c", str(product.config))
+        own.claim(
+            f"applied to the edited feed alone ({told.strip()})", status == 0 and told.endswith(f": {own.feed}\n")
+        )
+        later = own.admission("OP06-2").set("MSH-11", "D").body()
+        own.claim("what was edited holds", await own.send(later) == ["AA"])
+        _, told = await _run("config", "versions", "-c", str(product.config))
+        rows = [line.split() for line in told.splitlines()]
+        own.claim(f"versions with their authors (found {rows})", [row[0] for row in rows] == ["1", "2"])
+        own.claim("the author is named", rows[-1][-1] == "Practitioner/7")
+        _, told = await _run("config", "diff", "1", "2", "-c", str(product.config))
+        own.claim("the difference is told", '+accept = { processing_ids = ["P", "D"] }' in told.splitlines())
+        status, _ = await _run("config", "rollback", "1", "-c", str(product.config))
+        own.claim("rolled back", status == 0 and product.config.read_text(encoding="utf-8") == before)
+        _, told = await _run("config", "versions", "-c", str(product.config))
+        own.claim("which is a version too", told.splitlines()[-1].split()[0] == "3")
+        await other.send(framed(own.admission("OP06-o2").body()))
+        own.claim("over its old connection the other feed serves on", len(await other.until(2)) == 2)
+        await other.close()
