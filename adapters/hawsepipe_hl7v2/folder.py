@@ -10,14 +10,17 @@ duplicates. A file is taken once its size has not changed for `settle_seconds`; 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import re
+import stat
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import structlog
 
@@ -31,6 +34,9 @@ _log = structlog.get_logger("hawsepipe.feed")
 _CHUNK: Final = 1 << 20
 _TRUNCATED = MessageError("parse", "", "the message is longer than this feed takes")
 _PLACES = ("done", "error")
+_LINK = "it is a link, which this feed does not follow"
+_STRANGE = "the name of the file is not one that this feed takes"
+_NUMBER = re.compile(r"\.\d+\Z")
 
 
 @dataclass(slots=True)
@@ -101,8 +107,9 @@ class FilesFeed:
             await self._take(name, intake)
         while True:
             for name in await asyncio.to_thread(self._ready):
-                if await asyncio.to_thread(self._claim, name):
-                    await self._take(name, intake)
+                claimed = await asyncio.to_thread(self._claim, name)
+                if claimed is not None:
+                    await self._take(claimed, intake)
             await asyncio.sleep(self._interval)
 
     def _place(self, name: str) -> Path:
@@ -132,20 +139,22 @@ class FilesFeed:
         self._seen = seen
         return [name for _, name in sorted(ready)]
 
-    def _claim(self, name: str) -> bool:
-        """Take a file for ourselves; False when somebody else was faster, or when it cannot be read."""
+    def _claim(self, name: str) -> str | None:
+        """Take a file for ourselves and return its name there; None when somebody else was faster, or when it cannot
+        be read.
+        """
         source = self._directory / name
         try:
-            with source.open("rb"):
-                pass
-            source.rename(self._free("working", name))
+            opened(source).close()
+            target = self._free("working", name)
+            source.rename(target)
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             self._trouble(name, error)
-            return False
+            return None
         self._troubled.discard(name)
-        return True
+        return target.name
 
     def _free(self, place: str, name: str) -> Path:
         """Return where a file goes in a place; one of the same name there is never written over."""
@@ -167,8 +176,9 @@ class FilesFeed:
         report = _Report()
         while True:
             try:
-                if self._taken(name):
-                    await self._read(self._place("working") / name, intake, report)
+                path = self._place("working") / name
+                if not path.is_symlink() and self._taken(name):
+                    await self._read(path, intake, report)
                 await asyncio.to_thread(self._put_away, name, report)
             except (OSError, HawsepipeError) as error:
                 # The store or the disk: nothing is lost, what is journalled already is a duplicate the next time.
@@ -180,14 +190,17 @@ class FilesFeed:
             return
 
     def _taken(self, name: str) -> bool:
-        """Say whether a claimed file is one to be read; what a crash left behind may have another name by now."""
-        return not self._strangers or Path(name).match(self._pattern)
+        """Say whether a claimed file is one to be read; what a crash left behind may have another name by now, and one
+        of two that have the same name has a number behind it.
+        """
+        names = (name, _NUMBER.sub("", name))
+        return not self._strangers or any(Path(it).match(self._pattern) for it in names)
 
     def _put_away(self, name: str, report: _Report) -> None:
         place = "done" if report.messages else "error"
         if not report.messages:
-            strange = "the name of the file is not one that this feed takes"
-            report.tell(0, "", "there is no HL7 v2 message in the file" if self._taken(name) else strange)
+            reason = "there is no HL7 v2 message in the file" if self._taken(name) else _STRANGE
+            report.tell(0, "", _LINK if (self._place("working") / name).is_symlink() else reason)
             self._opening.meters.framing.labels(self._opening.name, "file_without_message").inc()
         target = self._free(place, name)
         if report.findings:
@@ -198,7 +211,7 @@ class FilesFeed:
         waiting: deque[asyncio.Task[None]] = deque()
         splitter = Splitter(self._limit)
         try:
-            with path.open("rb") as file:
+            with opened(path) as file:
                 more = True
                 while more:
                     chunk = await asyncio.to_thread(file.read, _CHUNK)
@@ -233,6 +246,18 @@ class FilesFeed:
         elif refusal is not None:
             report.refused += 1
             report.tell(part.offset, refusal.location, refusal.text, accepted.sequence)
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a file to read it: neither a link, should one have taken its place, nor anything that one would wait for.
+
+    Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from hawsepipe import Acceptance, ConfigError, Meters, Opening, StoreFull
-from hawsepipe_hl7v2.folder import KIND
+from hawsepipe_hl7v2.folder import KIND, opened
 
 from .conftest import NOW, Journal, written
 
@@ -103,6 +104,42 @@ async def test_a_file_that_a_crash_left_is_read_again_and_doubles_nothing(watch:
     async with watch(journal):
         await until((folder / "done" / "a.hl7.2").exists)
     assert [key for _, key, _ in journal.messages] == ["ADT1|GOOD|C1", "ADT1|GOOD|C2"]
+
+
+async def test_of_two_files_of_one_name_each_is_read(watch: Watch, tmp_path: Path) -> None:
+    folder, journal = tmp_path / "in", Journal(fault=StoreFull("there is no room on the disk"))
+    working = folder / "working" / "files"
+    async with watch(journal, others="error"):
+        # Something of that name is there already, which this feed does not know of since it came after the start.
+        await asyncio.sleep(0.05)
+        working.joinpath("a.hl7").write_bytes(written("C1"))
+        put(folder, "a.hl7", written("C2"))
+        await until((working / "a.hl7.2").exists)
+        journal.fault = None
+        await until((folder / "done" / "a.hl7.2").exists)
+        assert [key for _, key, _ in journal.messages] == ["ADT1|GOOD|C2"]
+    async with watch(journal):
+        await until((folder / "done" / "a.hl7").exists)
+    assert [key for _, key, _ in journal.messages] == ["ADT1|GOOD|C2", "ADT1|GOOD|C1"]
+
+
+async def test_a_link_in_the_place_of_a_file_is_not_followed(watch: Watch, tmp_path: Path) -> None:
+    folder, journal = tmp_path / "in", Journal()
+    secret = tmp_path / "secret.hl7"
+    secret.write_bytes(written("C1"))
+    (folder / "working" / "files").mkdir(parents=True)
+    (folder / "working" / "files" / "a.hl7").symlink_to(secret)
+    async with watch(journal):
+        await until(lambda: (folder / "error" / "a.hl7").is_symlink())
+    assert journal.messages == []
+    assert secret.exists()
+    report = json.loads((folder / "error" / "a.hl7.report.json").read_text())
+    assert "link" in report["findings"][0]["text"]
+    with pytest.raises(OSError, match="symbolic"):
+        opened(folder / "error" / "a.hl7")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="regular"):
+        opened(tmp_path / "pipe")
 
 
 async def test_while_the_store_is_full_the_file_waits_and_then_comes_in_once(watch: Watch, tmp_path: Path) -> None:
