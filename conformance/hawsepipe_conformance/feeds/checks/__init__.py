@@ -15,6 +15,7 @@ from hawsepipe_conformance.feeds.checks import (
     lanes,
     load,
     merging,
+    migration,
     operations,
     ordering,
     recovery,
@@ -43,6 +44,7 @@ _MODULES = (
     files,
     http,
     versions,
+    migration,
 )
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}

@@ -87,12 +87,12 @@ async def _clock(stage: Stage) -> None:
             proofs = [(await own.provenances(body))[0] for body in bodies]
             times = [proof["meta"]["lastUpdated"] for proof in proofs]
             own.claim(f"instants never go back (found {times})", times == sorted(set(times)))
-            places = [await _leaf(own, proof["id"]) for proof in proofs]
+            places = [await leaf(own, proof["id"]) for proof in proofs]
             own.claim(f"places in the log grow (found {places})", places == sorted(set(places)))
             own.claim("ready", await own.product.status("/health/ready") == 200)
 
 
-async def _leaf(stage: Stage, proof: str) -> int:
+async def leaf(stage: Stage, proof: str) -> int:
     """Return the place of a Provenance in the log, once it has one."""
     with sqlite3.connect(f"file:{store_file(stage)}?mode=ro", uri=True) as store:
         row = store.execute(

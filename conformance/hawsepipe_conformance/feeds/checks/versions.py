@@ -21,7 +21,7 @@ def _patient(stage: Stage, **more: Any) -> dict[str, Any]:
     return {"resourceType": "Patient", "id": person, "identifier": [{"system": "urn:mrn", "value": person}], **more}
 
 
-async def _post(stage: Stage, body: Mapping[str, Any] | bytes, version: str = "", feed: str = "") -> tuple[int, str]:
+async def post(stage: Stage, body: Mapping[str, Any] | bytes, version: str = "", feed: str = "") -> tuple[int, str]:
     """Send a resource; return the status and the words of the outcome."""
     address = await stage.product.feed(feed or stage.feed)
     type_ = "application/fhir+json" + (f"; fhirVersion={version}" if version else "")
@@ -37,7 +37,7 @@ async def _post(stage: Stage, body: Mapping[str, Any] | bytes, version: str = ""
 async def _taken(stage: Stage, version: str, *resources: Mapping[str, Any], feed: str = "") -> None:
     """Send resources, each for itself, which must be taken."""
     for resource in resources:
-        status, words = await _post(stage, resource, version, feed)
+        status, words = await post(stage, resource, version, feed)
         stage.claim(f"{resource['resourceType']} is taken ({status}: {words})", status == 200)
 
 
@@ -52,7 +52,7 @@ async def _parameter(stage: Stage) -> None:
     await _taken(stage, _STU3, _patient(stage), visit | reason)
     read = await stage.product.read("Encounter/FV01")
     stage.claim("converted as STU3", read.get("reasonCode") == [{"text": "fever"}] and "reason" not in read)
-    status, _ = await _post(stage, _patient(stage, gender="male"), _R4)
+    status, _ = await post(stage, _patient(stage, gender="male"), _R4)
     stage.claim(f"415 for a contradiction (found {status})", status == 415)
     stage.claim("without effect", "gender" not in await stage.product.read(f"Patient/{stage.person}"))
     stage.claim("kept as a dead letter", len(await stage.letters()) == 1)
@@ -127,7 +127,7 @@ async def _no_counterpart(stage: Stage) -> None:
     sent: tuple[tuple[Mapping[str, Any], str], ...] = ((intake, _R5), (component, _DSTU2))
     for number, (resource, version) in enumerate(sent, 2):
         before = len(await stage.letters())
-        status, words = await _post(stage, resource, version)
+        status, words = await post(stage, resource, version)
         if status == 422:
             stage.claim("a dead letter", len(await stage.letters()) == before + 1)
             continue
@@ -153,7 +153,7 @@ async def _modifier(stage: Stage) -> None:
     extension = [{"url": "http://example.org/not-at-all", "valueBoolean": True}]
     for number, version in enumerate((_DSTU2, _STU3, _R4, _R5), 1):
         person = f"{stage.person}-{number}"
-        status, _ = await _post(stage, _patient(stage, id=person, modifierExtension=extension), version)
+        status, _ = await post(stage, _patient(stage, id=person, modifierExtension=extension), version)
         stage.claim(f"refused in {version} (found {status})", 400 <= status < 500)
         stage.claim("no effect", not await stage.product.search("Patient", _id=person))
         stage.claim("a dead letter", len(await stage.letters()) == number)
