@@ -27,8 +27,10 @@ def narrowed(consent: Resource) -> Resource:
 
 
 def laid_beside(id: str, consent: Resource) -> Change:
-    """Return the change that keeps a Consent where there is none of this id yet, and else changes nothing."""
-    return Change(Method.MERGE, "Consent", id, consent, keep=frozenset(consent) - {"resourceType", "id"})
+    """Return the change that keeps a Consent where there never was one of this id, and else changes nothing: neither
+    what a person has written into it nor what a person has taken out of it, the whole of it included.
+    """
+    return Change(Method.MERGE, "Consent", id, consent, keep=frozenset(consent) - {"id"})
 
 
 def modifiers(value: Any, known: frozenset[str], path: str = "") -> Iterator[str]:

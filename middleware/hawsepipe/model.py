@@ -80,8 +80,9 @@ class Change:
     types by code, extensions by url, anything else by equality) and objects to join key by key; `keep` elements that
     are only written where the stored resource has none (one that is in `union` too: what the stored list or object
     lacks). An element of a choice (`deceasedDateTime`) takes the place of its siblings.
-    `passes`: the resource passes to another patient by the source's own word; without it a number
-    alone takes nothing from anybody.
+    With `resourceType` in `keep` only what never was there is written: what is, and what was deleted, stays as it is.
+    `passes`: the resource passes to another patient by the source's own word; without it a number alone takes nothing
+    from anybody.
     """
 
     method: Method

@@ -258,7 +258,7 @@ def test_a_consent_that_a_feed_brings_only_narrows_and_takes_no_other_away() -> 
     (kept, absent) = change.resource["scope"]["extension"]
     assert kept["valueCodeableConcept"] == CONSENT["scope"]
     assert absent["valueCode"] == "masked"
-    assert (change.method, change.keep) == (Method.MERGE, frozenset(CONSENT) - {"resourceType", "id"})
+    assert (change.method, change.keep) == (Method.MERGE, frozenset(CONSENT) - {"id"})
     assert [it.location for it in made.issues] == ["entry[0].resource.scope"]
     other = translated({**CONSENT, "status": "inactive"}).changes[0]
     assert len({change.id, other.id, "c1"}) == 3, "what was there goes on narrowing beside it"

@@ -814,6 +814,22 @@ class TestIdentity:
         await store.apply([Application(letter.sequence, "", None, REFUSAL, named)])
         assert (await found("a"))[0] == letter.sequence
 
+    async def test_what_is_only_to_be_kept_changes_nothing_that_is_or_was_there(self, store: Store) -> None:
+        body = {"resourceType": "Consent", "status": "active", "dateTime": "2026"}
+        kept = Change(Method.MERGE, "Consent", "c", body, keep=frozenset(body))
+        await self.apply(store, self.sent(1, kept))
+        bare = Change(Method.PUT, "Consent", "c", {"resourceType": "Consent", "status": "inactive"})
+        await store.commit(transaction(bare))
+        await self.apply(store, self.sent(2, kept))
+        found = await store.read("Consent", "c")
+        assert found is not None
+        assert (found.version, content(found)["status"], "dateTime" in content(found)) == (2, "inactive", False)
+        await store.commit(transaction(Change(Method.DELETE, "Consent", "c", None)))
+        await self.apply(store, self.sent(3, kept))
+        gone = await store.read("Consent", "c")
+        assert gone is not None
+        assert (gone.version, gone.content) == (3, None)
+
     async def test_what_hangs_on_a_shared_number_goes_with_it(self, store: Store) -> None:
         def whole(patient: str) -> Change:
             return change("Observation", "w", Method.PUT, subject={"reference": f"Patient/{patient}"})

@@ -29,6 +29,8 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     if change.method is Method.DELETE or change.resource is None:
         raise InvalidRequest("a change without a resource has no content")
     named: Resource = {"resourceType": change.type, "id": change.id}
+    if stored is not None and leaves(change):
+        return named | stored | named
     if change.method is not Method.MERGE:
         return named | change.resource | named
     names = _elements(change.type)
@@ -57,6 +59,11 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     return named | result | named
 
 
+def leaves(change: Change) -> bool:
+    """Say whether a change leaves alone whatever there is, or was."""
+    return change.method is Method.MERGE and "resourceType" in change.keep
+
+
 def joins_to_itself(key: str, value: Any) -> bool:
     """Whether a list that is joined (`Change.union`) to none is the list as it is given: no two items of it are one."""
     return (
@@ -78,6 +85,8 @@ def given_way(change: Change) -> Change | None:
     """
     if change.method is not Method.MERGE:
         return None
+    if leaves(change):
+        return change
     # A list of which only some items would have been replaced is not filled up with what was true before.
     partly = {part.partition("[")[0] for part in change.remove if part[-1] == "]"} - _BY_IDENTITY
     keep = frozenset(change.resource or ()) - _KEPT

@@ -20,7 +20,7 @@ from hawsepipe.errors import (
 )
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.fhir.merge import given_way, merged, speaks
+from hawsepipe.fhir.merge import given_way, leaves, merged, speaks
 from hawsepipe.fhir.provenance import Place
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
@@ -232,6 +232,8 @@ class Drafting:
             return self._plan(change.type, change.id, standing, None, Operation.DELETE, standing.patients)
         if change.type == "Provenance" and provenance.says_unchanged(change.resource or {}):
             raise InvalidRequest("only the store says what stayed as it was")
+        if standing.version and leaves(change):
+            return self._unchanged(standing)
         before, current = standing.resource, standing.current
         content = merged(before, change)
         settled = standing.planned is None and current is not None and current.labelled
