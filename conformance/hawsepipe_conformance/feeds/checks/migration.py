@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from hawsepipe.clock import system_clock
 from hawsepipe_conformance.feeds.checks.recovery import leaf, store_file
 from hawsepipe_conformance.feeds.checks.registry import Checks
 from hawsepipe_conformance.feeds.checks.versions import post
@@ -44,7 +45,7 @@ def _observation(id_: str, patient: str, value: int) -> dict[str, Any]:
 )
 async def _times(stage: Stage) -> None:
     async with stage.alone(**_HTTP) as own:
-        begun = datetime.now(UTC) - timedelta(seconds=1)
+        begun = system_clock() - timedelta(seconds=1)
         bodies = [_patient("MI01"), *(_observation(f"MI01-{n}", "MI01", 60 + n) for n in range(5))]
         for body in bodies:
             status, words = await post(own, body)
@@ -62,7 +63,7 @@ async def _times(stage: Stage) -> None:
             own.claim(f"recorded is the time of the load (found {recorded})", recorded == times[-1])
             occurred = proof.get("occurredDateTime", "")
             own.claim(f"occurred is the source's (found {occurred!r})", occurred[:10] in ("2009-05-01", "2009-05-02"))
-        own.claim("all of them now", begun <= min(times) and max(times) <= datetime.now(UTC) + timedelta(seconds=1))
+        own.claim("all of them now", begun <= min(times) and max(times) <= system_clock() + timedelta(seconds=1))
         own.claim("each later than the one before", times == sorted(set(times)))
         own.claim("so are their places in the log", places == sorted(set(places)))
 
