@@ -71,10 +71,15 @@ class Arrival:
 
 
 def arrive(
-    raw: RawMessage, door: Door, fault: MessageError | None = None, bound: frozenset[str] | None = None
+    raw: RawMessage,
+    door: Door,
+    fault: MessageError | None = None,
+    bound: frozenset[str] | None = None,
+    *,
+    part: bool = False,
 ) -> Arrival:
     """Examine a message; never raises. `fault` is one that the framing found; `bound` are the senders that the
-    connection's certificate stands for, None when nothing is said of it.
+    connection's certificate stands for, None when nothing is said of it. Of a `part` only the MSH is examined.
     """
     try:
         header = read_header(raw.body)
@@ -101,6 +106,8 @@ def arrive(
             raise fault
         if not header.field(10):
             raise MessageError("required", "MSH-10", "the message control id is missing")
+        if part:
+            return Arrival(raw, header, key, modes(header), None, None)
         message = parse(raw.body, door.charset, raw.media_type)
         if (rejected := _unasked(header, message, door)) is not None:
             refusal = Refusal("structure", rejected.location, rejected.text)

@@ -6,6 +6,7 @@ answer, or the word that none can be built.
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from datetime import datetime
 import structlog
 
 from hawsepipe import Acceptance, HawsepipeError, Intake, MessageError, Meters, RawMessage, Refusal, Reuse
+from hawsepipe_hl7v2 import continuation
 from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, minimal, wanted
 from hawsepipe_hl7v2.door import Arrival, Door, arrive, finding_of, sender_of
 from hawsepipe_hl7v2.sequences import Place, Sequences, Standing, expected, place, read_number
@@ -22,6 +24,7 @@ UNAVAILABLE = Finding("R", 207, "", "the message cannot be stored now")
 _GAP = Finding("R", 100, "MSH-13", "the sequence number is not the one that is waited for")
 _NO_NUMBER = MessageError("parse", "MSH-13", "the sequence number is not a number of the protocol")
 _REUSED = Finding("E", 205, "MSH-10", "the message control id belongs to another message")
+_PART = Refusal("structure", continuation.PLACE, "a part of a message: its rest has not come")
 _UNEXAMINED = Refusal("parse", "", "the message could not be examined")
 _log = structlog.get_logger("hawsepipe.feed")
 
@@ -65,6 +68,7 @@ class Reception:
         self._clock = clock
         self._meters = meters
         self._intake = intake
+        self._joining = asyncio.Lock()
 
     async def take(
         self, raw: RawMessage, fault: MessageError | None = None, *, silent: bool = False, bound: frozenset[str] | None
@@ -75,6 +79,13 @@ class Reception:
         connection's certificate stands for.
         """
         try:
+            link = None if fault is not None or silent else continuation.link_of(raw.body)
+            if link is not None:
+                # One after the other: the last part may come before the first one is stored.
+                async with self._joining:
+                    answer = await self._in_parts(raw, link, bound)
+                if answer is not None:
+                    return answer
             arrival = arrive(raw, self._rules.door, fault, bound)
             if arrival.foreign:
                 self._count("foreign_sender")
@@ -149,6 +160,34 @@ class Reception:
                 # Nobody has asked for the accept acknowledgement; then the other one says it.
                 reply = self._final(arrival, f"A{code[1]}", arrival.finding)
         return Answer(self._sent(code, reply), later)
+
+    async def _in_parts(self, raw: RawMessage, link: continuation.Link, bound: frozenset[str] | None) -> Answer | None:
+        """Take a part of a message: one that is not the last is set aside until its rest has come; with the last one
+        the message is whole. None for a last one whose other parts are not there: it may be whole by itself.
+
+        A part that comes again is set aside again; they go together.
+        """
+        waiting = await self._intake.set_aside(self._name, continuation.PLACE) if link.before else ()
+        chain = continuation.followed(waiting, link)
+        if not link.after and not chain:
+            return None
+        arrival = arrive(raw, self._rules.door, None, bound, part=True)
+        if arrival.finding is not None or not arrival.answerable:
+            return await self._accepted(raw, arrival)
+        if link.after:
+            # What becomes of the message is told to its last part.
+            mode = replace(arrival.mode, application="NE")
+            return await self._accepted(raw, replace(arrival, mode=mode, refusal=_PART))
+        parts = [part for _, part in chain or ()]
+        body = continuation.joined([*(part.body for part in parts), raw.body])
+        whole = RawMessage(raw.feed, raw.received_at, raw.media_type, body)
+        told = arrive(whole, self._rules.door, None, bound)
+        answer = await self._accepted(whole, replace(told, header=arrival.header, mode=arrival.mode))
+        if answer.stored:
+            digests = {part.digest for part in parts}
+            gone = [sequence for sequence, part in waiting if part.digest in digests]
+            await self._intake.taken_up(gone, self._clock())
+        return answer
 
     async def _in_turn(self, raw: RawMessage, arrival: Arrival, text: str) -> Answer:
         """Take a numbered message in its turn."""

@@ -126,6 +126,16 @@ class Intake(Protocol):
         """
         ...
 
+    async def set_aside(self, feed: str, location: str) -> Sequence[tuple[int, RawMessage]]:
+        """Return the messages of a feed that were set aside for a reason at a location, with their numbers, oldest
+        first; a thousand at most.
+        """
+        ...
+
+    async def taken_up(self, sequences: Sequence[int], instant: datetime) -> None:
+        """Take messages off the list of those set aside: another one has taken up what they tell. Their bytes stay."""
+        ...
+
 
 class Feed(Protocol):
     """An opened feed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -233,6 +233,7 @@ class Journal:
     effect: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Refusal | None = None
     repair: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: set[int] = field(default_factory=set)
 
     async def accept(
         self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
@@ -260,6 +261,16 @@ class Journal:
 
     async def mended(self, sequence: int) -> None:
         await self.repair.wait()
+
+    async def set_aside(self, feed: str, location: str) -> list[tuple[int, RawMessage]]:
+        return [
+            (number, message)
+            for number, (message, _, refusal) in enumerate(self.messages, 1)
+            if refusal is not None and refusal.location == location and number not in self.gone
+        ]
+
+    async def taken_up(self, sequences: Sequence[int], instant: datetime) -> None:
+        self.gone.update(sequences)
 
 
 @dataclass

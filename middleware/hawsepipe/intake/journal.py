@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -10,9 +12,10 @@ from hawsepipe.hooks import Acceptance, Refusal, Reuse
 from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.meters import Meters
 from hawsepipe.model import RawMessage
-from hawsepipe.store.contract import JournalEntry, Store
+from hawsepipe.store.contract import JournalEntry, Letters, Store
 
 _log = structlog.get_logger("hawsepipe.intake")
+_MOST: Final = 1000
 
 
 class Journal:
@@ -58,3 +61,13 @@ class Journal:
     async def mended(self, sequence: int) -> None:
         """See `hooks.Intake.mended`."""
         await self._outcomes.mended(sequence)
+
+    async def set_aside(self, feed: str, location: str) -> Sequence[tuple[int, RawMessage]]:
+        """See `hooks.Intake.set_aside`."""
+        found = await self._store.dead_letters(0, _MOST, Letters(feed=feed, location=location))
+        return [(letter.sequence, letter.message) for letter in found]
+
+    async def taken_up(self, sequences: Sequence[int], instant: datetime) -> None:
+        """See `hooks.Intake.taken_up`."""
+        for sequence in sequences:
+            await self._store.discard(sequence, instant)
