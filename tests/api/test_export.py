@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from hawsepipe.exports import files as on_disk
 from hawsepipe.exports import jobs
@@ -307,3 +309,27 @@ async def test_without_a_consent_to_disclosure_nothing_about_a_patient_is_export
     await service.put(ann, observation("o"), {"resourceType": "Organization", "id": "clinic"})
     assert await exported(service, "$export") == ["Organization/clinic"]
     assert (await service.ask("GET", "Patient/ann")).status == 200
+
+
+async def test_a_client_that_goes_away_leaves_no_file_open(service: Any, ann: Resource) -> None:
+    await service.put(ann, consent(), *(observation(f"o{number}") for number in range(20)))
+    manifest = await done(service, await begun(service, "$export?_type=Observation"))
+    path = manifest["output"][0]["url"].rpartition("/fhir/")[2]
+    head = await service.ask("HEAD", path)
+    assert (head.status, head.body) == (200, b"")
+    url = URL(f"{service.address}/{path}", encoded=True)
+    headers = {"Authorization": f"Bearer {service.token()}"}
+    async with service.session.get(url, headers=headers) as answer:
+        assert answer.status == 200
+        answer.close()
+    async with asyncio.timeout(5):
+        while any(name.endswith(".ndjson") for name in _open_files()):
+            await asyncio.sleep(0.01)
+
+
+def _open_files() -> list[str]:
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed since
+            found.append(link.readlink().name)
+    return found

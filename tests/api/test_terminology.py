@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe.api import terminology
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Resource
@@ -328,3 +329,15 @@ async def test_searches_know_the_value_sets_and_hierarchies_that_are_loaded(serv
     assert len((await service.ask("GET", following)).json["entry"]) == 1
     answer = await service.ask("GET", "Observation?code:in=http://nowhere", Prefer="handling=strict")
     assert answer.status == 400
+
+
+async def test_every_map_is_asked_however_many_there_are(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminology, "_MOST", 2)
+    for number in range(5):
+        target = [{"code": f"T{number}", "equivalence": "equal"}]
+        group = {"source": FOOD, "target": f"urn:{number}", "element": [{"code": "apple", "target": target}]}
+        await service.put({"resourceType": "ConceptMap", "id": f"m{number}", "status": "active", "group": [group]})
+    answer = await service.ask("GET", f"ConceptMap/$translate?system={FOOD}&code=apple")
+    assert len([it for it in answer.json["parameter"] if it["name"] == "match"]) == 5
+    monkeypatch.setattr(terminology, "_RESOURCES", 2)
+    assert (await service.ask("GET", f"ConceptMap/$translate?system={FOOD}&code=apple")).status == 413

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -34,11 +34,12 @@ class Response:
     """An answer. For HEAD it is the answer to GET: the server leaves out the body and keeps its length.
 
     `updated` is the instant of the version that it is about, exactly, for an entry of a Bundle. A `stream` is sent
-    after `body`, part by part, with no length told before; when it fails the connection is cut.
+    after `body`, part by part, with no length told before; when it fails the connection is cut. Whoever
+    sends it closes it.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     updated: datetime | None = None
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None

@@ -6,7 +6,6 @@ Kick-off, status, cancelling and the files of `exports`. Whoever did not start a
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -86,12 +85,7 @@ async def export_file(call: Call) -> Response:
     lines = exports.lines(job, file, principal)
     # The first part here: who may not have anything of the type any more is told by the status.
     first = await anext(lines, b"")
-    return Response(200, {**COMMON, "Content-Type": NDJSON}, first, stream=_rest(lines))
-
-
-async def _rest(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for part in lines:
-        yield part
+    return Response(200, {**COMMON, "Content-Type": NDJSON}, first, stream=lines)
 
 
 def filters(parameters: Parameters) -> Filters:

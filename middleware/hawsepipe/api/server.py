@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -42,8 +43,10 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
         # It goes back and nowhere else: whatever a client takes for a name, a patient's number even, is in no log.
         if _NAME.fullmatch(name):
             headers["X-Request-Id"] = name
-        if response.stream is not None and request.method != "HEAD":
-            return await _streamed(request, response, headers)
+        if response.stream is not None:
+            async with aclosing(response.stream):
+                if request.method != "HEAD":
+                    return await _streamed(request, response, headers)
         return web.Response(status=response.status, headers=headers, body=response.body)
 
     return [web.route("*", base_path, handle), web.route("*", base_path + r"/{rest:[\s\S]*}", handle)]
@@ -52,16 +55,18 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
 async def _streamed(request: web.Request, response: Response, headers: dict[str, str]) -> web.StreamResponse:
     """Send an answer part by part. One that fails under way is cut, so that the client sees that it is not whole."""
     answer = web.StreamResponse(status=response.status, headers=headers)
-    await answer.prepare(request)
-    await answer.write(response.body)
     assert response.stream is not None, "the caller has looked"
     try:
+        await answer.prepare(request)
+        await answer.write(response.body)
         async for part in response.stream:
             await answer.write(part)
     except HawsepipeError as error:
         _log.error("an answer was cut", error=type(error).__name__)
         if request.transport is not None:
             request.transport.abort()
+        return answer
+    except ConnectionError:  # the client went away
         return answer
     await answer.write_eof()
     return answer

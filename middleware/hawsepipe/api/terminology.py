@@ -17,14 +17,17 @@ from hawsepipe.errors import Forbidden, InvalidRequest, TooLarge
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.code_systems import CodeSystem, code_system, of_r4
 from hawsepipe.fhir.definitions import load
-from hawsepipe.fhir.query import Total
+from hawsepipe.fhir.query import Query, Total
 from hawsepipe.fhir.value_sets import Shelf, implied, names
-from hawsepipe.model import Resource
+from hawsepipe.model import Resource, Version
 
 _MOST: Final = 200
 """Value sets and code systems that one value set may lead to."""
 
 _NUMBER: Final = re.compile(r"(\d+)")
+
+_RESOURCES: Final = 2_000
+"""Resources that one address, or none, may mean."""
 
 
 class Terminology:
@@ -80,16 +83,26 @@ class Terminology:
             criteria += [("url", _escaped(url)), *([("version", _escaped(version))] if version else [])]
         try:
             query = self._call.services.parameters.parse(kind, criteria, strict=True).query
-            page = await self._call.view.search(replace(query, count=_MOST, total=Total.NONE))
+            versions = await self._all(replace(query, count=_MOST, total=Total.NONE))
         except (Forbidden, InvalidRequest):
             if kind == self._call.path.get("type"):
                 raise
             return []
-        decoded = [(codec.decode(it.content or b"{}"), it.last_updated) for it in page.versions]
+        decoded = [(codec.decode(it.content or b"{}"), it.last_updated) for it in versions]
         decoded.sort(
             key=lambda it: (it[0].get("status") == "active", _order(it[0].get("version")), it[1]), reverse=True
         )
         return [it for it, _ in decoded]
+
+    async def _all(self, query: Query) -> list[Version]:
+        page = await self._call.view.search(query)
+        found = list(page.versions)
+        while page.next is not None:
+            if len(found) >= _RESOURCES:
+                raise TooLarge(f"there are more than {_RESOURCES} to choose from: name one by its url")
+            page = await self._call.view.search(replace(query, cursor=page.next))
+            found += page.versions
+        return found
 
     def _new(self, kind: str, address: str) -> bool:
         if (kind, address) in self._asked:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -85,7 +85,7 @@ class Folder:
             sink.flush()
             os.fsync(sink.fileno())
 
-    def lines(self, job: Job, file: File, count: int) -> Iterator[list[Line]]:
+    def lines(self, job: Job, file: File, count: int) -> Generator[list[Line], None, None]:
         """Yield a file's lines, `count` at a time. Raises StoreError."""
         path = self._path / job.id / file.name
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol
@@ -109,13 +109,14 @@ class Exports:
         del self._jobs[job.id]
         await asyncio.to_thread(self._folder.remove, job.id)
 
-    async def lines(self, job: Job, file: File, principal: Principal) -> AsyncIterator[bytes]:
+    async def lines(self, job: Job, file: File, principal: Principal) -> AsyncGenerator[bytes, None]:
         """Yield a file's content as far as the principal may have it now. Raises Forbidden, StoreError."""
         source = self._sources.view(principal)
         batches = self._folder.lines(job, file, _BATCH)
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            allowed = await source.still_allowed(file.type, [(it.id, it.version) for it in batch])
-            yield b"".join(it.content for it in batch if (it.id, it.version) in allowed)
+        with closing(batches):
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                allowed = await source.still_allowed(file.type, [(it.id, it.version) for it in batch])
+                yield b"".join(it.content for it in batch if (it.id, it.version) in allowed)
 
     async def run(self) -> None:
         """Work on what there is, oldest first, until cancelled; take away what is over."""
