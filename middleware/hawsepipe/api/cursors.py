@@ -36,11 +36,12 @@ class Place:
     strict: bool
     values: tuple[str | int | None, ...]
     key: int
+    instant: int | None = None
 
     @property
     def cursor(self) -> Cursor:
         """The place as the store takes it."""
-        return Cursor(self.values, self.key)
+        return Cursor(self.values, self.key, self.instant)
 
 
 class Cursors:

@@ -171,7 +171,7 @@ def _answer(call: Call, target: str, asked: _Asked, used: list[Pair], ignored: S
     address = f"{services.base_url}/{target}" if target else services.base_url
     links = {"self": _link(address, used)}
     if page.next is not None:
-        onward = Place(tuple(used), asked.strict, page.next.values, page.next.key)
+        onward = Place(tuple(used), asked.strict, page.next.values, page.next.key, page.next.instant)
         links["next"] = _link(address, [(PARAMETER, services.cursors.seal(onward, call.view.principal, target))])
     found = bundle.searchset(
         cut(page.versions, asked.subset),

@@ -226,10 +226,14 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page ended: the last entry's values for each sort key, and its immutable key in the store."""
+    """Where a page ended: the last entry's values for each sort key, and its immutable key in the store.
+
+    `instant` (microseconds) is when the first page was made: an order is the one of then.
+    """
 
     values: tuple[str | int | None, ...]
     key: int
+    instant: int | None = None
 
 
 class Total(StrEnum):

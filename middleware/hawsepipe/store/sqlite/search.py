@@ -14,7 +14,8 @@ from typing import Any, Final
 import apsw
 
 from hawsepipe.fhir.query import Cursor, Page, Query, Total
-from hawsepipe.store.sqlite import sorting, versions
+from hawsepipe.store.contract import Extractor
+from hawsepipe.store.sqlite import sorting, standing, versions
 from hawsepipe.store.sqlite.binding import Bindings, joined
 from hawsepipe.store.sqlite.clauses import Predicate
 from hawsepipe.store.sqlite.conditions import Compiler
@@ -39,9 +40,16 @@ class _Source:
     distinct: bool = False
 
 
-def search(connection: apsw.Connection, query: Query, visibility: Visibility, now: int, base: str = "") -> Page:
-    """Run a search inside a read transaction; `now` in microseconds, `base` our own address. Raises InvalidRequest for
-    what cannot be searched by.
+def search(
+    connection: apsw.Connection,
+    query: Query,
+    visibility: Visibility,
+    now: int,
+    base: str = "",
+    extractor: Extractor | None = None,
+) -> Page:
+    """Run a search inside a read transaction; `now` in microseconds, `base` our own address. With an extractor the
+    pages of an order are those of the instant of the first one. Raises InvalidRequest for what cannot be searched by.
     """
     bindings = Bindings()
     compiler = Compiler(visibility, bindings, now, base)
@@ -63,12 +71,20 @@ def search(connection: apsw.Connection, query: Query, visibility: Visibility, no
     total = _total(connection, source, where, bindings) if counting else None
     if query.count <= 0:
         return Page((), None, total)
+    cursor, beyond = query.cursor, list[standing.Placed]()
+    begun = cursor.instant if cursor is not None else standing.newest(connection) if query.sort else None
+    if query.sort and extractor is not None and cursor is not None and cursor.instant is not None:
+        plain = joined("AND", [conditions[0].removeprefix("+"), *conditions[1:]])
+        beyond = standing.changed_since(connection, plain, bindings, query.sort, cursor, extractor)
+        where += f" AND r.last_updated <= {bindings.bind(cursor.instant)}"
     rows = _page(connection, query, source, where, keys, bindings)
+    if beyond:
+        rows = standing.merged(rows, beyond, query.sort, query.count + 1)
     more = len(rows) > query.count
     del rows[query.count :]
     found = tuple(versions.current_by_key(connection, query.type, row[0]) for row in rows)
     beside = included(connection, query.includes, [row[0] for row in rows], visibility)
-    return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0]) if more else None, total, beside)
+    return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0], begun) if more else None, total, beside)
 
 
 def _source(connection: apsw.Connection, query: Query, predicates: list[Predicate], bindings: Bindings) -> _Source:

@@ -217,7 +217,8 @@ class SqliteStore:
 
     async def search(self, query: Query, visibility: Visibility) -> Page:
         now = microseconds(self._clock())
-        return await self._read(partial(search.search, query=query, visibility=visibility, now=now, base=self._base))
+        work = partial(search.search, query=query, visibility=visibility, now=now, base=self._base)
+        return await self._read(partial(work, extractor=self._commits.extractor))
 
     async def spoken_of(self, type: str, id: str) -> Sequence[Version]:
         return await self._read(partial(versions.spoken_of, type_=type, id_=id))
