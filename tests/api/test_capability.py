@@ -97,3 +97,15 @@ async def test_smart_configuration_is_public_and_says_where_tokens_come_from(ser
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json["token_endpoint"] == "https://fhir.example.org/auth/token"
     assert "private_key_jwt" in answer.json["token_endpoint_auth_methods_supported"]
+
+
+async def test_terminology_has_a_statement_of_its_own(service: Any) -> None:
+    answer = await service.ask("GET", "metadata?mode=terminology", token=None)
+    assert answer.status == 200
+    assert answer.json["resourceType"] == "TerminologyCapabilities"
+    assert not Validator(definitions.load()).check(answer.json)
+    named = {it["uri"] for it in answer.json["codeSystem"]}
+    assert "http://hl7.org/fhir/administrative-gender" in named
+    for mode in ("full", "normative"):
+        same = await service.ask("GET", f"metadata?mode={mode}", token=None)
+        assert same.json["resourceType"] == "CapabilityStatement"

@@ -15,7 +15,7 @@ import structlog
 
 from hawsepipe.api.binary import read_raw
 from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services
-from hawsepipe.api.capability import capability_statement
+from hawsepipe.api.capability import capability_statement, terminology_capabilities
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import JSON, Format, answer_format, preference
@@ -108,6 +108,7 @@ class Application:
             )
         )
 
+        self._terms = encode(terminology_capabilities(base_url=base_url, instant=clock(), version=version))
         self._description = msgspec.json.encode(description(types=types, base_url=base_url, version=version))
 
     async def handle(self, request: Request) -> Response:
@@ -196,7 +197,8 @@ class Application:
         if code == "openapi":
             return content(self._description, Format(JSON))
         if code == "capabilities":
-            return content(self._statement, answer_format(request))
+            terms = any(pair == ("mode", "terminology") for pair in request.query)
+            return content(self._terms if terms else self._statement, answer_format(request))
         if self._smart is None:
             raise NotFound("no such address")
         return content(msgspec.json.encode(self._smart), Format(JSON))

@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from hawsepipe.api import patch
+from hawsepipe.api.expand import EXPANDED_BY
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
 from hawsepipe.api.routes import COMPARTMENTS, TABLE, TYPE, Route
 from hawsepipe.consent.policy import SERVER_MADE
+from hawsepipe.fhir.code_systems import of_r4
+from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
 
@@ -76,6 +79,33 @@ def capability_statement(
         "format": [FHIR_JSON, "json", FHIR_XML, "xml"],
         "patchFormat": list(patch.FORMATS),
         "rest": [rest],
+    }
+
+
+def terminology_capabilities(*, base_url: str, instant: datetime, version: str) -> Resource:
+    """Return what the terminology operations know without anything loaded, and what they can do.
+
+    https://hl7.org/fhir/R4/terminologycapabilities.html. What is loaded is not told: this statement is public.
+    """
+    return {
+        "resourceType": "TerminologyCapabilities",
+        "status": "active",
+        "date": instant.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "kind": "instance",
+        "software": {"name": "Hawsepipe", "version": version},
+        "implementation": {"description": "Hawsepipe", "url": base_url},
+        "codeSystem": [{"uri": url} for url in sorted(of_r4(load()))],
+        "expansion": {
+            "hierarchical": True,
+            "paging": True,
+            "incomplete": False,
+            "parameter": [{"name": name} for name in sorted(EXPANDED_BY)],
+            "textFilter": "Beginnings of words of displays and codes.",
+        },
+        "codeSearch": "all",
+        "validateCode": {"translations": False},
+        "translation": {"needsMap": False},
+        "closure": {"translation": False},
     }
 
 

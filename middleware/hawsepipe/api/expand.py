@@ -20,7 +20,7 @@ from hawsepipe.model import Resource
 _MOST: Final = 20_000
 """Codes of an expansion that is not asked for in pages."""
 
-_KNOWN: Final = frozenset(
+EXPANDED_BY: Final = frozenset(
     {
         "url",
         "valueSet",
@@ -35,6 +35,8 @@ _KNOWN: Final = frozenset(
         "displayLanguage",
     }
 )
+"""The parameters of an expansion."""
+
 _TOLD: Final = ("url", "title", "name", "version", "status", "experimental")
 
 
@@ -44,7 +46,7 @@ async def expand_value_set(call: Call) -> Response:
     `filter` takes beginnings of words; `count` and `offset` page over a flat list, which the expansion is too where
     `excludeNested` says so; else codes stand below those that they are a kind of.
     """
-    given = inputs(call, _KNOWN, alone="valueSet")
+    given = inputs(call, EXPANDED_BY, alone="valueSet")
     terminology = Terminology(call)
     value_set = await asked_for(call, given, terminology)
     members = expand(value_set, await terminology.shelf(value_set), active=given.truth("activeOnly", default=False))

@@ -16,6 +16,7 @@ _ID: Final = r"^[A-Za-z0-9.\-]{1,64}$"
 _GENERAL: Final = ("_format", "_pretty")
 _PARTS: Final = ("_summary", "_elements")
 _QUERY: Final = {
+    "capabilities": ("mode",),
     "read": _PARTS,
     "vread": _PARTS,
     "history-instance": ("_count", "_since", "_at", "_cursor", *_PARTS),

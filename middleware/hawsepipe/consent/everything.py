@@ -104,6 +104,7 @@ class _Walk:
         values = tuple(ReferenceValue(wanted.kind, id_, None) for id_ in sorted(ids))
         self._values = values
         self._every = ways(wanted.kind)
+        self._outside: list[str] | None = None
         self._ways = [way for way in self._every if wanted.types is None or way[0] in wanted.types]
 
     def begins(self) -> bool:
@@ -173,7 +174,9 @@ class _Walk:
         """Return up to `most` resources outside that are referred to, in the order of their names, and the last name;
         None when there are no more.
         """
-        names = [name for name in sorted(await self._names()) if name > after]
+        if self._outside is None:
+            self._outside = sorted(await self._names())
+        names = [name for name in self._outside if name > after]
         found: list[Version] = []
         for name in names:
             kind, _, identity = name.partition("/")
