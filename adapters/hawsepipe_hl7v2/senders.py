@@ -24,6 +24,7 @@ from hawsepipe import (
 )
 from hawsepipe_hl7v2 import batches, damage
 from hawsepipe_hl7v2.bundles import bundle
+from hawsepipe_hl7v2.coded import coded
 from hawsepipe_hl7v2.header import read_header
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.overlays import Overlay, advice, read
@@ -104,6 +105,10 @@ class Senders:
     def value(self, message: RawMessage, location: str) -> str:
         """Return what stands at a v2 location, as text."""
         return damage.read(message.body, self._charset, message.media_type)[0].at(location)
+
+    def coded(self, location: str) -> bool:
+        """See `coded.coded`."""
+        return coded(location)
 
     def _for(self, message: RawMessage) -> Hl7v2Translator:
         if not self._overlays:

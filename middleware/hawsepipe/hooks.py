@@ -202,6 +202,13 @@ class Reader(Translator, Protocol):
         """Return what stands at a location of an issue, for people; empty when nothing does. Raises as `read`."""
         ...
 
+    def coded(self, location: str) -> bool:
+        """Whether codes stand at a location, so that a list of codes to map may show them.
+
+        MUST be false for values of results, dates, numbers and free text, whatever a message has there.
+        """
+        ...
+
 
 @runtime_checkable
 class Advising(Protocol):

@@ -283,3 +283,29 @@ def test_an_overlay_directory_without_an_overlay_is_told(tmp_path: Path) -> None
     result = run("--overlay", folder, file)
     assert result.exit_code == 0
     assert f"warning: overlays: there is no overlay in {folder}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "OBR|1|P1|F1|HIV^HIV^L\rOBX|1|NM|HIV^HIV viral load^L||ZEBRA|||||F\r",
+        "OBR|1|P1|F1|HIV^HIV^L\rOBX|1|CE|HIV^HIV viral load^L||ZEBRA^zebra^L|||||F\r",
+        "OBR|1|P1|F1|HIV^HIV^L\rOBX|1|NM|HIV^HIV viral load^L||5,6ZEBRA|||||F\r",
+        "OBR|1|P1|F1|the ZEBRA of a long story that is told in words^^99L\r",
+        "PV1|1|ZEBRA is on the ward of our hospital for the rest of the week\r",
+    ],
+)
+def test_no_value_of_a_result_and_no_free_text_is_on_the_list_of_codes(tmp_path: Path, rows: str) -> None:
+    file = tmp_path / "one.hl7"
+    file.write_text(message(head=HEAD.replace("ADT^A28", "ORU^R01")) + rows)
+    assert "ZEBRA" not in run(file).stderr
+
+
+def test_no_date_is_on_the_list_of_codes_even_where_a_code_should_stand(tmp_path: Path) -> None:
+    file = tmp_path / "one.hl7"
+    file.write_text(message(pid=PID.replace("|F\r", "|19800101||19800101^^99L\r")))
+    told = run(file).stderr
+    assert "19800101" not in told
+    assert "PID-8 (in words): " in told
+    file.write_text(message().replace("\r", "\\r"))
+    assert "19800101" not in run(file).stderr

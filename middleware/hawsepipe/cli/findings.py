@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 from urllib.parse import unquote
 
@@ -21,6 +21,11 @@ SOURCE = "urn:hawsepipe:extension:source"
 """The extension of an OperationOutcome: the file, and the offset of the message in it."""
 
 _NUMBERS = re.compile(r"\[\d+\]")
+_CODE = re.compile(r"\S{1,32}( \S{1,8})?")
+_DATE = re.compile(r"(18|19|20)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])\d*|\d{4}-\d\d-\d\d.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+_WORDS = "(in words)"
+"""What is shown instead of something that does not look like a code."""
+
 _KEPT = 10_000
 """Different entries of the work list."""
 
@@ -57,19 +62,26 @@ class Findings:
         self.show(place, issues)
 
     def code(self, sender: str, location: str, text: str, value: str) -> None:
-        """Note a code that nothing maps."""
+        """Note a code that nothing maps. What is too long or too wordy for one is free text, and not shown."""
+        code = value.partition("^")[0]
+        value = value if _CODE.fullmatch(code) and not _DATE.fullmatch(code) else _WORDS
         entry = (sender, _NUMBERS.sub("", location), value, text)
         if entry in self._codes or len(self._codes) < _KEPT:
             self._codes[entry] += 1
             self._by_value.setdefault(value, set()).add(entry)
 
-    def names(self, sender: str, translation: Translation) -> None:
-        """Note codes of the sender's own systems that nothing maps, and authorities that have no URI yet."""
+    def names(self, sender: str, translation: Translation, coded: Callable[[str], bool]) -> None:
+        """Note codes of the sender's own systems that nothing maps, and authorities that have no URI yet.
+
+        `coded` says whether codes stand at a location; what stands anywhere else is not shown.
+        """
         places = {(entry.resource, entry.path): entry.source for entry in translation.trail}
         for change in translation.changes:
             home = f"{change.type}/{change.id}"
             for path, value, text in _own(change.resource or {}, ""):
-                location = _NUMBERS.sub("", places.get((home, path), change.type))
+                location = _NUMBERS.sub("", places.get((home, path), ""))
+                if not location or not coded(location):
+                    continue
                 if not any(key[:3] == (sender, location, value) for key in self._by_value.get(value, ())):
                     self.code(sender, location, text, value)
 

@@ -165,9 +165,9 @@ def _file(
         if isinstance(translator, Reader):
             sender = translation.label.rpartition(" from ")[2]
             for issue in translation.issues:
-                if issue.cause == "code":
+                if issue.cause == "code" and translator.coded(issue.location):
                     findings.code(sender, issue.location, issue.text, _code(translator, message, issue.location))
-            findings.names(sender, translation)
+            findings.names(sender, translation, translator.coded)
             made = translator.bundle(translation)
         else:
             made = bundle.transaction(translation.changes)
