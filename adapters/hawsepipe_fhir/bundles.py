@@ -19,7 +19,9 @@ _WHOLE = frozenset({"searchset", "history"})
 SOURCE_VERSION = "urn:hawsepipe:extension:source-version"
 """The extension of `meta` with the version (`versionId`) and the instant (`lastUpdated`) that the source gave."""
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9](\.[0-9]+)?(Z|[+-][0-9][0-9]:[0-9][0-9])"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ _NAMES = {"1.0": "dstu2", "3.0": "stu3", "4.0": R4, "4.3": R4, "5.0": "r5"}
 """Version numbers by their first two parts. R4B (4.3) is R4 for the types that the two share."""
 NUMBERED = {R4: "4.0", **NUMBERS}
 """The number of each version, as the media type's parameter has it."""
-_PROFILE = re.compile(r"http://hl7\.org/fhir/(\d\.\d)/StructureDefinition/")
+_PROFILE = re.compile(r"http://hl7\.org/fhir/([0-9]\.[0-9])/StructureDefinition/")
 
 
 def named(version: str) -> str:

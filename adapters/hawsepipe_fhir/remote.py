@@ -189,7 +189,7 @@ def _tls(ca: str | None, base: Path) -> ssl.SSLContext | bool:
 def _wait(text: str, now: datetime) -> float:
     """Return the seconds that a Retry-After asks for (RFC 9110, 10.2.3), an hour at most; 0 for none."""
     text = text.strip()
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         return min(float(text), _LONGEST_WAIT)
     try:
         moment = parsedate_to_datetime(text)

@@ -179,7 +179,7 @@ def whole_number(workshop: Workshop, field: Field, final: Field) -> Convert:
 
     def whole(value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str) -> tuple[Any, Json | None]:
         twin = extensions.element(workshop, twin, at, place, job, source)
-        new = int(value) if type(value) is str and value.isdecimal() and len(value) < 20 else value
+        new = int(value) if type(value) is str and value.isascii() and value.isdecimal() and len(value) < 20 else value
         if type(new) is not int:
             job.lose(source, "is not a whole number in the source", Severity.ERROR)
             return None, twin

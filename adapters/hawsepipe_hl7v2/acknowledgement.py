@@ -25,7 +25,7 @@ _CODES = {
     205: "Duplicate key identifier",
     207: "Application internal error",
 }
-_PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?)?")
+_PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[([0-9]+)\])?(?:-([0-9]+)(?:\[([0-9]+)\])?(?:\.([0-9]+))?)?")
 _BEFORE_2_5 = re.compile(r"2\.[0-4](?:\.|$)")
 _NO_HEADER = Header((b"MSH", b"|", b"^~\\&"), b"|", b"^~\\&")
 

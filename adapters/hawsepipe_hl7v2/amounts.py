@@ -41,7 +41,7 @@ _UNITS = {
     "WEEKS": "wk",
 }
 """Units of time as senders write them to UCUM. `M` is minutes, as in TQ.3; months are no fixed length."""
-_TQ_DURATION = re.compile(r"([SMHDW])(\d+)|(\d+)\s*([A-Za-z]+)")
+_TQ_DURATION = re.compile(r"([SMHDW])([0-9]+)|([0-9]+)\s*([A-Za-z]+)")
 _LONGEST = timedelta(days=3660).total_seconds()
 
 

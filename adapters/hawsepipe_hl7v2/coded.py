@@ -12,7 +12,8 @@ from functools import lru_cache
 from hawsepipe_hl7v2 import reference
 
 _PLACE = re.compile(
-    r"(?P<segment>[A-Z][A-Z0-9]{2})(?:\[\d+\])?-(?P<field>\d+)(?:\[\d+\])?(?:\.(?P<part>\d+))?(?:\.\d+)?", re.ASCII
+    r"(?P<segment>[A-Z][A-Z0-9]{2})(?:\[[0-9]+\])?-(?P<field>[0-9]+)(?:\[[0-9]+\])?(?:\.(?P<part>[0-9]+))?(?:\.[0-9]+)?",
+    re.ASCII,
 )
 _CONCEPTS = frozenset({"CE", "CF", "CNE", "CWE"})
 _CODE_PARTS = frozenset({0, 1, 3, 4, 6, 10, 12})

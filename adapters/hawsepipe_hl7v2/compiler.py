@@ -22,7 +22,7 @@ from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.paths import place
 from hawsepipe_hl7v2.plan import Run, SegmentPlan, Selected, Target
 
-_FROM = re.compile(r"[A-Z][A-Z0-9]{2}-(\d+)(?:\.(\d+))?")
+_FROM = re.compile(r"[A-Z][A-Z0-9]{2}-([0-9]+)(?:\.([0-9]+))?")
 _FUNCTIONS: dict[str, Convert] = {
     **primitives.PRIMITIVES,
     **datatypes.DATATYPES,

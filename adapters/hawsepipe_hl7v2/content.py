@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hawsepipe import MessageError
 from hawsepipe_hl7v2.message import DELETE, Message
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)", re.ASCII)
 
 
 def check_values(message: Message) -> None:

@@ -26,7 +26,7 @@ class Delimiters:
 
 STANDARD = Delimiters("|", "^", "~", "\\", "&")
 _FORMATS = {".br": "\n", ".ce": "\n", ".fi": "", ".nf": "", "H": "", "N": ""}
-_SPACES = re.compile(r"\.sp\+?(\d{0,2})")
+_SPACES = re.compile(r"\.sp\+?([0-9]{0,2})")
 _HEX = re.compile(r"X((?:[0-9A-Fa-f]{2})+)")
 _SWITCH = re.compile(r"[CM]((?:[0-9A-Fa-f]{2}){2,3})")
 # Right halves of 96 signs, by the last byte of their designation (ESC 2D 46 is Greek).

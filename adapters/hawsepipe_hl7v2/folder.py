@@ -36,7 +36,7 @@ _TRUNCATED = MessageError("parse", "", "the message is longer than this feed tak
 _PLACES = ("done", "error")
 _LINK = "it is a link, which this feed does not follow"
 _STRANGE = "the name of the file is not one that this feed takes"
-_NUMBER = re.compile(r"\.\d+\Z")
+_NUMBER = re.compile(r"\.[0-9]+\Z")
 
 
 @dataclass(slots=True)

@@ -29,7 +29,9 @@ MAX_PARTS = 1_000_000
 """Fields, repetitions, components and subcomponents of a whole message."""
 _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
-_LOCATION = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
+_LOCATION = re.compile(
+    r"([A-Z][A-Z0-9]{2})(?:\[([0-9]+)\])?(?:-([0-9]+)(?:\[([0-9]+)\])?(?:\.([0-9]+)(?:\.([0-9]+))?)?)?"
+)
 
 
 class Reader:

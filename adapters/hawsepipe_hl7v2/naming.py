@@ -23,8 +23,8 @@ NAMESPACE = UUID("6f1c2a52-7a0e-5d0b-9d8e-4c5b2f0e7a11")
 _PREFIX = NAMESPACE.bytes
 # RFC 9562: version 5 in bits 48 to 51, variant 10 in bits 64 and 65. uuid.uuid5 does the same at three times the cost.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
-_OID = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){1,}")
-_TABLE = re.compile(r"(?:HL7|L7)?-?0*(\d{1,4})", re.IGNORECASE)
+_OID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*)){1,}")
+_TABLE = re.compile(r"(?:HL7|L7)?-?0*([0-9]{1,4})", re.IGNORECASE)
 
 
 KINDS = frozenset(

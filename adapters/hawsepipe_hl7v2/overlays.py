@@ -21,7 +21,7 @@ from hawsepipe_hl7v2.overlay_checks import faults, same
 from hawsepipe_hl7v2.tables import Table, Tables
 
 _SETTINGS = ("timezone", "charset")
-_CODING = re.compile(r"L|99.+|(?:HL7?)?\d{4,5}", re.IGNORECASE)
+_CODING = re.compile(r"L|99.+|(?:HL7?)?[0-9]{4,5}", re.IGNORECASE)
 """Names of coding systems by table 0396: local ones (`L`, `99zzz`) and tables of v2."""
 _LOOKALIKES = frozenset({".toml", ".tml", ".json", ".yaml", ".yml"})
 """What somebody who wants an overlay read may call it."""

@@ -20,7 +20,7 @@ ALTERNATE_CODES = "http://hl7.org/fhir/StructureDefinition/alternate-codes"
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 SYSTEM_NAMES = ("coding systems", "")
 """Where the bench keeps the names of coding systems, with the place of the first use of each."""
-_NUMBER = re.compile(r"([+-]?)0*(\d*)(\.\d*)?")
+_NUMBER = re.compile(r"([+-]?)0*([0-9]*)(\.[0-9]*)?")
 _PADDED = re.compile(r"[0-9-]+T00:00:00(?:\.0+)?[-+:0-9]+")
 _DIGITS = 500
 """Characters of a number; a longer one is none."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from hawsepipe_hl7v2.amounts import shifted
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.message import Segment
@@ -53,10 +54,11 @@ def performed(bench: Bench, draft: Draft, segment: Segment) -> None:
         return
     minutes = segment.text(7)
     if minutes.isascii() and minutes.isdigit() and len(minutes) < 7 and isinstance(start[0], str) and "T" in start[0]:
-        end = datetime.fromisoformat(start[0]) + timedelta(minutes=int(minutes))
-        leaves = [(".start", f"{segment.label}-5"), (".end", f"{segment.label}-7")]
-        draft.put_converted("performedPeriod", ({"start": start[0], "end": end.isoformat()}, leaves))
-        return
+        end = shifted(start[0], timedelta(minutes=int(minutes)))
+        if end is not None:
+            leaves = [(".start", f"{segment.label}-5"), (".end", f"{segment.label}-7")]
+            draft.put_converted("performedPeriod", ({"start": start[0], "end": end}, leaves))
+            return
     draft.put_converted("performedDateTime", start)
 
 

@@ -32,11 +32,11 @@ _UNITS = {
 _UNIT = {text: unit for unit, texts in _UNITS.items() for text in texts}
 _MINUTES = {"s": 0, "min": 1, "h": 60, "d": 1440, "wk": 10080}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_EVERY = re.compile(r"Q(\d{1,4})([SMHDWL])")
-_WEEKDAY = re.compile(r"Q(\d{1,3})J([1-7])")
-_TIMES_A_DAY = re.compile(r"(\d{1,2})ID")
-_EXTENSION = re.compile(r"\.extension\[(\d+)\]")
-_AMOUNT = re.compile(r"([SMHDWL])(\d+)|(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_EVERY = re.compile(r"Q([0-9]{1,4})([SMHDWL])")
+_WEEKDAY = re.compile(r"Q([0-9]{1,3})J([1-7])")
+_TIMES_A_DAY = re.compile(r"([0-9]{1,2})ID")
+_EXTENSION = re.compile(r"\.extension\[([0-9]+)\]")
+_AMOUNT = re.compile(r"([SMHDWL])([0-9]+)|([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
 _NAMED: dict[str, dict[str, Any]] = {
     "QD": {"frequency": 1, "period": 1, "periodUnit": "d"},
     "DAILY": {"frequency": 1, "period": 1, "periodUnit": "d"},
@@ -283,7 +283,7 @@ def tidy(dosage: dict[str, Any]) -> None:
 
 def explicit(bench: Bench, dosage: dict[str, Any], text: str, where: str, leaves: list[Leaf]) -> None:
     """Write an explicit time as timeOfDay, which R4 forbids beside an event."""
-    time = time_of_day(text) or (text if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d", text) else None)
+    time = time_of_day(text) or (text if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]", text) else None)
     repeat = dosage.setdefault("timing", {}).setdefault("repeat", {})
     if time is None or "when" in repeat:
         extend(dosage, "explicit-time", text, leaves, "", where)

@@ -35,11 +35,11 @@ _SHARED = {
 }
 _STRUCTURES = {event: first for first, events in _SHARED.items() for event in events}
 _FORMATS = {
-    "NM": re.compile(r"[+-]?(\d+\.?\d*|\.\d+)"),
-    "SI": re.compile(r"\d{1,4}"),
-    "DT": re.compile(r"\d{4}(\d{2}(\d{2})?)?"),
-    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,4})?)?)?([+-]\d{4})?"),
-    "DTM": re.compile(r"\d{4}(\d{2}(\d{2}(\d{2}(\d{2}(\d{2}(\.\d{1,4})?)?)?)?)?)?([+-]\d{4})?"),
+    "NM": re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)"),
+    "SI": re.compile(r"[0-9]{1,4}"),
+    "DT": re.compile(r"[0-9]{4}([0-9]{2}([0-9]{2})?)?"),
+    "TM": re.compile(r"[0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,4})?)?)?([+-][0-9]{4})?"),
+    "DTM": re.compile(r"[0-9]{4}([0-9]{2}([0-9]{2}([0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,4})?)?)?)?)?)?([+-][0-9]{4})?"),
 }
 _FORMATS["TS"] = _FORMATS["DTM"]
 

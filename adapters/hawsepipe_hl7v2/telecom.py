@@ -123,8 +123,12 @@ def _beside(system: str, code: str) -> dict[str, Any]:
 
 def _told(sent: str, text: str) -> bool:
     """Whether a value says no more than another: the same text, or the same digits of a number."""
-    digits = "".join(filter(str.isdigit, sent))
-    return sent in text or (len(digits) > 6 and "@" not in sent and digits in "".join(filter(str.isdigit, text)))
+    digits = _digits(sent)
+    return sent in text or (len(digits) > 6 and "@" not in sent and digits in _digits(text))
+
+
+def _digits(text: str) -> str:
+    return "".join(letter for letter in text if letter in "0123456789")
 
 
 def _telephone(parts: list[str]) -> str:

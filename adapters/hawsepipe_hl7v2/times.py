@@ -15,9 +15,11 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _STAMP = re.compile(
-    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?)?)?)?(?P<offset>[+-]\d{4})?"
+    r"([0-9]{4})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(\.[0-9]{1,9})?)?)?)?)?)?(?P<offset>[+-][0-9]{4})?"
 )
-_TIME = re.compile(r"(\d{2})(?:(\d{2})(?:(\d{2})(\.\d{1,9})?)?)?")
+_TIME = re.compile(r"([0-9]{2})(?:([0-9]{2})(?:([0-9]{2})(\.[0-9]{1,9})?)?)?")
+_BOUNDS = ("0001", "9999")
+"""Years that mean "not told" and "no end": nothing happens then, and in another zone they may be no years at all."""
 
 
 class Moment(NamedTuple):
@@ -84,7 +86,7 @@ def date_time(text: str, zone: tzinfo | None, near: Sequence[tzinfo] = ()) -> Mo
 def _usual(text: str) -> Moment | None:
     """Convert a date, or a time to the second with its offset, as nearly all are written; None for anything else."""
     size = len(text)
-    if size not in (8, 19) or not text.isascii() or not text[:14].isdigit() or text.startswith("9999"):
+    if size not in (8, 19) or not text.isascii() or not text[:14].isdigit() or text[:4] in _BOUNDS:
         return None
     date = f"{text[:4]}-{text[4:6]}-{text[6:8]}"
     try:
@@ -112,8 +114,7 @@ def _any(text: str, zone: tzinfo | None, near: Sequence[tzinfo] = ()) -> Moment:
         )
     except ValueError:
         return Moment(None, "impossible")
-    if moment.year == 9999:
-        # "No end", written as a date; nothing happens then.
+    if year in _BOUNDS:
         return Moment(None, "impossible")
     date = "-".join(part for part in (year, month, day) if part)
     if hour is None:

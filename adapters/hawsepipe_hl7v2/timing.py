@@ -56,7 +56,7 @@ def pattern(bench: Bench, raw: str, where: str, timing: _Timing) -> None:
         timing.leaves += [(f".code{below}", source) for below, source in code[1]]
     if part(2) == "DW":
         days = [part(3), part(4) or part(3)]
-        if all(day.isdigit() and 1 <= int(day) <= 7 for day in days):
+        if all(day.isascii() and day.isdigit() and 1 <= int(day) <= 7 for day in days):
             timing.repeat("dayOfWeek", list(_DAYS[int(days[0]) - 1 : int(days[1])]), f"{where}.3")
     figure, unit = number(part(5)) if part(5) else None, unit_of_time(part(6)) if part(6) else None
     if figure is not None and unit:

@@ -21,9 +21,9 @@ _CONCEPT = concept()
 _TELECOM = contact_point()
 _TEXTS = frozenset({"ST", "TX", "FT", "", "ID", "SI", "GTS", "STRING", "TXT"})
 _CODES = frozenset({"CE", "CWE", "CNE", "CF", "IS"})
-_RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(?:-|to)\s*(-?\d+(?:\.\d+)?)\s*")
-_BOUND = re.compile(r"\s*([<>]=?|≤|≥)\s*(-?(?:\d+(?:\.\d+)?|\.\d+))\s*", re.ASCII)
-_AMOUNT_LIKE = re.compile(r"\s*[<>≤≥=~±+-]*\s*\.?\d")
+_RANGE = re.compile(r"\s*(-?[0-9]+(?:\.[0-9]+)?)\s*(?:-|to)\s*(-?[0-9]+(?:\.[0-9]+)?)\s*")
+_BOUND = re.compile(r"\s*([<>]=?|≤|≥)\s*(-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*", re.ASCII)
+_AMOUNT_LIKE = re.compile(r"\s*[<>≤≥=~±+-]*\s*\.?[0-9]")
 """A text that begins as an amount does: a unit behind it belongs to it. Digits elsewhere are part of words."""
 _COMPARATORS = {"≤": "<=", "≥": ">="}
 _CURRENCIES = "urn:iso:std:iso:4217"

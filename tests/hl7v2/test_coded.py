@@ -19,7 +19,21 @@ def test_codes_and_names_of_authorities_may_be_shown(location: str) -> None:
     "location",
     [
         *("OBX-5", "OBX[2]-5.1", "OBX-14", "PID-7", "PID-5.1", "PID-5", "PID-3.1", "PID-3", "PID-11.3", "PID-13.1"),
-        *("MSH-19", "MSH-15", "NTE-3", "NTE-4.1", "NK1-2", "PV1-44", "SPM-12.1", "OBX-6.9999", "OBR-4.2", "PID-999", "XX", "", "-"),
+        *(
+            "MSH-19",
+            "MSH-15",
+            "NTE-3",
+            "NTE-4.1",
+            "NK1-2",
+            "PV1-44",
+            "SPM-12.1",
+            "OBX-6.9999",
+            "OBR-4.2",
+            "PID-999",
+            "XX",
+            "",
+            "-",
+        ),
         *("QQQ-1", "PID-0", "PID-\u0668"),
     ],
 )

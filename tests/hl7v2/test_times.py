@@ -44,7 +44,18 @@ def test_local_times_that_daylight_saving_skips_or_repeats_are_flagged() -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["19800230", "00000000", "99991231", "2026130", "yesterday", "20260301250000+0000", "2026030111.5+0000"]
+    "text",
+    [
+        "19800230",
+        "00000000",
+        "99991231",
+        "2026130",
+        "yesterday",
+        "20260301250000+0000",
+        "2026030111.5+0000",
+        "00010101000000+1400",
+        "00010101",
+    ],
 )
 def test_impossible_dates_give_nothing(text: str) -> None:
     assert date_time(text, None) == Moment(None, "impossible")
@@ -111,3 +122,48 @@ def test_a_date_of_birth_padded_with_zeros_has_no_time(translate: Any) -> None:
     assert "_birthDate" not in born("19521003000000")
     assert "_birthDate" not in born("195210030000+0100")
     assert born("195210030815")["_birthDate"]["extension"][0]["valueDateTime"].startswith("1952-10-03T08:15:00")
+
+
+ARABIC = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+SUPERSCRIPT = str.maketrans("0123456789", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+
+
+@pytest.mark.parametrize("digits", [ARABIC, SUPERSCRIPT])
+@pytest.mark.parametrize("text", ["1980", "19800101", "20260301083000+0000", "202603010830-0500"])
+def test_digits_that_are_not_ascii_are_no_date(text: str, digits: dict[int, str]) -> None:
+    assert date_time(text.translate(digits), BERLIN) == Moment(None, "impossible")
+    assert offset_zone(text.translate(digits)) is None
+    assert time_of_day("0830".translate(digits)) is None
+
+
+@pytest.mark.parametrize("field", ["MSH-7", "PID-7", "PV1-44"])
+@pytest.mark.parametrize(
+    "text", ["00010101000000+1400", "99991231235959-1400", "20260301083000+0000".translate(ARABIC)]
+)
+def test_a_date_that_is_none_costs_nothing_but_itself(translate: Any, field: str, text: str) -> None:
+    parts = {"MSH-7": "20260301083000+0000", "PID-7": "19800101", "PV1-44": "20260301083000+0000"} | {field: text}
+    made = translate(
+        (
+            f"MSH|^~\\&|ADT1|GOOD|HP|HUB|{parts['MSH-7']}||ADT^A08^ADT_A01|M1|P|2.5.1||||||UNICODE UTF-8",
+            f"PID|1||MRN1^^^GOOD^MR||DOE^JANE||{parts['PID-7']}|F",
+            f"PV1|1|I|W1{'|' * 16}V1^^^GOOD^VN{'|' * 25}{parts['PV1-44']}",
+        )
+    )
+    translation = made.translation
+    assert {"Patient", "Encounter"} <= {change.type for change in translation.changes}
+    assert {issue.location for issue in translation.issues if "not a possible date" in issue.text} == {field}
+    assert not any("failed" in issue.text for issue in translation.issues)
+
+
+def test_a_procedure_without_a_possible_end_has_its_start(translate: Any) -> None:
+    made = translate(
+        (
+            "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A08^ADT_A01|M1|P|2.5.1",
+            "PID|1||MRN1^^^GOOD^MR||DOE^JANE||19800101|F",
+            "PR1|1||A^B^L||99981231083000+0000||999999",
+        )
+    )
+    translation = made.translation
+    (found,) = [change.resource for change in translation.changes if change.type == "Procedure"]
+    assert found is not None
+    assert found["performedDateTime"] == "9998-12-31T08:30:00+00:00"
