@@ -92,6 +92,10 @@ def _imported(name: str, points: Sequence[EntryPoint], known: Sequence[EntryPoin
         raise PluginError(f"plugin {name} is offered by several packages: {packages}")
     try:
         return points[0].load()
+    except ModuleNotFoundError as error:
+        extra = points[0].extras
+        install = f"; pip install '{points[0].dist.name}[{extra[0]}]'" if extra and points[0].dist else ""
+        raise PluginError(f"plugin {name} needs the Python package {error.name}{install}") from error
     except Exception as error:
         # Anything can come out of a stranger's import; the cause stays in the chain for whoever reads the trace.
         raise PluginError(f"plugin {name} cannot be imported ({type(error).__name__})") from error

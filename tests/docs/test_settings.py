@@ -9,15 +9,26 @@ from typing import Any
 
 import pytest
 
+from hawsepipe import Kind
 from hawsepipe_fhir import polling
 from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_fhir import web as fhir_web
 from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
+from hawsepipe_ledger_log import plugin as log_plugin
+from hawsepipe_ledger_nats import plugin as nats_plugin
+from hawsepipe_ledger_postgres import plugin as postgres_plugin
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-KINDS = {
+LEDGER_PLUGINS = (log_plugin, nats_plugin, postgres_plugin)
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = (DOCS / "settings.md").read_text(encoding="utf-8")
+LEDGERS = (DOCS / "ledgers.md").read_text(encoding="utf-8")
+SECTIONS = {
+    title: section
+    for text in (TEXT, LEDGERS)
+    for title, section in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+}
+KINDS: dict[str, Kind[Any]] = {
     "Feed kind `mllp`": mllp.KIND,
     "Feed kind `hl7v2-http`": web.KIND,
     "Feed kind `hl7v2-files`": folder.KIND,
@@ -26,6 +37,7 @@ KINDS = {
     "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,
+    **{f"Ledger kind `{kind.name}`": kind for module in LEDGER_PLUGINS for kind in module.register_ledgers()},
 }
 
 

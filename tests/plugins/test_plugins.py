@@ -47,6 +47,14 @@ def test_the_bundled_plugins_come_through_the_strangers_door() -> None:
     assert loaded.providers["feed:mllp"] == "hl7v2"
 
 
+def test_a_plugin_that_lacks_a_package_says_how_to_install_it(site: Path) -> None:
+    _package(site, "paper_x", {"paper": "paper_x [press]"}, "import no_such_printing_press")
+    with pytest.raises(
+        PluginError, match=r"needs the Python package no_such_printing_press; pip install 'paper_x\[press\]'"
+    ):
+        plugins.load(["paper"])
+
+
 def test_an_installed_plugin_that_is_not_named_is_not_imported(site: Path) -> None:
     _package(site, "paper_a", {"paper": "paper_a"}, "raise RuntimeError('imported')")
     assert "paper" in [point.name for point in plugins.installed()]

