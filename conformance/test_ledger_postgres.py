@@ -13,6 +13,7 @@ import pytest
 from hawsepipe import ConfigError, LedgerUnavailable
 from hawsepipe_conformance.ledger import CHANNEL, LedgerContract, checkpoint, opened
 from hawsepipe_conformance.servers import Server, postgres
+from hawsepipe_ledger_postgres.backend import PostgresLedger
 
 PLUGIN = "hawsepipe_ledger_postgres.plugin"
 
@@ -83,13 +84,11 @@ async def test_a_session_that_commits_without_the_disk_is_set_right(
     server: Server, direct: Any, tmp_path: Path
 ) -> None:
     await direct.execute("CREATE ROLE hasty LOGIN SUPERUSER; ALTER ROLE hasty SET synchronous_commit = off")
-    async with (
-        opened(
-            PLUGIN, "postgres", tmp_path, {"dsn": dsn(server).replace("postgres@", "hasty@"), "schema": "hasty"}
-        ) as ledger,
-        ledger._connection() as connection,
-    ):  # type: ignore[attr-defined]  # what a publish runs in
-        assert await connection.fetchval("SHOW synchronous_commit") == "on"
+    settings = {"dsn": dsn(server).replace("postgres@", "hasty@"), "schema": "hasty"}
+    async with opened(PLUGIN, "postgres", tmp_path, settings) as ledger:
+        assert isinstance(ledger, PostgresLedger)
+        async with ledger._connection() as connection:
+            assert await connection.fetchval("SHOW synchronous_commit") == "on"
 
 
 async def test_a_database_without_fsync_is_not_a_ledger(tmp_path: Path) -> None:
