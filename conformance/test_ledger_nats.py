@@ -99,7 +99,7 @@ async def test_a_server_that_dies_is_unavailable_and_found_again(tmp_path: Path)
             server.start()
             async with opened(PLUGIN, "nats", tmp_path, settings) as other:
                 assert await other.head(CHANNEL) == checkpoint(3)
-            for _ in range(50):
+            for _ in range(100):
                 try:
                     await ledger.publish(checkpoint(5), checkpoint(3))
                     break

@@ -16,7 +16,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -154,20 +153,30 @@ class Stream:
     async def _connected(self) -> Client:
         async with self._connecting:
             if self._client is None or self._client.is_closed:
-                self._client = await nats.connect(
+                self._client = await self._reached()
+            if not self._client.is_connected:
+                raise LedgerUnavailable("the way to the servers is broken; it is being mended")
+            return self._client
+
+    async def _reached(self) -> Client:
+        client = Client()
+        try:
+            # Without a bound the client would try for ever, as it does (and shall) once it has been connected.
+            async with asyncio.timeout(self._timeout):
+                await client.connect(
                     self._servers,
                     name="hawsepipe",
                     connect_timeout=max(1, int(self._timeout)),
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.5,
-                    allow_reconnect=True,
+                    reconnect_time_wait=1,
                     error_cb=_quiet,
                     tls=self._tls,
                     user_credentials=str(self._credentials) if self._credentials is not None else None,
                 )
-            if not self._client.is_connected:
-                raise LedgerUnavailable("the way to the servers is broken; it is being mended")
-            return self._client
+        except BaseException:
+            await client.close()
+            raise
+        return client
 
     async def _settle(self, context: JetStreamContext) -> None:
         try:
