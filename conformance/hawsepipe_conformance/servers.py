@@ -163,6 +163,18 @@ def nats(directory: Path) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def anvil(directory: Path, *, options: Sequence[str] = ()) -> Iterator[Server]:
+    """Run an EVM node on the loopback address, chain 31337, that keeps its state over a restart (not over a kill)."""
+    place = Path(__file__).parents[1] / "node" / "node_modules" / ".bin" / "anvil"
+    binary = program("anvil", "npm install --prefix conformance/node", str(place))
+    port = free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [binary, "--port", str(port), "--state", str(directory / "anvil.json"), "--silent", *options]
+    with running(Server(command, port, directory / "anvil.log")) as server:
+        yield server
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)

@@ -45,7 +45,7 @@ from hawsepipe.hooks import (
     hookimpl,
 )
 from hawsepipe.ledger.keys import signing_key
-from hawsepipe.ledger.note import Cosigner, verify_cosignature
+from hawsepipe.ledger.note import Cosigner, verify_cosignature, verify_log_signature
 from hawsepipe.meters import Meters
 from hawsepipe.model import (
     Change,
@@ -124,5 +124,6 @@ __all__ = [
     "outcome",
     "signing_key",
     "verify_cosignature",
+    "verify_log_signature",
     "visibility",
 ]

@@ -15,11 +15,12 @@ from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_fhir import web as fhir_web
 from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
+from hawsepipe_ledger_evm import plugin as evm_plugin
 from hawsepipe_ledger_log import plugin as log_plugin
 from hawsepipe_ledger_nats import plugin as nats_plugin
 from hawsepipe_ledger_postgres import plugin as postgres_plugin
 
-LEDGER_PLUGINS = (log_plugin, nats_plugin, postgres_plugin)
+LEDGER_PLUGINS = (evm_plugin, log_plugin, nats_plugin, postgres_plugin)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEXT = (DOCS / "settings.md").read_text(encoding="utf-8")
 LEDGERS = (DOCS / "ledgers.md").read_text(encoding="utf-8")

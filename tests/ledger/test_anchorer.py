@@ -12,7 +12,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hawsepipe import Checkpoint, LedgerBackend, LedgerUnavailable, Meters, StoreError
+from hawsepipe import AnchorStatus, Checkpoint, LedgerBackend, LedgerUnavailable, Meters, StoreError
 from hawsepipe.ledger import merkle
 from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.note import Signer
@@ -144,6 +144,63 @@ async def test_a_log_goes_on_while_its_ledger_is_away_and_one_publish_catches_up
     assert await anchorers(store, backends={"log": ledger}).once() is True
     assert [one.size for one in await ledger.scan(channel, 0)] == [4]
     await consistent(store, ledger, made, channel)
+
+
+class Slow(FaultyLedger):
+    """A ledger whose checkpoints are on their way until `settled`; `lost` says that one has vanished."""
+
+    settled = False
+    lost = False
+    published = 0
+
+    async def publish(self, new: Checkpoint, expected: Checkpoint | None) -> str:
+        self.published += 1
+        return await super().publish(new, expected)
+
+    async def status(self, handle: str) -> AnchorStatus:
+        if self.lost:
+            return AnchorStatus.UNKNOWN
+        return await super().status(handle) if self.settled else AnchorStatus.PENDING
+
+
+async def test_a_checkpoint_that_is_on_its_way_is_waited_for_before_a_newer_one_is_published(
+    store: Store, ledger: LedgerBackend, anchorers: Callable[..., Anchorer], write: Writer, channel: str, wall: Wall
+) -> None:
+    slow = Slow(ledger, Fault.LOST_REPLY, 0)
+    anchorer = anchorers(store, backends={"log": slow})
+    first = await write(store, patient(1))
+    assert await anchorer.once() is False
+    assert anchorer.states["log"] is LedgerState.GOOD  # nothing is wrong with it
+    assert await store.receipts(channel, 2) == ()
+    made = await write(store, patient(2))
+    for _ in range(3):
+        wall.forward(2)
+        assert await anchorer.once() is False
+    assert slow.published == 1
+    slow.settled = True
+    wall.forward(2)
+    assert await anchorer.once() is True
+    assert slow.published == 2
+    assert len(await store.receipts(channel, 2)) == 1
+    await consistent(store, ledger, (*first, *made), channel)
+
+
+async def test_a_checkpoint_that_vanishes_while_it_is_on_its_way_is_published_again(
+    store: Store, ledger: LedgerBackend, anchorers: Callable[..., Anchorer], write: Writer, channel: str, wall: Wall
+) -> None:
+    slow = Slow(ledger, Fault.LOST_REPLY, 0)
+    anchorer = anchorers(store, backends={"log": slow})
+    await write(store, patient(1))
+    await anchorer.once()
+    slow.lost = True
+    wall.forward(2)
+    assert await anchorer.once() is False
+    assert anchorer.states["log"] is LedgerState.UNREACHABLE
+    slow.lost, slow.settled = False, True
+    wall.forward(120)
+    assert await anchorer.once() is True
+    assert slow.published == 2
+    assert len(await store.receipts(channel, 2)) == 1
 
 
 async def test_attempts_at_a_ledger_that_is_away_grow_apart(

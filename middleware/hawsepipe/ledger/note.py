@@ -145,6 +145,14 @@ def verify_checkpoint(checkpoint: Checkpoint, vkey: VerifierKey) -> None:
     raise VerificationError("SIGNATURE_INVALID", _CHECKPOINT_STEP, "the log's key has not signed this checkpoint")
 
 
+def verify_log_signature(checkpoint: Checkpoint, vkey: str) -> None:
+    """Return if the log's key (a C2SP vkey) signed this checkpoint.
+
+    Raises VerificationError (SIGNATURE_INVALID, CHECKPOINT_INVALID).
+    """
+    verify_checkpoint(checkpoint, VerifierKey.parse(vkey))
+
+
 def verify_cosignature(line: str, checkpoint: Checkpoint, vkey: str) -> int:
     """Return the POSIX seconds at which the key (a C2SP vkey) cosigned the checkpoint.
 

@@ -42,6 +42,7 @@ _FIRST_DELAY = 0.5
 _LONGEST_DELAY = 60.0
 _STALE_ROUNDS = 3
 _LOOK = timedelta(seconds=60)
+_PENDING = timedelta(seconds=1)
 
 
 class LedgerState(StrEnum):
@@ -87,6 +88,7 @@ class Publisher:
         self._head: Checkpoint | None = None
         self._head_known = False
         self._done: tuple[int, bytes] | None = None
+        self._pending: tuple[str, Checkpoint] | None = None  # published, and not for good yet
         self._failures = 0
         self._not_before: datetime | None = None
         self._looked = clock()
@@ -137,13 +139,18 @@ class Publisher:
             if self.state not in HALTED:
                 self._later(error)
         else:
-            self._failures, self._not_before = 0, None
-        return self.state is LedgerState.GOOD
+            self._failures = 0
+            if self._pending is None:
+                self._not_before = None
+        return self.state is LedgerState.GOOD and self._pending is None
 
     async def _advance(self) -> None:
         newest = await self._log.checkpoint(self._channel)
+        if self._pending is not None and not await self._settled(*self._pending):
+            return
         if newest is not None and self._done == (newest.size, newest.root):
             await self._look()
+            self.state = LedgerState.GOOD
             return
         head = await self._compared(newest)
         if self.state in HALTED:
@@ -151,11 +158,29 @@ class Publisher:
         if newest is not None:
             # The same publish again gives the same handle: so a receipt that was lost is fetched again.
             handle = await self._call(self._backend.publish(newest, head))
-            self._head, self._head_known = newest, True
-            await self._keep_receipt(handle, newest)
-            self._done = (newest.size, newest.root)
-            self._meters.anchored_size.labels(self.name).set(newest.size)
+            self._pending = (handle, newest)
+            if not await self._settled(handle, newest):
+                return
         self.state = LedgerState.GOOD
+
+    async def _settled(self, handle: str, checkpoint: Checkpoint) -> bool:
+        """Keep the receipt once the backend holds the checkpoint for good; False while that is on its way.
+
+        Until then nothing newer is published: with a stream of checkpoints none would ever be the last for long enough.
+        """
+        status = await self._call(self._backend.status(handle))
+        if status is AnchorStatus.PENDING:
+            self.state = LedgerState.GOOD
+            self._not_before = self._clock() + _PENDING
+            return False
+        self._pending = None
+        if status not in (AnchorStatus.COMMITTED, AnchorStatus.FINAL):
+            raise LedgerUnavailable("the publication is not in the ledger")
+        self._head, self._head_known = checkpoint, True
+        await self._keep_receipt(handle, checkpoint)
+        self._done = (checkpoint.size, checkpoint.root)
+        self._meters.anchored_size.labels(self.name).set(checkpoint.size)
+        return True
 
     async def _look(self) -> None:
         """Ask an idle backend now and then whether it is well: a quiet night must not hide its loss."""
@@ -196,9 +221,6 @@ class Publisher:
     async def _keep_receipt(self, handle: str, checkpoint: Checkpoint) -> None:
         if "receipts" not in self._backend.capabilities:
             return
-        status = await self._call(self._backend.status(handle))
-        if status not in (AnchorStatus.COMMITTED, AnchorStatus.FINAL):
-            raise LedgerUnavailable("the publication is not in the ledger yet")
         receipt = await self._call(self._backend.receipt(handle))
         if (receipt.channel, receipt.size, receipt.root) != (self._channel, checkpoint.size, checkpoint.root):
             raise LedgerUnavailable("the receipt is for another checkpoint")
@@ -223,7 +245,7 @@ class Publisher:
             raise LedgerUnavailable("the ledger failed outside its contract") from error
 
     def _failed(self, error: HawsepipeError) -> None:
-        self._head_known, self._done = False, None
+        self._head_known, self._done, self._pending = False, None, None
         self.met.set()
         self._meters.ledger_failures.labels(self.name, type(error).__name__).inc()
         _log.warning("ledger call failed", backend=self.name, channel=self._channel, error=type(error).__name__)
