@@ -17,13 +17,13 @@ from typing import Any
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from eth_account import Account
 
 import hawsepipe_ledger_evm
 from hawsepipe import AnchorStatus, ConfigError, LedgerUnavailable, Rejected, VerificationError
 from hawsepipe_conformance.ledger import CHANNEL, LedgerContract, checkpoint, opened
 from hawsepipe_conformance.servers import Server, anvil
 from hawsepipe_ledger_evm.chain import artifact, deploy
+from hawsepipe_ledger_evm.plugin import holder, public_key
 
 PLUGIN = "hawsepipe_ledger_evm.plugin"
 # The node's own accounts, the same in every development chain.
@@ -32,8 +32,8 @@ KEYS = (
     "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
     "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a",
 )
-ACCOUNTS = tuple(Account.from_key(bytes.fromhex(key)) for key in KEYS)
-PUBLIC = tuple(account._key_obj.public_key.to_compressed_bytes().hex() for account in ACCOUNTS)
+ACCOUNTS = tuple(holder(bytes.fromhex(key)) for key in KEYS)
+PUBLIC = tuple(public_key(account) for account in ACCOUNTS)
 
 
 def url(server: Server) -> str:
@@ -234,6 +234,13 @@ async def test_it_opens_while_the_node_is_away(contracts: Contracts, tmp_path: P
     async with opened(PLUGIN, "evm", tmp_path, settings) as ledger:
         with pytest.raises(LedgerUnavailable):
             await ledger.publish(checkpoint(3), None)
+
+
+def test_what_it_imports_leaves_the_recursion_limit_alone() -> None:
+    look = "print(sys.getrecursionlimit())"
+    program = f"import sys; {look}; import hawsepipe_ledger_evm.plugin; {look}"
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert len(set(told.stdout.split())) == 1
 
 
 def test_the_contract_is_what_its_source_compiles_to() -> None:

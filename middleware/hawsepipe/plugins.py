@@ -6,6 +6,7 @@ never be able to grant access by being there. Missing, doubled or misspelt names
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -90,6 +91,7 @@ def _imported(name: str, points: Sequence[EntryPoint], known: Sequence[EntryPoin
     if len(points) > 1:
         packages = ", ".join(sorted(point.dist.name if point.dist else "?" for point in points))
         raise PluginError(f"plugin {name} is offered by several packages: {packages}")
+    limit = sys.getrecursionlimit()
     try:
         return points[0].load()
     except ModuleNotFoundError as error:
@@ -99,6 +101,10 @@ def _imported(name: str, points: Sequence[EntryPoint], known: Sequence[EntryPoin
     except Exception as error:
         # Anything can come out of a stranger's import; the cause stays in the chain for whoever reads the trace.
         raise PluginError(f"plugin {name} cannot be imported ({type(error).__name__})") from error
+    finally:
+        # Some packages raise it for the whole process when they are imported. It is what ends deeply nested JSON before
+        # the stack does.
+        sys.setrecursionlimit(limit)
 
 
 def _returned(plugin: str, family: str, function: Callable[..., Any]) -> tuple[Any, ...]:

@@ -14,11 +14,10 @@ from typing import Any
 
 import click
 import jsonschema
-from eth_account import Account
 
 from hawsepipe import ConfigError, HawsepipeError, VerificationError, verify_log_signature
 from hawsepipe_ledger_evm.chain import deploy as put_on_the_chain
-from hawsepipe_ledger_evm.plugin import SCHEMA, account, address_of, opened
+from hawsepipe_ledger_evm.plugin import SCHEMA, account, address_of, holder, opened, public_key
 
 
 @click.group(help=__doc__)
@@ -37,8 +36,8 @@ def key(file: Path) -> None:
         raise click.ClickException(f"{file}: {error.strerror}") from error
     with os.fdopen(descriptor, "w") as output:
         output.write(f"{secret.hex()}\n")
-    made = Account.from_key(secret)
-    click.echo(f"public key  {made._key_obj.public_key.to_compressed_bytes().hex()}\naddress     {made.address}")
+    made = holder(secret)
+    click.echo(f"public key  {public_key(made)}\naddress     {made.address}")
 
 
 @commands.command()

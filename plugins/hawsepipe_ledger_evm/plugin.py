@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import PublicKey
+from eth_keys.datatypes import PrivateKey, PublicKey
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 
@@ -77,6 +77,15 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+def holder(secret: bytes) -> LocalAccount:
+    """Return the account of a private key (32 bytes). Raises ValueError."""
+    try:
+        found: LocalAccount = Account.from_key(secret)
+    except ValidationError as error:
+        raise ValueError("this is not a private key of secp256k1") from error
+    return found
+
+
 def account(key: str, path: Path) -> LocalAccount:
     """Read a private key from a file of its owner's alone. Raises ConfigError naming `key`."""
     try:
@@ -85,12 +94,16 @@ def account(key: str, path: Path) -> LocalAccount:
         text = path.read_text(encoding="ascii").strip().removeprefix("0x")
         if len(text) != 64:
             raise ConfigError(key, "the file does not hold 32 bytes in hex")
-        found: LocalAccount = Account.from_key(bytes.fromhex(text))
+        return holder(bytes.fromhex(text))
     except OSError as error:
         raise ConfigError(key, "the file cannot be read") from error
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise ConfigError(key, "the file does not hold 32 bytes in hex") from error
-    return found
+
+
+def public_key(holder: LocalAccount) -> str:
+    """Return an account's public key, compressed, in hex."""
+    return PrivateKey(bytes(holder.key)).public_key.to_compressed_bytes().hex()
 
 
 def address_of(key: str, public: str) -> str:

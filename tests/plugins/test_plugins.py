@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def test_a_plugin_that_lacks_a_package_says_how_to_install_it(site: Path) -> Non
         PluginError, match=r"needs the Python package no_such_printing_press; pip install 'paper_x\[press\]'"
     ):
         plugins.load(["paper"])
+
+
+def test_a_plugin_does_not_raise_the_recursion_limit_of_the_process(site: Path) -> None:
+    _package(site, "paper_y", {"paper": "paper_y"}, f"import sys\nsys.setrecursionlimit(99_999)\n{LEDGER}")
+    before = sys.getrecursionlimit()
+    plugins.load(["paper"])
+    assert sys.getrecursionlimit() == before
 
 
 def test_an_installed_plugin_that_is_not_named_is_not_imported(site: Path) -> None:

@@ -40,6 +40,8 @@ TRUST_FORMAT = "hawsepipe/trust/v1"
 COSIGNATURE_TYPE = "cosignature/v1"
 
 _LARGEST = 64 << 20  # bytes of a document
+_DEEPEST = 200
+_MARKS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,17}")
 _REQUIRED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 12})
@@ -481,13 +483,13 @@ def parse(raw: bytes, what: str, code: str = "MALFORMED") -> Any:
     try:
         if len(raw) > _LARGEST:
             raise ValueError
-        tree = json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_float=_Number,
-            parse_int=_Number,
-            parse_constant=_constant,
-        )
+        text, depth = raw.decode("utf-8"), 0
+        for mark in _MARKS.findall(text):  # no reliance on what the interpreter takes before its stack ends
+            depth += (mark in "[{") - (mark in "]}")
+            if depth > _DEEPEST:
+                raise ValueError
+        numbers = {"parse_float": _Number, "parse_int": _Number, "parse_constant": int}  # NaN is no int: ValueError
+        tree = json.loads(text, object_pairs_hook=_unique, **numbers)
         canonical(tree)
     except (UnicodeError, ValueError, RecursionError) as error:
         raise EvidenceError(code, f"{what} is not JSON in UTF-8, or too large") from error
@@ -512,10 +514,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise EvidenceError("DUPLICATE_KEY", "an object has a key twice")
     return found
-
-
-def _constant(_text: str) -> Any:
-    raise ValueError  # NaN and Infinity are not JSON
 
 
 def _object(value: Any, known: frozenset[str], what: str) -> dict[str, Any]:
