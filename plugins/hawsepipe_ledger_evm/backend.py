@@ -144,12 +144,13 @@ class EvmLedger:
 
     async def _is_told(self, new: Checkpoint, expected: Checkpoint | None) -> bool:
         """Say whether there is nothing left to send. Raises Fork, StaleHead, Rejected."""
+        # The head first: what comes between the two looks is seen by the second, and may be this very checkpoint.
+        place = await self._chain.head(new.channel)
         held = await self._chain.entry(new.channel, new.size)
         if held is not None:
             if held.root != new.root:
                 raise Fork((new.size, held.root))
             return True
-        place = await self._chain.head(new.channel)
         if place != (None if expected is None else (expected.size, expected.root)):
             raise StaleHead(place)
         if new.size <= (place[0] if place is not None else 0):

@@ -134,12 +134,13 @@ class PostgresLedger:
             await connection.fetchval(f'SELECT 1 FROM "{self._schema}".checkpoint LIMIT 1')  # noqa: S608  the schema's name is checked
 
     async def _append(self, connection: _Connection, new: Checkpoint, expected: Checkpoint | None) -> None:
+        # The head first: what comes between the two looks is seen by the second, and may be this very checkpoint.
+        head = await self._one(connection, "ORDER BY size DESC LIMIT 1", new.channel)
         held = await self._one(connection, "AND size = $2", new.channel, new.size)
         if held is not None:
             if held.root != new.root:
                 raise Fork((held.size, held.root))
             return
-        head = await self._one(connection, "ORDER BY size DESC LIMIT 1", new.channel)
         if _place(head) != _place(expected):
             raise StaleHead(_place(head))
         previous = head.size if head is not None else 0
