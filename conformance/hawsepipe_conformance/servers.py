@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,16 +116,11 @@ def postgres(directory: Path, *, settings: Mapping[str, str] | None = None) -> I
     programs = {name: program(name, install, place) for name, place in places.items()}
     # It refuses to run as root; Debian's package has made a user for it.
     user = "postgres" if os.geteuid() == 0 else None
-    data = directory / "postgres"
-    data.mkdir(parents=True)
+    # A directory of its own: pytest keeps its temporary directories closed to other users.
+    data = Path(tempfile.mkdtemp(prefix="hawsepipe-postgres-"))
     if user is not None:
         entry = pwd.getpwnam(user)
         os.chown(data, entry.pw_uid, entry.pw_gid)
-        for parent in data.parents:
-            if parent == Path("/"):
-                break
-            if parent.owner() == "root":
-                parent.chmod(parent.stat().st_mode | 0o011)
     subprocess.run(
         [programs["initdb"], "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
         check=True,
@@ -144,8 +140,11 @@ def postgres(directory: Path, *, settings: Mapping[str, str] | None = None) -> I
         user=user,
         ready=lambda: subprocess.run(isready, check=False).returncode == 0,
     )
-    with running(server):
-        yield server
+    try:
+        with running(server):
+            yield server
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
 
 
 @contextmanager
