@@ -50,9 +50,9 @@ def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None
     """Translate one message as far as it goes.
 
     Whatever is wrong with it is an issue, at error level when it stands against using the result: causes parse,
-    structure, mapping, code and required, each with its v2 location. Raises MessageError only for what does not begin
-    with an MSH segment, ConfigError for settings that are wrong or unknown, and TypeError for a message that is text
-    already: which bytes were sent decides its character set. The tables are compiled, and the directory of
+    structure, mapping, code, required and identity, each with its v2 location. Raises MessageError only for what does
+    not begin with an MSH segment, ConfigError for settings that are wrong or unknown, and TypeError for a message
+    that is text already: which bytes were sent decides its character set. The tables are compiled, and the directory of
     `overlays` read, on the first call with the same settings; see `translator` for doing it oneself.
     """
     if not isinstance(message, bytes | RawMessage):

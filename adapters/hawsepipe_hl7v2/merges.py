@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from hawsepipe import Severity
 from hawsepipe_hl7v2.bench import Bench, Draft
 from hawsepipe_hl7v2.encounters import UNION, encounter
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.patients import add_identifier, chosen, identifier_key
+from hawsepipe_hl7v2.patients import add_identifier, chosen, identifier_key, taken
 from hawsepipe_hl7v2.primitives import PRIMITIVES
-from hawsepipe_hl7v2.requirements import MERGES
+from hawsepipe_hl7v2.requirements import MERGES, personal
 
 _ACCOUNTS = frozenset({"A06", "A07", "A35", "A36", "A41", "A44", "A49"})
 """Events after which the account of MRG-3 is another one, or belongs to another patient."""
@@ -26,9 +27,25 @@ _ALTERNATES = frozenset({"A42", "A50", "A51"})
 
 
 def loser(bench: Bench, segment: Segment) -> str | None:
-    """MRG-1 in the same order, else MRG-4: the patient that a merge retires."""
-    found = chosen(bench, segment, 1, 4)
-    return identifier_key(bench, found) if found is not None else None
+    """MRG-1 in the same order, else MRG-4: the patient that a merge retires. It is none of the survivor's own numbers
+    where there are others, and one whose authority is told where that of the survivor is."""
+    own = taken(bench)
+    survivor = bench.group.role("patient")
+    found = (
+        chosen(bench, segment, 1, 4, unlike=own)
+        or chosen(bench, segment, 1, 4, unlike=(survivor.key,) if survivor is not None else ())
+        or chosen(bench, segment, 1, 4)
+    )
+    if found is None:
+        return None
+    parts = [*found.split(bench.component), "", "", ""]
+    if not personal(parts):
+        return None  # `requirements` tells it
+    if own and not parts[3] and not any(number.startswith(f"{bench.facility}|") for number in own):
+        text = "the number has no authority, and those of the patient who stays have: who is merged is not clear"
+        bench.issue(Severity.ERROR, "required", f"{segment.label}-1.4", text)
+        return None
+    return identifier_key(bench, found)
 
 
 def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
@@ -43,6 +60,8 @@ def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
         if bench.event.trigger in ("A18", "A34", "A39", "A40"):
             bench.warn("mapping", segment.label, "the patient would be merged into itself; nothing is merged")
         return
+    if not _agrees(bench, survivor, draft, segment.label):
+        return
     draft.union.add("link")
     survivor.union.add("link")
     draft.put("active", False, segment.label)
@@ -52,6 +71,21 @@ def merge(bench: Bench, draft: Draft, segment: Segment) -> None:
         for index, raw in enumerate(segment.repetitions(number)):
             where = f"{segment.label}-{number}" + (f"[{index + 1}]" if index else "")
             add_identifier(bench, survivor, raw, where, use="old")
+
+
+def _agrees(bench: Bench, survivor: Draft, draft: Draft, label: str) -> bool:
+    """Note who takes whose place, unless the message says the opposite, or another, before; that is an error."""
+    heirs: dict[str, str] = bench.cache.setdefault(("heirs", ""), {})
+    last = survivor.url
+    while last in heirs:
+        last = heirs[last]
+    if last == draft.url or heirs.get(draft.url, survivor.url) != survivor.url:
+        what = "the opposite" if last == draft.url else "another survivor"
+        text = f"an earlier merge in this message says {what} ({survivor.url}, {draft.url})"
+        bench.issue(Severity.ERROR, "identity", f"{label}-1", text)
+        return False
+    heirs[draft.url] = survivor.url
+    return True
 
 
 def prior_account(bench: Bench, segment: Segment) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
@@ -11,6 +11,7 @@ from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.leftovers import component
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, first
+from hawsepipe_hl7v2.requirements import personal
 
 _CONCEPT = concept()
 _COUNTIES = "http://terminology.hl7.org/CodeSystem/v2-0289"
@@ -46,19 +47,40 @@ def identifier_key(bench: Bench, raw: str, kind: str = "") -> str | None:
     return f"{system or bench.owned(kind)}|{value}"
 
 
-def chosen(bench: Bench, segment: Segment, *fields: int) -> str | None:
-    """Return the CX that makes a patient's identity: by the order of types in the settings, else the first one."""
+def expired(bench: Bench, parts: Sequence[str]) -> bool:
+    """Whether a CX was no longer valid (CX.8) on the day on which its message was sent."""
+    if len(parts) < 8 or not (end := bench.moment(bench.text(parts[7])).value):
+        return False
+    now = bench.moment(bench.message.segments[0].text(7)).value or ""
+    # As far as both tell it: in a day, month or year that has begun it is valid still.
+    return end[: min(len(end), len(now), 10)] < now[: min(len(end), len(now), 10)]
+
+
+def chosen(bench: Bench, segment: Segment, *fields: int, unlike: Collection[str] = ()) -> str | None:
+    """Return the CX that makes a patient's identity: by the order of types in the settings, else the first one.
+
+    One that has expired, or whose type names no person, is taken only where there is no other; one whose
+    `identifier_key` is in `unlike` never.
+    """
+    spare: str | None = None
     for number in fields:
-        mark = segment.delimiters.component
-        found = [raw for raw in segment.repetitions(number) if raw and bench.text(raw.split(mark, 1)[0])]
-        if not found:
+        good: list[tuple[str, list[str]]] = []
+        for raw in segment.repetitions(number):
+            parts = raw.split(bench.component)
+            if not bench.text(parts[0]) or (unlike and identifier_key(bench, raw) in unlike):
+                continue
+            if personal(parts) and not expired(bench, parts):
+                good.append((raw, parts))
+            else:
+                spare = spare or raw
+        if not good:
             continue
-        types = [bench.text((raw.split(mark) + [""] * 5)[4]) for raw in found]
+        types = [bench.text(parts[4]) if len(parts) > 4 else "" for _, parts in good]
         for wanted in bench.site.patient_identity:
             if wanted in types:
-                return found[types.index(wanted)]
-        return found[0]
-    return None
+                return good[types.index(wanted)][0]
+        return good[0][0]
+    return spare
 
 
 def patient(bench: Bench, segment: Segment) -> str | None:
@@ -69,6 +91,8 @@ def patient(bench: Bench, segment: Segment) -> str | None:
     found = chosen(bench, segment, 3, 2, 4)
     if found is not None:
         _universal(bench, segment, found)
+        if expired(bench, found.split(bench.component)):
+            bench.warn("code", f"{segment.label}-3", "the patient is known by a number alone that is no longer valid")
     return (identifier_key(bench, found) if found is not None else None) or f"{bench.control}|{segment.label}"
 
 
@@ -78,9 +102,21 @@ def identifiers(bench: Bench, draft: Draft, segment: Segment) -> None:
     An identifier without an authority gets the sending facility's system, so that a value alone is never an identity.
     """
     numbers = (3, 2, 4) if segment.name == "PID" else (1, 2, 4)
+    others = () if segment.name == "PID" else taken(bench, draft)
     for number in numbers:
         for index, raw in enumerate(segment.repetitions(number)):
+            if others and (key := identifier_key(bench, raw)) in others and key != draft.key:
+                continue
             add_identifier(bench, draft, raw, f"{segment.label}-{number}" + (f"[{index + 1}]" if index else ""))
+
+
+def taken(bench: Bench, draft: Draft | None = None) -> frozenset[str]:
+    """Return the numbers that are the patient's of PID now, unless the patient is `draft`: MRG may tell them again."""
+    patient = bench.group.role("patient")
+    if patient is None or patient is draft:
+        return frozenset()
+    items = patient.body.get("identifier", ())
+    return frozenset(f"{item.get('system')}|{item.get('value')}" for item in items if item.get("use") != "old")
 
 
 def _universal(bench: Bench, segment: Segment, raw: str) -> None:
@@ -112,6 +148,8 @@ def add_identifier(bench: Bench, draft: Draft, raw: str, where: str, use: str = 
     value.setdefault("system", bench.owned(kind))
     if use:
         value["use"] = use
+    elif expired(bench, raw.split(bench.component)) and f"{value['system']}|{number}" != draft.key:
+        value["use"] = "old"
     items: list[dict[str, Any]] = draft.body.setdefault("identifier", [])
     if (value["system"], value["value"]) in _identified(bench, draft, items):
         if not use:

@@ -3,7 +3,7 @@ that was set aside may be replayed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from hawsepipe import Issue, MessageError, Severity
 from hawsepipe_hl7v2.message import DELETE, Message, Segment
@@ -13,6 +13,18 @@ MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A43", "A46", "A47
 """Events that retire the patient of MRG-1 (A48: MRG-2, when no other identifier changes)."""
 _ACCOUNTS = frozenset({"A35", "A41", "A44", "A49"})
 _VISITS = frozenset({"A42", "A45", "A50"})
+_SEVERAL = MERGES | _ACCOUNTS | _VISITS | frozenset({"A17", "A24", "A37", "A51"})
+"""Events of more than one patient."""
+
+
+NOT_PERSONAL = frozenset({"AN", "ANC", "AND", "ANT", "VN", "SS", "DL", "BA", "BC", "BCT", "CC", "CCT"})
+"""Types of identifier (table 0203) that name no person, or that people share and mistype: the record meets nobody by
+them."""
+
+
+def personal(parts: Sequence[str]) -> bool:
+    """Whether a CX, by its type (CX.5), names a person."""
+    return len(parts) < 5 or parts[4] not in NOT_PERSONAL
 
 
 def check(message: Message) -> None:
@@ -34,8 +46,11 @@ def missing(message: Message) -> Iterator[Issue]:
     yield from _missing(message, "PID", "patient", (3, 2))
     if message.type != "ADT":
         return
+    for segment in strangers(message):
+        text = "a second patient, in an event of one: whose visit this is is not clear"
+        yield Issue(Severity.ERROR, "structure", segment.label, text)
     if message.event in MERGES:
-        yield from _missing(message, "MRG", "former patient", (1, 4, 2))
+        yield from _missing(message, "MRG", "former patient", (1, 4, 2), personal)
     elif message.event in _ACCOUNTS:
         yield from _missing(message, "MRG", "former account", (3,))
     elif message.event in _VISITS:
@@ -44,20 +59,55 @@ def missing(message: Message) -> Iterator[Issue]:
         yield from _missing(message, "MRG", "former alternate visit", (6,))
 
 
-def _missing(message: Message, name: str, whose: str, fields: tuple[int, ...]) -> Iterator[Issue]:
+def strangers(message: Message) -> Iterator[Segment]:
+    """Yield the PIDs that name somebody else than the first one (they share no number with it), in an ADT of an event
+    of one patient."""
+    if message.type != "ADT" or message.event in _SEVERAL:
+        return
+    people = [segment for segment in message.segments if segment.name == "PID"]
+    for segment in people[1:]:
+        numbers = _numbers(segment)
+        if numbers and numbers.isdisjoint(_numbers(people[0])):
+            yield segment
+
+
+def _numbers(segment: Segment) -> frozenset[tuple[str, str]]:
+    """Return PID-3 and PID-2 as numbers and authorities."""
+    found = set()
+    for number in (3, 2):
+        for raw in segment.repetitions(number):
+            parts = [*raw.split(segment.delimiters.component), "", "", ""]
+            if parts[0]:
+                found.add((segment.reader.text(parts[0]), parts[3]))
+    return frozenset(found)
+
+
+def _missing(
+    message: Message,
+    name: str,
+    whose: str,
+    fields: tuple[int, ...],
+    counts: Callable[[Sequence[str]], bool] = lambda _parts: True,
+) -> Iterator[Issue]:
     found = [segment for segment in message.segments if segment.name == name]
     if not found:
         yield _required(name, f"the {name} segment is missing")
     for segment in found:
         if not any(_identified(segment, number) for number in fields):
             yield _required(f"{segment.label}-{fields[0]}", f"there is no {whose} identifier")
+        elif not any(_identified(segment, number, counts) for number in fields):
+            text = f"there is no {whose} identifier that names a person: numbers of this type identify nobody"
+            yield _required(f"{segment.label}-{fields[0]}", text)
 
 
 def _required(location: str, text: str) -> Issue:
     return Issue(Severity.ERROR, "required", location, text)
 
 
-def _identified(segment: Segment, number: int) -> bool:
-    """Whether some repetition of a CX has a value."""
-    values = (raw.split(segment.delimiters.component, 1)[0] for raw in segment.repetitions(number))
-    return any(value != DELETE and segment.reader.text(value) for value in values)
+def _identified(segment: Segment, number: int, counts: Callable[[Sequence[str]], bool] = lambda _parts: True) -> bool:
+    """Whether some repetition of a CX has a value, and counts."""
+    for raw in segment.repetitions(number):
+        parts = raw.split(segment.delimiters.component)
+        if parts[0] != DELETE and segment.reader.text(parts[0]) and counts(parts):
+            return True
+    return False

@@ -35,7 +35,7 @@ from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.naming import Naming
 from hawsepipe_hl7v2.plan import complete, run
 from hawsepipe_hl7v2.primitives import UNSURE
-from hawsepipe_hl7v2.requirements import missing
+from hawsepipe_hl7v2.requirements import missing, strangers
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA, filled, patterns
 from hawsepipe_hl7v2.structure import Structure
 from hawsepipe_hl7v2.tables import Tables, shipped, unnamed
@@ -140,9 +140,14 @@ class Hl7v2Translator:
         for segment in late:
             bench.warn("structure", segment.label, "the segment is out of order")
         sent: tuple[tuple[str, str], ...] = ()
+        others = {one.label for one in strangers(message)}
         for one in placed:
+            known = bench.group.role("patient") if one.segment.label in others else None
             try:
                 run(self._plans.get(one.segment.name), one, bench)
+                if known is not None:
+                    # What comes behind stays with the first patient; the message is refused for it.
+                    one.group.roles["patient"] = known
             except Exception as error:
                 # A fault of ours in one segment: the others are read all the same.
                 fault = f"the translator failed on this segment ({type(error).__name__})"

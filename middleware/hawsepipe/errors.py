@@ -78,7 +78,7 @@ class PluginError(HawsepipeError):
 class MessageError(HawsepipeError):
     """A message cannot be used.
 
-    `cause` is one of parse, structure, mapping, code, required, delivery; `location` is where in the message
+    `cause` is one of parse, structure, mapping, code, required, identity, delivery; `location` is where in the message
     (`PID-3[2].4`), or empty when it is the message as a whole. `changes` are what could be read of it all the
     same: from them is known whom it is about, so that what comes later about them can wait.
     """

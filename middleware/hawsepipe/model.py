@@ -30,8 +30,9 @@ class Severity(StrEnum):
 class Issue:
     """One finding about a message or a resource.
 
-    `cause` is parse, structure, mapping, code or required for messages and an R4 IssueType code for resources;
-    `location` is a v2 location (`OBX[2]-5.1`) or a FHIRPath (`Patient.name[0].family`); `text` names no patient data.
+    `cause` is parse, structure, mapping, code, required or identity for messages and an R4 IssueType code for
+    resources; `location` is a v2 location (`OBX[2]-5.1`) or a FHIRPath (`Patient.name[0].family`); `text` names no
+    patient data.
     """
 
     severity: Severity

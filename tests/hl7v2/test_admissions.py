@@ -9,6 +9,7 @@ import pytest
 from hawsepipe import MessageError, Method
 from hawsepipe.fhir.merge import given_way, merged
 from hawsepipe_hl7v2 import bundle
+from hawsepipe_hl7v2 import translate as as_far_as_possible
 
 
 def adt(event: str, *segments: str, head: str = "20260301083000+0000") -> tuple[str, ...]:
@@ -452,3 +453,37 @@ def test_the_second_writing_of_a_number_is_the_source_of_what_it_tells_besides_a
     assert made.source("Patient", "identifier[0].system") == {"PID-3.4"}
     assert made.source("Patient", "identifier[0].value") == {"PID-3.1"}
     assert made.source("Patient", "identifier[0].type.coding[1].code") == {"PID-2.5"}
+
+
+def test_a_visit_is_nobodys_where_an_event_of_one_patient_names_two(translate: Any, write: Any) -> None:
+    head = "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A08^ADT_A01|M1|P|2.5.1"
+    visit = write("PV1", f1="1", f2="I", f19="TV1^^^GOOD^VN")
+    message = (head, "PID|1||A2^^^GOOD^MR||TWIN^A", "PID|2||A3^^^GOOD^MR||TWIN^B", visit)
+    with pytest.raises(MessageError) as caught:
+        translate(message)
+    assert (caught.value.cause, caught.value.location) == ("structure", "PID[2]")
+    read = {change.id: change.resource or {} for change in as_far_as_possible("\r".join(message).encode()).changes}
+    stay = next(one for one in read.values() if one["resourceType"] == "Encounter")
+    whose = read[stay["subject"]["reference"].removeprefix("Patient/")]
+    assert whose["identifier"][0]["value"] == "A2"
+    again = (head, "PID|1||A2^^^GOOD^MR||TWIN^A", "PID|2||A2^^^GOOD^MR||TWIN^A", visit)
+    assert len(translate(again).all("Patient")) == 1
+
+
+@pytest.mark.parametrize("given", ["Z1^^^GOOD^MR^^^20100101~Z2^^^GOOD^MR", "Z2^^^GOOD^MR~Z1^^^GOOD^MR^^^20100101"])
+def test_a_number_that_is_no_longer_valid_does_not_identify_where_another_is_there(translate: Any, given: str) -> None:
+    head = "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A28^ADT_A05|M1|P|2.5.1"
+    made = translate((head, f"PID|1||{given}||ZET^Z"))
+    assert made.one("Patient")["id"] == translate((head, "PID|1||Z2^^^GOOD^MR")).one("Patient")["id"]
+    assert {one["value"]: one.get("use") for one in made.one("Patient")["identifier"]} == {"Z1": "old", "Z2": None}
+    alone = translate((head, "PID|1||Z1^^^GOOD^MR^^^20100101||ZET^Z"))
+    assert "use" not in alone.one("Patient")["identifier"][0]
+    assert alone.texts("PID-3") == ["the patient is known by a number alone that is no longer valid"]
+    valid = translate((head, "PID|1||Z1^^^GOOD^MR^^^2026~Z2^^^GOOD^MR"))
+    assert "use" not in valid.one("Patient")["identifier"][0], "valid until the year is over"
+
+
+def test_a_number_that_identifies_nobody_gives_way_to_one_that_does(translate: Any) -> None:
+    head = "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A28^ADT_A05|M1|P|2.5.1"
+    made = translate((head, "PID|1||123-45-6789^^^SSA^SS~E1^^^GOOD^PT"))
+    assert made.one("Patient")["id"] == translate((head, "PID|1||E1^^^GOOD^PT")).one("Patient")["id"]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from hawsepipe import MessageError
+from hawsepipe import MessageError, Severity
 from hawsepipe.fhir.merge import merged
+from hawsepipe_hl7v2 import translate as hl7v2_translate
 
 PID = "PID|1||MRN1^^^GOOD^MR||DOE^JANE" + "|" * 13 + "ACC1^^^GOOD"
 
@@ -122,3 +123,75 @@ def test_a_merge_that_does_not_say_of_what_is_refused(translate: Any, event: str
     with pytest.raises(MessageError) as caught:
         translate(adt(event, PID, mrg, "PV1|1|I|||||||||||||||||V1"))
     assert (caught.value.cause, caught.value.location) == ("required", location)
+
+
+def errors(made: Any) -> list[tuple[str, str]]:
+    return [(one.cause, one.location) for one in made.issues if one.severity is Severity.ERROR]
+
+
+def people(made: Any) -> list[str]:
+    """The first numbers of the patients."""
+    return [one.resource["identifier"][0]["value"] for one in made.changes if one.type == "Patient"]
+
+
+def read(*segments: str) -> Any:
+    return hl7v2_translate(("\r".join(segments) + "\r").encode())
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ("PID|1||A1^^^KN^MR", "MRG|B1^^^KN^MR", "PID|1||B1^^^KN^MR", "MRG|A1^^^KN^MR"),
+        (
+            *("PID|1||A1^^^KN^MR", "MRG|B1^^^KN^MR", "PID|1||C1^^^KN^MR", "MRG|A1^^^KN^MR"),
+            *("PID|1||B1^^^KN^MR", "MRG|C1^^^KN^MR"),
+        ),
+        ("PID|1||A1^^^KN^MR", "MRG|B1^^^KN^MR", "PID|1||C1^^^KN^MR", "MRG|B1^^^KN^MR"),
+    ],
+)
+def test_merges_of_one_message_that_contradict_each_other_are_refused_and_name_both(
+    translate: Any, groups: tuple[str, ...]
+) -> None:
+    with pytest.raises(MessageError) as caught:
+        translate(adt("A40", *groups))
+    assert (caught.value.cause, caught.value.location) == ("identity", f"MRG[{len(groups) // 2}]-1")
+    assert caught.value.reason.count("Patient/") == 2
+
+
+def test_merges_in_a_chain_contradict_nothing(translate: Any) -> None:
+    groups = ("PID|1||A1^^^KN^MR", "MRG|B1^^^KN^MR", "PID|1||C1^^^KN^MR", "MRG|A1^^^KN^MR")
+    people = by_number(translate(adt("A40", *groups)), "Patient")
+    assert {number: one.get("active") for number, one in people.items()} == {"A1": False, "B1": False, "C1": None}
+
+
+def test_a_merge_by_a_number_that_identifies_nobody_is_refused_and_retires_nobody(translate: Any) -> None:
+    message = adt("A40", "PID|1||F1^^^KN^MR", "MRG|123-45-6789^^^SSA^SS")
+    with pytest.raises(MessageError) as caught:
+        translate(message)
+    assert (caught.value.cause, caught.value.location) == ("required", "MRG-1")
+    made = read(*message)
+    assert errors(made) == [("required", "MRG-1")]
+    assert people(made) == ["F1"]
+    both = translate(adt("A40", "PID|1||F1^^^KN^MR", "MRG|123-45-6789^^^SSA^SS~E1^^^KN^MR"))
+    retired = next(one for one in both.all("Patient") if one.get("active") is False)
+    assert retired["id"] == translate(adt("A28", "PID|1||E1^^^KN^MR")).one("Patient")["id"]
+
+
+def test_a_merge_by_a_number_without_the_authority_that_the_survivors_has_is_refused(translate: Any) -> None:
+    message = adt("A40", "PID|1||MRN1^^^GOOD^MR", "MRG|MRN2")
+    made = read(*message)
+    assert errors(made) == [("required", "MRG-1.4")]
+    assert people(made) == ["MRN1"]
+    assert len(translate(adt("A40", "PID|1||MRN1", "MRG|MRN2")).all("Patient")) == 2
+    named = translate(message, systems={"GOOD": "urn:example:mrn"})
+    assert len(named.all("Patient")) == 2, "where the facility's own numbers are those of the authority, it is told"
+
+
+def test_a_merge_that_names_the_survivors_number_too_merges_the_other(translate: Any) -> None:
+    people = by_number(translate(adt("A40", "PID|1||MRN1^^^GOOD^MR", "MRG|MRN1^^^GOOD^MR~MRN2^^^GOOD^MR")), "Patient")
+    assert set(people) == {"MRN1", "MRN2"}
+    assert [(one["value"], one.get("use")) for one in people["MRN1"]["identifier"]] == [("MRN1", None), ("MRN2", "old")]
+    assert [one["value"] for one in people["MRN2"]["identifier"]] == ["MRN2"]
+    assert people["MRN2"]["active"] is False
+    listed = translate(adt("A40", "PID|1||MRN1^^^GOOD^MR~MRN2^^^GOOD^MR", "MRG|MRN2^^^GOOD^MR"))
+    assert [one.get("active") for one in listed.all("Patient")] == [None, False]

@@ -726,6 +726,31 @@ class TestIdentity:
         (answer,) = await self.apply(store, self.merge(4, "b", "a"))
         assert isinstance(answer, IdentityConflict)
 
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_number_that_was_valid_once_leads_to_nobody_by_itself(self, store: Store, together: bool) -> None:
+        one = self.person("a", "2")
+        assert one.resource is not None
+        one.resource["identifier"].append({"system": "urn:s", "value": "1", "use": "old", "period": {"end": "2010"}})
+        answer: Any
+        if together:
+            _, answer = await self.apply(store, self.sent(1, one), self.sent(2, self.person("b", "1")))
+        else:
+            await self.apply(store, self.sent(1, one))
+            (answer,) = await self.apply(store, self.sent(2, self.person("b", "1")))
+        assert isinstance(answer, IdentityConflict)
+        assert answer.patients == ("a",)
+        (made,) = await self.apply(store, self.sent(3, self.person("b", "1", "2", gender="female")))
+        assert not isinstance(made, Exception), "by a valid number beside it the patient is met"
+
+    async def test_a_number_that_has_ended_makes_nobody_new_while_it_is_anothers(self, store: Store) -> None:
+        await self.apply(store, self.sent(1, self.person("a", "1")))
+        one = self.person("b", "2")
+        assert one.resource is not None
+        one.resource["identifier"].append({"system": "urn:s", "value": "1", "use": "old", "period": {"end": "2010"}})
+        (answer,) = await self.apply(store, self.sent(2, one))
+        assert isinstance(answer, IdentityConflict)
+        assert answer.patients == ("a",)
+
     async def test_shared_and_old_numbers_make_nobody_the_same(self, store: Store) -> None:
         ssn = {
             "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "SS"}]},

@@ -27,13 +27,14 @@ class Named(NamedTuple):
     """A patient, visit or account that a message names.
 
     `identifiers` are (system, value) by which a patient may be known; `gone`: the message itself says that another took
-    its place, so nobody else is looked for behind it.
+    its place, so nobody else is looked for behind it. `former` are numbers that were the patient's until some day.
     """
 
     type: str
     id: str
     identifiers: tuple[tuple[str, str], ...]
     gone: bool
+    former: tuple[tuple[str, str], ...] = ()
 
     @property
     def reference(self) -> str:
@@ -49,11 +50,13 @@ def named(changes: Iterable[Change]) -> tuple[Named, ...]:
             place = (change.type, change.id)
             before = found.get(place)
             own = personal(change.resource) if change.type == "Patient" else ()
+            former = lapsed(change.resource) if change.type == "Patient" else ()
             gone = successor(change.type, change.resource) is not None
             if before is not None:
                 own = tuple(dict.fromkeys((*before.identifiers, *own)))
+                former = tuple(dict.fromkeys((*before.former, *former)))
                 gone |= before.gone
-            found[place] = Named(*place, own, gone)
+            found[place] = Named(*place, own, gone, former)
     return tuple(found.values())
 
 
@@ -61,11 +64,25 @@ def personal(patient: Resource) -> tuple[tuple[str, str], ...]:
     """Return system and value of the identifiers by which a patient is met: neither old ones, nor numbers that name no
     person, nor values without a system.
     """
+    return _numbers(item for item in _identifiers(patient) if item.get("use") != "old")
+
+
+def lapsed(patient: Resource) -> tuple[tuple[str, str], ...]:
+    """Return system and value of a patient's old numbers that have an end: somebody else may have been given them
+    since. The old numbers of a merge have none.
+    """
+    items = [item for item in _identifiers(patient) if item.get("use") == "old"]
+    return _numbers(item for item in items if isinstance(item.get("period"), dict) and "end" in item["period"])
+
+
+def _identifiers(patient: Resource) -> list[dict[str, Any]]:
     items = patient.get("identifier")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _numbers(items: Iterable[dict[str, Any]]) -> tuple[tuple[str, str], ...]:
     found: dict[tuple[str, str], None] = {}
-    for item in items if isinstance(items, list) else ():
-        if not isinstance(item, dict) or item.get("use") == "old":
-            continue
+    for item in items:
         system, value = item.get("system"), item.get("value")
         if isinstance(system, str) and isinstance(value, str) and system and value and not _NOT_PERSONAL & _types(item):
             found[system, value] = None

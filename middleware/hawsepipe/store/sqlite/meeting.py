@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from hawsepipe.errors import IdentityConflict
 from hawsepipe.fhir.codec import decode
-from hawsepipe.fhir.identity import MARKS, Named, successor
+from hawsepipe.fhir.identity import MARKS, Named, lapsed, successor
+from hawsepipe.model import Resource
 from hawsepipe.store.sqlite.indexing import parameter_symbol
 from hawsepipe.store.sqlite.pen import Pen
 from hawsepipe.store.sqlite.sheet import Sheet
@@ -31,7 +32,11 @@ class Meeting:
 
     def __init__(self, pen: Pen, sheet: Sheet, groups: Iterable[Sequence[Named]]) -> None:
         self._sheet = sheet
-        asked = list(dict.fromkeys(identifier for named in groups for one in named for identifier in one.identifiers))
+        asked = list(
+            dict.fromkeys(
+                identifier for named in groups for one in named for identifier in (*one.identifiers, *one.former)
+            )
+        )
         self._holders: dict[tuple[str, str], list[str]] = {}
         if asked:
             keys = json.dumps([(pen.symbols.key(system), value) for system, value in asked])
@@ -44,6 +49,7 @@ class Meeting:
         result: dict[tuple[str, str], str] = {}
         patients = [one for one in named if one.type == "Patient"]
         met = {one.id: self._met(one, stored) for one in patients if not one.gone}
+        given = {one.id: one for one in patients}
         gone = {one.id: self._gone(one, met.values(), stored) for one in patients if one.gone}
         for id_, who in gone.items():
             if who != id_:
@@ -55,7 +61,11 @@ class Meeting:
                 raise IdentityConflict(tuple(sorted({id_, *whole})), "an earlier merge says the opposite of this one")
             if len(found) > 1:
                 raise IdentityConflict(tuple(sorted(found)), "the identifiers of one patient belong to several")
+            if not whole:
+                self._doubtful(given[id_], stored)
             if found and (who := found.pop()) != id_:
+                if stored("Patient", id_) is None and _lapsed(stored("Patient", who), given[id_].identifiers):
+                    raise IdentityConflict((who,), "the number is no longer valid for the patient who has it")
                 result["Patient", id_] = who
         for one in named:
             if one.type != "Patient" and not one.gone and (after := last(one.type, one.id, stored)) != one.id:
@@ -76,6 +86,16 @@ class Meeting:
         found = [id_ for identifier in one.identifiers for id_ in self._holders.get(identifier, ())]
         return [*found, *self._sheet.holders(one.identifiers)]
 
+    def _doubtful(self, one: Named, stored: Stored) -> None:
+        """Raise IdentityConflict for somebody new with a number that has ended and is the number of another: either the
+        two are one, or the number was given again."""
+        for number in one.former:
+            known = (*self._holders.get(number, ()), *self._sheet.holders([number]))
+            holders = {last("Patient", id_, stored) for id_ in known}
+            found = {id_ for id_ in holders if id_ != one.id and not _lapsed(stored("Patient", id_), [number])}
+            if found:
+                raise IdentityConflict(tuple(sorted(found)), "a number that is no longer valid is another patient's")
+
     def _met(self, one: Named, stored: Stored) -> set[str]:
         """Return who this may be, each one followed to whoever took its place."""
         known = {last("Patient", id_, stored) for id_ in self._known(one)}
@@ -89,6 +109,20 @@ class Meeting:
         if len(found) > 1:
             raise IdentityConflict(tuple(sorted(found)), "the identifiers of one patient belong to several")
         return found.pop() if found else one.id
+
+
+def _lapsed(patient: bytes | None, given: Iterable[tuple[str, str]]) -> bool:
+    """Whether of the given numbers a patient has only such as were the patient's until some day."""
+    if patient is None or b'"old"' not in patient:
+        return False
+    content = decode(patient)
+    known = set(given)
+    return not known.isdisjoint(lapsed(content)) and known.isdisjoint(_others(content))
+
+
+def _others(patient: Resource) -> set[tuple[Any, Any]]:
+    gone = set(lapsed(patient))
+    return {(one.get("system"), one.get("value")) for one in patient.get("identifier", ())} - gone
 
 
 def last(type_: str, id_: str, stored: Stored) -> str:
