@@ -158,7 +158,9 @@ def counted(bench: Bench, raw: str, where: str, target: dict[str, Any]) -> list[
         leaves.append((".value", f"{where}.1"))
     if parts[1]:
         told = bench.parts(bench.sub(parts[1]))
-        unit, found = bench.site.codings.unit(told)
+        unit, found, fault = bench.site.codings.unit(told)
+        if fault:
+            bench.warn("parse", f"{where}.2", fault)
         target |= unit
         if len(told) > 2 and told[2] and told[2].casefold() not in unit.get("system", ""):
             named(bench, ((told[2], ".2.3"),), where)

@@ -6,6 +6,7 @@ uses it copies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -52,6 +53,31 @@ class Coded(NamedTuple):
         return value
 
 
+class Unit(NamedTuple):
+    """The unit parts of a Quantity, to be copied, and their leaves as (path below, component); `fault`: what is odd
+    about it, empty when nothing is."""
+
+    value: dict[str, str]
+    leaves: tuple[tuple[str, str], ...]
+    fault: str
+
+
+_UNESCAPED = "a power of ten whose ^ is not escaped (10^3/uL is sent as 10\\S\\3/uL); read as one unit"
+_TEN = re.compile(r"[x*]?\s*10", re.ASCII | re.IGNORECASE)
+_POWER = re.compile(r"[+-]?[0-9]{1,2}(?:\s*[/.a-z\u00b5\u03bc].*)?", re.IGNORECASE)
+
+
+def _cut(ten: str, power: str) -> bool:
+    """Whether two components are one power of ten, cut in two by its own sign."""
+    return bool(power) and _TEN.fullmatch(ten) is not None and _POWER.fullmatch(power) is not None
+
+
+def _otherwise(code: str, text: str) -> bool:
+    """Whether a code and a name are two units that are known, and not the same one."""
+    one, other = ucum(code), ucum(text)
+    return bool(one and other) and one.replace("[iU]", "U") != other.replace("[iU]", "U")
+
+
 class Codings:
     """What codes become under one set of code tables and naming systems."""
 
@@ -69,29 +95,38 @@ class Codings:
         make = self._known if sum(map(len, parts)) <= _LONGEST else self._make
         return make(table, tuple(parts))
 
-    def unit(self, parts: list[str]) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
-        """Return the unit parts of a Quantity, to be copied, and their leaves as (path below, component).
+    def unit(self, parts: list[str]) -> Unit:
+        """Return what components say of the unit of a Quantity.
 
         The unit as it was sent always; the code and system when both are told, or when the unit is known in UCUM.
         """
         unit = self._units if sum(map(len, parts)) <= _LONGEST else self._unit
-        return unit(*[*parts, "", "", ""][:3])
+        return unit(*[*parts, "", "", "", ""][:4])
 
-    def _unit(self, code: str, text: str, name: str) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
-        system = self._naming.coding_system(name)
+    def _unit(self, code: str, text: str, name: str, beyond: str) -> Unit:
         value: dict[str, str] = {}
         leaves: list[tuple[str, str]] = []
+        fault, at = "", ".2"
+        if _cut(code, text):
+            code, text, name = f"{code}^{text}", "", name or beyond
+            fault, at = _UNESCAPED, ".2"
+        elif _cut(text, name):
+            text, name, fault, at = f"{text}^{name}", beyond, _UNESCAPED, ".3"
+        elif text and code and _otherwise(code, text):
+            fault = "the code and the name of the unit are two different units; both are kept"
+        system = self._naming.coding_system(name)
         if unit := text or code:
             value["unit"] = unit
             leaves.append((".unit", ".2" if text else ".1"))
-        if code and system and " " not in code:
+            leaves += [(".unit", at)] if fault is _UNESCAPED else []
+        if code and system and " " not in code and "^" not in code:
             value["system"], value["code"] = system, code
             leaves += [(".system", ".3"), (".code", ".1")]
-        elif not system and (known := ucum(code or text)):
+        elif (not system or (system == UCUM and "^" in code)) and (known := ucum(code or text)):
             value["system"], value["code"] = UCUM, known
             told = ".1" if code else ".2"
             leaves += [(".system", told), (".code", told)]
-        return value, tuple(leaves)
+        return Unit(value, tuple(leaves), fault)
 
     def _make(self, table: str, parts: tuple[str, ...]) -> Coded:
         codings: list[dict[str, Any]] = []

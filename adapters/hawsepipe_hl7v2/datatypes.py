@@ -132,7 +132,9 @@ def quantity_unit(bench: Bench, raw: str, where: str) -> Converted | None:
     if not raw:
         return None
     parts = bench.parts(raw)
-    value, leaves = bench.site.codings.unit(parts)
+    value, leaves, fault = bench.site.codings.unit(parts)
+    if fault:
+        bench.warn("parse", where, fault)
     if len(parts) > 2 and parts[2] and "system" in value and parts[2].casefold() not in value["system"]:
         named(bench, ((parts[2], ".3"),), where)
     return (value.copy(), [(below, where + at) for below, at in leaves]) if value else None

@@ -278,6 +278,8 @@ def requisition_quantity(bench: Bench, draft: Draft, segment: Segment) -> None:
     if figure is None:
         return
     unit = bench.site.codings.unit(bench.parts((segment.repetitions(6) or [""])[0]))
+    if unit.fault:
+        bench.warn("parse", f"{segment.label}-6", unit.fault)
     leaves = [(".value", f"{segment.label}-5"), *((below, f"{segment.label}-6{at}") for below, at in unit[1])]
     draft.put_converted("quantityQuantity", ({"value": figure} | unit[0], leaves))
 

@@ -140,7 +140,7 @@ def _words(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
     text = lines.strip()
     if not text:
         return None
-    unit = _unit_text(segment)
+    unit = _unit_text(bench, segment)
     if unit and (figure := _figure(text)) is not None:
         return _quantity(bench, segment, figure, text, where)
     if not type_:
@@ -149,19 +149,22 @@ def _words(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> 
         bench.warn(
             "parse", where, f"a text with a unit that is no number; kept as text, with the unit of {segment.label}-6"
         )
-        return _with_unit(segment, lines, where)
+        return _with_unit(bench, segment, lines, where)
     if unit:
         bench.inform(f"{segment.label}-6", "the unit of a text that is no amount; kept beside the value")
     return Found("String", lines, [("", where)])
 
 
-def _unit_text(segment: Segment) -> str:
-    return segment.text(6, 2) or segment.text(6)
+def _unit_text(bench: Bench, segment: Segment) -> str:
+    raw = segment.field(6)
+    if not raw or raw == DELETE:
+        return ""
+    return bench.site.codings.unit(bench.parts(segment.repetitions(6)[0])).value.get("unit", "")
 
 
-def _with_unit(segment: Segment, text: str, where: str) -> Found:
+def _with_unit(bench: Bench, segment: Segment, text: str, where: str) -> Found:
     """A text that begins as an amount does: without its unit 5-10 would mean something else."""
-    unit = _unit_text(segment)
+    unit = _unit_text(bench, segment)
     if not unit or unit.casefold() in text.casefold().split():
         return Found("String", text, [("", where)])
     return Found("String", f"{text} {unit}", [("", where), ("", f"{segment.label}-6")])
@@ -266,10 +269,10 @@ def _numeric(bench: Bench, segment: Segment, raw: str, where: str) -> Found | No
         return None
     if (figure := _figure(text)) is not None:
         return _quantity(bench, segment, figure, text, where)
-    unit = _unit_text(segment)
+    unit = _unit_text(bench, segment)
     if unit and _AMOUNT_LIKE.match(text):
         bench.warn("parse", where, f"not a number; kept as text, with the unit of {segment.label}-6")
-        return _with_unit(segment, text, where)
+        return _with_unit(bench, segment, text, where)
     bench.warn("parse", where, "not a number; kept as text")
     return Found("String", text, [("", where)])
 
@@ -329,7 +332,7 @@ def _span(bench: Bench, segment: Segment, type_: str, raw: str, where: str) -> F
         bounds = {name: number(part) for name, part in zip(("low", "high"), parts, strict=True) if part}
         if not bounds or None in bounds.values():
             bench.warn("parse", where, "not a range of numbers; kept as text")
-            return _with_unit(segment, " - ".join(parts), where) if any(parts) else None
+            return _with_unit(bench, segment, " - ".join(parts), where) if any(parts) else None
         unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
         leaves: list[Leaf] = []
         for name in bounds:
