@@ -8,9 +8,9 @@ from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Leaf
 from hawsepipe_hl7v2.datatypes import concept
-from hawsepipe_hl7v2.leftovers import component
+from hawsepipe_hl7v2.leftovers import EXTENSION, component
 from hawsepipe_hl7v2.message import Segment
-from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, first
+from hawsepipe_hl7v2.primitives import ALTERNATE_CODES, ORIGINAL_TEXT, PRIMITIVES, before, first, not_yet, sent_on
 from hawsepipe_hl7v2.requirements import personal
 
 _CONCEPT = concept()
@@ -51,9 +51,7 @@ def expired(bench: Bench, parts: Sequence[str]) -> bool:
     """Whether a CX was no longer valid (CX.8) on the day on which its message was sent."""
     if len(parts) < 8 or not (end := bench.moment(bench.text(parts[7])).value):
         return False
-    now = bench.moment(bench.message.segments[0].text(7)).value or ""
-    # As far as both tell it: in a day, month or year that has begun it is valid still.
-    return end[: min(len(end), len(now), 10)] < now[: min(len(end), len(now), 10)]
+    return before(end, sent_on(bench))
 
 
 def chosen(bench: Bench, segment: Segment, *fields: int, unlike: Collection[str] = ()) -> str | None:
@@ -220,17 +218,26 @@ def social_security_number(bench: Bench, text: str, where: str) -> Converted | N
 
 
 def deceased(bench: Bench, draft: Draft, segment: Segment) -> None:
-    """PID-29 is the time of death, PID-30 the indicator; the time wins."""
+    """PID-29 is the time of death, PID-30 the indicator; the time wins, and what contradicts it stays beside it."""
     if not segment.field(29) and not segment.field(30):
         return
     if any(name.lstrip("_").startswith("deceased") for name in draft.body):
         return  # an earlier PID of the same patient told it
-    if segment.text(29):
-        converted = PRIMITIVES["dateTime"](bench, segment.field(29), f"{segment.label}-29")
-        if converted is not None and bench.moment(first(bench, segment.field(29))).value:
-            draft.put_converted("deceasedDateTime", converted)
-            return
-    draft.put_converted("deceasedBoolean", PRIMITIVES["boolean"](bench, segment.field(30), f"{segment.label}-30"))
+    where = f"{segment.label}-29"
+    at = PRIMITIVES["dateTime"](bench, segment.field(29), where) if segment.text(29) else None
+    known = at is not None and bench.moment(first(bench, segment.field(29))).value
+    told = PRIMITIVES["boolean"](bench, segment.field(30), f"{segment.label}-30")
+    if known or (at is not None and told is None):
+        not_yet(bench, segment.field(29), where, "death")
+        draft.put_converted("deceasedDateTime", at)
+        if told is not None and told[0] is False:
+            bench.warn("code", f"{segment.label}-30", "a time of death, and that there was none: both are kept")
+            kept = f"_deceasedDateTime.extension[{EXTENSION}PID-30].valueString"
+            draft.put(kept, segment.text(30), f"{segment.label}-30")
+        return
+    draft.put_converted("deceasedBoolean", told)
+    if at is not None:
+        draft.put(f"_deceasedBoolean.extension[{ORIGINAL_TEXT}].valueString", segment.text(29), where)
     if segment.field(30) == '""' and bench.event.snapshot:
         draft.cleared |= {"deceasedBoolean", "deceasedDateTime"}
 

@@ -150,9 +150,28 @@ def date(bench: Bench, raw: str, where: str) -> Converted | None:
     return _moment(bench, raw, where, 10)
 
 
+def before(one: str, other: str) -> bool:
+    """Whether a day is before another, as far as both are told: in a month or year that has begun nothing is."""
+    told = min(len(one), len(other), 10)
+    return one[:told] < other[:told]
+
+
+def sent_on(bench: Bench) -> str:
+    """Return when the message was sent (MSH-7) as a FHIR date or dateTime; empty when it does not say."""
+    return bench.moment(bench.message.segments[0].text(7)).value or ""
+
+
+def not_yet(bench: Bench, raw: str, where: str, what: str) -> None:
+    """Report a day after that on which the message was sent, of what nobody can tell before it happens."""
+    moment = bench.moment(first(bench, raw)).value
+    if moment and (now := sent_on(bench)) and before(now, moment):
+        bench.warn("code", where, f"a {what} after the day on which the message was sent; kept as it is")
+
+
 def birth_date(bench: Bench, raw: str, where: str) -> Converted | None:
     """Return a birthDate, with the time of day in the standard extension when there is one."""
     converted = _moment(bench, raw, where, 10)
+    not_yet(bench, raw, where, "birth")
     if converted is not None and type(converted[0]) is Twinned:
         moment = bench.moment(first(bench, raw))
         if moment.value and "T" in moment.value:

@@ -487,3 +487,32 @@ def test_a_number_that_identifies_nobody_gives_way_to_one_that_does(translate: A
     head = "MSH|^~\\&|ADT1|GOOD|HP|HUB|20260301083000+0000||ADT^A28^ADT_A05|M1|P|2.5.1"
     made = translate((head, "PID|1||123-45-6789^^^SSA^SS~E1^^^GOOD^PT"))
     assert made.one("Patient")["id"] == translate((head, "PID|1||E1^^^GOOD^PT")).one("Patient")["id"]
+
+
+def test_a_death_that_is_told_and_denied_is_reported_and_both_are_kept(translate: Any, write: Any) -> None:
+    made = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f5="DOE^JANE", f29="20260228", f30="N")))
+    patient = made.one("Patient")
+    assert patient["deceasedDateTime"] == "2026-02-28"
+    (beside,) = patient["_deceasedDateTime"]["extension"]
+    assert (beside["url"], beside["valueString"]) == ("urn:hawsepipe:extension:PID-30", "N")
+    assert made.texts("PID-30") == ["a time of death, and that there was none: both are kept"]
+    agreed = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f29="20260228", f30="Y")))
+    assert "_deceasedDateTime" not in agreed.one("Patient")
+
+
+@pytest.mark.parametrize("indicator", ["", "Y", "N"])
+def test_a_time_of_death_that_is_none_is_kept_beside(translate: Any, write: Any, indicator: str) -> None:
+    patient = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f29="20269999", f30=indicator))).one("Patient")
+    name = "_deceasedBoolean" if indicator else "_deceasedDateTime"
+    assert "20269999" in [one.get("valueString") for one in patient[name]["extension"]]
+    assert patient.get("deceasedBoolean") == {"": None, "Y": True, "N": False}[indicator]
+
+
+def test_births_and_deaths_to_come_are_reported_and_kept(translate: Any, write: Any) -> None:
+    made = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f7="20990101", f29="20990202")))
+    patient = made.one("Patient")
+    assert (patient["birthDate"], patient["deceasedDateTime"]) == ("2099-01-01", "2099-02-02")
+    for place, what in (("PID-7", "birth"), ("PID-29", "death")):
+        assert made.texts(place) == [f"a {what} after the day on which the message was sent; kept as it is"]
+    today = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f7="20260301", f29="2026")))
+    assert (today.texts("PID-7"), today.texts("PID-29")) == ([], [])
