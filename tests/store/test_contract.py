@@ -621,6 +621,43 @@ class TestCommit:
         assert read("hawsepipe_store_versions_total", {"type": "Provenance"}) == 1
 
 
+class TestFinalResults:
+    """A final result is changed by a correction only (HL7 v2, table 0085)."""
+
+    @staticmethod
+    def result(status: str, value: str, when: str = "2026-03-01") -> Change:
+        return change("Observation", "o", status=status, valueString=value, effectiveDateTime=when)
+
+    async def test_a_preliminary_result_that_comes_after_the_final_one_changes_nothing(self, store: Store) -> None:
+        first, later = NOW, NOW + timedelta(minutes=5)
+        await store.commit(transaction(self.result("final", "5.5"), draft=draft("p1"), event_time=first))
+        source = sha256(b"source").digest()
+        step = transaction(self.result("preliminary", "8.8"), draft=draft("p2"), event_time=later, source=source)
+        await store.commit(step)
+        found, proof = await store.read("Observation", "o"), await store.read("Provenance", "p2")
+        assert found is not None
+        assert proof is not None
+        assert (found.version, content(found)["valueString"]) == (1, "5.5")
+        (note,) = [one for one in content(proof)["extension"] if one["url"] == provenance.SUPERSEDED]
+        assert note["valueReference"] == {"reference": "Observation/o"}
+
+    @pytest.mark.parametrize(("status", "when"), [("corrected", "2026-03-01"), ("preliminary", "2026-03-02")])
+    async def test_a_correction_and_a_result_of_another_time_do(self, store: Store, status: str, when: str) -> None:
+        first, later = NOW, NOW + timedelta(minutes=5)
+        await store.commit(transaction(self.result("final", "5.5"), draft=draft("p1"), event_time=first))
+        await store.commit(transaction(self.result(status, "8.8", when), draft=draft("p2"), event_time=later))
+        found = await store.read("Observation", "o")
+        assert found is not None
+        assert content(found)["valueString"] == "8.8"
+
+    async def test_who_says_so_without_an_event_is_believed(self, store: Store) -> None:
+        await store.commit(transaction(self.result("final", "5.5"), draft=draft("p1"), event_time=NOW))
+        await store.commit(transaction(self.result("preliminary", "8.8"), draft=draft("p2")))
+        found = await store.read("Observation", "o")
+        assert found is not None
+        assert content(found)["status"] == "preliminary"
+
+
 class TestIdentity:
     """Messages meet people by any of their identifiers, and those who took others' places."""
 

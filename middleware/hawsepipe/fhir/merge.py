@@ -16,6 +16,8 @@ from hawsepipe.model import Change, Method, Resource
 _KEPT = frozenset({"resourceType", "id"})
 _BY_IDENTITY = frozenset({"extension", "link"})
 """Lists whose removed items are named by what they are alone."""
+_OPEN = frozenset({"registered", "preliminary"})
+_SETTLED = frozenset({"final", "amended", "corrected"})
 _KIND = re.compile(r"(\w+)(!?)=(.*)")
 
 
@@ -76,6 +78,22 @@ def speaks(change: Change) -> bool:
     if change.method is not Method.MERGE:
         return True
     return bool(change.remove) or bool((change.resource or {}).keys() - change.keep - change.union - _KEPT)
+
+
+def preliminary(change: Change) -> bool:
+    """Whether a change tells a result that is not final."""
+    return change.type == "Observation" and (change.resource or {}).get("status") in _OPEN
+
+
+def falls_back(stored: Resource, change: Change) -> bool:
+    """Whether a change that is `preliminary` would undo a final result. A result that was reported as final can be
+    changed by a correction or withdrawn only (HL7 v2, table 0085, F); one of another time is another result.
+    """
+    told = change.resource or {}
+    if stored.get("status") not in _SETTLED:
+        return False
+    when = {key: value for key, value in told.items() if key.lstrip("_").startswith("effective")}
+    return all(stored.get(key) == value for key, value in when.items())
 
 
 def given_way(change: Change) -> Change | None:

@@ -30,7 +30,8 @@ CLIENT = "urn:hawsepipe:client"
 RULES = "urn:hawsepipe:rules:"
 
 SUPERSEDED = "urn:hawsepipe:extension:superseded"
-"""The extension of a Provenance that names a resource which its message was too old to change."""
+"""The extension of a Provenance that names a resource which its message was too old to change, or a final result
+that it would have made a preliminary one."""
 
 UNCHANGED = "urn:hawsepipe:extension:unchanged"
 """The extension of a Provenance whose message changed nothing: its targets are versions that were there before."""
@@ -185,7 +186,7 @@ def parted(trail: Sequence[Trail], resource: str) -> tuple[Sequence[Trail], Sequ
 
 
 def superseded(draft: Resource, resources: Sequence[str]) -> Resource:
-    """Return the draft saying of these resources (`Patient/1`) that they show what a newer event told."""
+    """Return the draft saying of these resources (`Patient/1`) that they show what a newer event told, or are final."""
     if not resources:
         return draft
     names = [{"url": SUPERSEDED, "valueReference": {"reference": name}} for name in dict.fromkeys(resources)]

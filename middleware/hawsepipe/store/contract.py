@@ -8,7 +8,8 @@ Implementations MUST:
 * give a Provenance the facets that `visibility.joined` makes of it and of what it names of its own transaction;
 * let no transaction with an `event_time` change what a newer event told: for each resource the newest time is kept of
   the changes of which `fhir.merge.speaks`; an older one is applied as `fhir.merge.given_way` makes it (equal times: the
-  later commit counts), and the Provenance names the resource as `fhir.provenance.superseded` does;
+  later commit counts), and the Provenance names the resource as `fhir.provenance.superseded` does; so with a final
+  result that a transaction with an `event_time` would make a preliminary one (`fhir.merge.falls_back`);
 * meet whom a message's transaction names (`fhir.identity.named`): a patient by any of its identifiers (system and
   value) or its id, each followed to whoever took its place (`fhir.identity.successor`), visits and accounts likewise;
   apply the transaction to those whom it found (`store.redirection`); answer IdentityConflict when these are several;

@@ -20,7 +20,7 @@ from hawsepipe.errors import (
 )
 from hawsepipe.fhir import codec, provenance
 from hawsepipe.fhir.dates import instant_text
-from hawsepipe.fhir.merge import given_way, leaves, merged, speaks
+from hawsepipe.fhir.merge import falls_back, given_way, leaves, merged, preliminary, speaks
 from hawsepipe.fhir.provenance import Place
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Version
@@ -143,7 +143,8 @@ class Standing:
 class Drafting:
     """One transaction being drafted at one instant; `event` is when what it tells happened, in microseconds.
 
-    `late` names the resources that show what a newer event told; `heard` those that had nothing to learn from this one.
+    `late` names the resources that show what a newer event told, or results that are final; `heard` those that had
+    nothing to learn from this one.
     """
 
     def __init__(
@@ -204,12 +205,20 @@ class Drafting:
             self.late.append(f"{change.type}/{change.id}")
             left = given_way(change.change if isinstance(change, PreparedChange) else change)
             return self._unchanged(standing) if left is None else self._change(left, standing)
+        if change.type == "Observation" and standing.present and self._steps_back(change, standing):
+            self.late.append(f"{change.type}/{change.id}")
+            return self._unchanged(standing)
         result = self._told(change, standing)
         if isinstance(result, Planned):
             result.event = event
         elif standing.current is not None and newest != event:
             self.heard[change.type, change.id] = (standing.current, event)
         return result
+
+    @staticmethod
+    def _steps_back(change: Change | PreparedChange, standing: Standing) -> bool:
+        told = change.change if isinstance(change, PreparedChange) else change
+        return preliminary(told) and (before := standing.resource) is not None and falls_back(before, told)
 
     def _told(self, change: Change | PreparedChange, standing: Standing) -> Planned | Version:
         if not isinstance(change, PreparedChange):
