@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hawsepipe_hl7v2.bench import Bench, Draft, Leaf
@@ -19,6 +20,15 @@ _VERIFIED = {"C": "confirmed", "I": "confirmed", "U": "unconfirmed", "P": "uncon
     "E": "entered-in-error",
 }
 """Table 0438: the clinical status of v2 is mostly about how sure it is."""
+_BARE = frozenset({"NONE", "NONE KNOWN", "KEINE", "KEINE BEKANNT"})
+"""Words that do not say of what there is none: AL1-2 does."""
+_NONE_OF = {"DA": "409137002", "FA": "429625007", "EA": "428607008"}
+"""Table 0127 to what of that kind is not known, in SNOMED CT."""
+_DENIAL = re.compile(
+    r"\b(?:NO|NOT|NONE|NIL|DENY|DENIES|DENIED|NEGATIVE|UNKNOWN|UNK|KEINE?|NICHT|VERNEINT|UNBEKANNT)\b", re.ASCII
+)
+_ACTIONS = frozenset({"A", "D", "U", "X"})
+"""Table 0323."""
 
 
 def allergy(bench: Bench, segment: Segment) -> str | None:
@@ -38,16 +48,24 @@ def _authorized(bench: Bench, raw: str) -> str:
 def none_known(bench: Bench, draft: Draft, segment: Segment) -> None:
     """AL1-3 says that no allergy is known (NKA, NKDA or in words): add the SNOMED CT code, as a fact that was asked.
 
-    FHIR asks for such a code instead of a coded absence; the sender's own code stays.
+    FHIR asks for such a code instead of a coded absence; the sender's own code stays. Words that deny something in a
+    sentence are not understood: what is told stays an allergy, and is reported.
     """
     entry = bench.site.codes["NoKnownAllergy"]
     system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
     snomed = entry["system"]
-    found = ""
-    for part in (1, 2):
-        text = " ".join(segment.text(3, part).upper().replace(".", "").split())
-        found = found or entry["codes"].get(text, "")
+    texts = [" ".join(segment.text(3, part).upper().replace(".", "").split()) for part in (1, 2)]
+    texts = [text for text in texts if text]
+    codes = [entry["codes"].get(text, "") for text in texts]
+    found = next((code for code in codes if code), "")
+    if found and not all(codes) and all(text in _BARE for text, code in zip(texts, codes, strict=True) if code):
+        found = ""  # "none" beside the name of something is not plain
+    elif found and all(text in _BARE for text in texts):
+        found = _NONE_OF.get(segment.text(2).upper(), found)
     if not found:
+        if any(_DENIAL.search(text) for text in texts):
+            text = "the words may say that there is no such allergy, or that none is known; kept as an allergy"
+            bench.warn("code", f"{segment.label}-3", text)
         return
     code = draft.body.setdefault("code", {})
     codings = code.setdefault("coding", [])
@@ -114,7 +132,10 @@ def standing(bench: Bench, draft: Draft, segment: Segment) -> None:
     A deleted or erroneous one is entered in error and has no clinical status; I is inactive; any other is active.
     """
     told = segment.text(17).upper()
-    removed = segment.text(6).upper() == "D"
+    action = segment.text(6).upper()
+    removed = action == "D"
+    if action and action not in _ACTIONS:
+        bench.warn("code", f"{segment.label}-6", "an unknown action; taken for one that adds")
     verified = "entered-in-error" if removed else _VERIFIED.get(told)
     if verified:
         source = f"{segment.label}-{6 if removed else 17}"

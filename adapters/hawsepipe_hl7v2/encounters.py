@@ -13,7 +13,8 @@ from hawsepipe_hl7v2.datatypes import coding, concept
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.places import place_of
-from hawsepipe_hl7v2.primitives import PRIMITIVES, named
+from hawsepipe_hl7v2.primitives import PRIMITIVES, before, first, named
+from hawsepipe_hl7v2.times import Moment, point
 
 UNION = ("identifier", "period", "hospitalization", "diagnosis", "extension")
 """Elements of a visit that a message joins to what is stored."""
@@ -86,6 +87,16 @@ def period(bench: Bench, draft: Draft, segment: Segment) -> None:
         if trigger is not None and trigger.text(6):
             end = PRIMITIVES["dateTime"](bench, trigger.field(6), "EVN-6")
     draft.put_converted("period.end", end)
+    moments = [bench.moment(first(bench, segment.field(number))) for number in (44, 45)]
+    if end is not None and all(one.value for one in moments) and _ends_first(*moments):
+        bench.warn("code", f"{segment.label}-45", "the discharge is before the admission; both are kept")
+
+
+def _ends_first(start: Moment, end: Moment) -> bool:
+    began, ended = point(start), point(end)
+    if began is not None and ended is not None:
+        return ended < began
+    return before(end.value or "", start.value or "")
 
 
 def _reopen(bench: Bench, draft: Draft, segment: Segment) -> None:

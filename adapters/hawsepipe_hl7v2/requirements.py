@@ -13,7 +13,9 @@ MERGES = frozenset({"A18", "A30", "A34", "A36", "A39", "A40", "A43", "A46", "A47
 """Events that retire the patient of MRG-1 (A48: MRG-2, when no other identifier changes)."""
 _ACCOUNTS = frozenset({"A35", "A41", "A44", "A49"})
 _VISITS = frozenset({"A42", "A45", "A50"})
-_SEVERAL = MERGES | _ACCOUNTS | _VISITS | frozenset({"A17", "A24", "A37", "A51"})
+_PAIRS = frozenset({"A17", "A24", "A37"})
+"""Events of two patients who change places or are linked."""
+_SEVERAL = MERGES | _ACCOUNTS | _VISITS | _PAIRS | {"A51"}
 """Events of more than one patient."""
 
 
@@ -49,6 +51,8 @@ def missing(message: Message) -> Iterator[Issue]:
     for segment in strangers(message):
         text = "a second patient, in an event of one: whose visit this is is not clear"
         yield Issue(Severity.ERROR, "structure", segment.label, text)
+    if message.event in _PAIRS and sum(segment.name == "PID" for segment in message.segments) == 1:
+        yield _required("PID[2]", "the second patient is missing")
     if message.event in MERGES:
         yield from _missing(message, "MRG", "former patient", (1, 4, 2), personal)
     elif message.event in _ACCOUNTS:

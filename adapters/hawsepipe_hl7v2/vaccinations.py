@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hawsepipe import Severity
 from hawsepipe_hl7v2 import leftovers
 from hawsepipe_hl7v2.bench import Bench, Convert, Converted, Draft, Group
 from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.documents import is_content
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.places import location
-from hawsepipe_hl7v2.primitives import PRIMITIVES
+from hawsepipe_hl7v2.primitives import ABSENT, PRIMITIVES
 
 _CONCEPT = concept()
 # 998: no vaccine was given; the message only carries observations. 999 as amount: not known.
@@ -130,7 +131,10 @@ def status(bench: Bench, draft: Draft, segment: Segment) -> None:
     if told:
         draft.put("status", told, where)
     elif code:
-        bench.warn("code", f"{segment.label}-20", "an unknown completion status")
+        # Neither given nor not given may be guessed.
+        text = "an unknown completion status: whether the vaccine was given is not clear"
+        bench.issue(Severity.ERROR, "code", f"{segment.label}-20", text)
+        draft.put(f"_status.extension[{ABSENT}].valueCode", "unknown")
     if told == "completed" and segment.text(18):
         bench.warn("structure", f"{segment.label}-18", "a reason for refusal, and yet it was given (RXA-20)")
     if code == "PA" and told == "completed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from hawsepipe_hl7v2.bench import Bench, Converted, Draft, Leaf
@@ -355,7 +356,10 @@ def reference_range(bench: Bench, draft: Draft, segment: Segment) -> None:
     if segment.text(2) in ("NM", "SN") or "valueQuantity" in draft.body:
         unit = quantity_unit(bench, segment.field(6), f"{segment.label}-6")
         quantity = unit[0] if unit else {}
-        if match := _RANGE.fullmatch(text):
+        match = _RANGE.fullmatch(text)
+        if match and Decimal(match[1]) > Decimal(match[2]):
+            bench.warn("parse", f"{segment.label}-7", "the lower bound is above the upper one; kept as text")
+        elif match:
             made = {"low": {"value": number(match[1])} | quantity, "high": {"value": number(match[2])} | quantity}
         elif match := _BOUND.fullmatch(text):
             made = {"high" if match[1][0] == "<" else "low": {"value": number(match[2])} | quantity}

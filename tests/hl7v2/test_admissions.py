@@ -349,6 +349,9 @@ def test_the_label_names_the_message_and_nothing_of_the_patient(translate: Any, 
         ("NKA^NKA^L", "716186003"),
         ("^No Known Allergies", "716186003"),
         ("716186003^No known allergy^SCT", "716186003"),
+        ("^NONE", "409137002"),
+        ("^keine bekannt", "409137002"),
+        ("^Keine Allergien bekannt", "716186003"),
     ],
 )
 def test_that_no_allergy_is_known_is_a_code_and_no_substance(translate: Any, sent: str, code: str) -> None:
@@ -516,3 +519,41 @@ def test_births_and_deaths_to_come_are_reported_and_kept(translate: Any, write: 
         assert made.texts(place) == [f"a {what} after the day on which the message was sent; kept as it is"]
     today = translate(adt("A01", write("PID", f3="MRN1^^^GOOD^MR", f7="20260301", f29="2026")))
     assert (today.texts("PID-7"), today.texts("PID-29")) == ([], [])
+
+
+@pytest.mark.parametrize("sent", ["^Patient denies penicillin allergy", "UNK^Unknown", "NONE^Penicillin"])
+def test_words_that_may_deny_an_allergy_are_reported_and_not_understood(translate: Any, sent: str) -> None:
+    made = translate(adt("A08", PID, f"AL1|1|DA|{sent}"))
+    told = "the words may say that there is no such allergy, or that none is known; kept as an allergy"
+    assert made.texts("AL1-3") == [told]
+    assert "verificationStatus" not in made.one("AllergyIntolerance")
+    plain = translate(adt("A08", PID, "AL1|1|DA|NSAID^Nonsteroidal^L"))
+    assert plain.texts("AL1-3") == []
+
+
+def test_none_is_of_the_kind_that_was_asked_for(translate: Any) -> None:
+    for kind, code in (("FA", "429625007"), ("EA", "428607008"), ("", "716186003")):
+        allergy = translate(adt("A08", PID, f"AL1|1|{kind}|^None")).one("AllergyIntolerance")
+        assert allergy["code"]["coding"][-1]["code"] == code
+
+
+def test_an_unknown_action_on_an_allergy_is_reported(translate: Any) -> None:
+    assert translate(adt("A60", PID, "IAM|1|DA|PEN|SV||ZZ|A1^GOOD")).texts("IAM-6") == [
+        "an unknown action; taken for one that adds"
+    ]
+
+
+def test_a_discharge_before_the_admission_is_reported_and_both_are_kept(translate: Any, write: Any) -> None:
+    visit = write("PV1", f2="I", f19="V1^^^GOOD", f44="20260301080000+0000", f45="20260228")
+    made = translate(adt("A03", PID, visit))
+    assert made.texts("PV1-45") == ["the discharge is before the admission; both are kept"]
+    assert made.one("Encounter")["period"] == {"start": "2026-03-01T08:00:00+00:00", "end": "2026-02-28"}
+    same = write("PV1", f2="I", f19="V1^^^GOOD", f44="20260301080000+0000", f45="20260301")
+    assert translate(adt("A03", PID, same)).texts("PV1-45") == []
+
+
+@pytest.mark.parametrize("event", ["A17", "A24", "A37"])
+def test_an_event_of_two_patients_with_one_is_refused(translate: Any, event: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        translate(adt(event, PID))
+    assert (caught.value.cause, caught.value.location) == ("required", "PID[2]")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import hawsepipe_hl7v2
+from hawsepipe import Severity
 from hawsepipe.fhir.codec import encode
 
 from .test_laws import faults
@@ -220,3 +222,13 @@ def test_a_group_that_says_that_nothing_was_given_is_at_least_reported(translate
     made = translate((head, "PID|1||M1^^^GOOD^MR||DOE^JANE", "ORC|RE||I1", given, "ORC|RE||I2", nothing))
     (issue,) = (one for one in made.translation.issues if one.location == "RXA[2]" and "nothing" in one.text)
     assert issue.severity == "warning"
+
+
+def test_whether_a_vaccine_was_given_is_never_guessed_from_an_unknown_code(samples: Any) -> None:
+    lines = "\r".join(samples["vaccination"]).replace("|CP|A", "|ZZ|A")
+    translation = hawsepipe_hl7v2.translate(lines.encode())
+    errors = [(one.cause, one.location) for one in translation.issues if one.severity is Severity.ERROR]
+    assert errors == [("code", "RXA-20")]
+    (made,) = [one.resource or {} for one in translation.changes if one.type == "Immunization"]
+    assert "status" not in made
+    assert made["_status"]["extension"][0]["valueCode"] == "unknown"

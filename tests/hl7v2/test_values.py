@@ -360,3 +360,11 @@ def test_a_text_that_has_its_unit_gets_no_second_one(translate: Any) -> None:
 def kept_unit(observation: dict[str, Any]) -> Any:
     (extension,) = (one for one in observation["extension"] if one["url"] == UNIT)
     return extension["valueCodeableConcept"]
+
+
+def test_a_range_whose_bounds_are_the_wrong_way_round_is_text_and_reported(translate: Any, samples: Any) -> None:
+    lines = tuple(line.replace("3.9-5.6", "5.6-3.9") for line in samples["result"])
+    made = translate(lines)
+    glucose = next(one for one in made.all("Observation") if one["code"]["coding"][0]["code"] == "2345-7")
+    assert glucose["referenceRange"] == [{"text": "5.6-3.9"}]
+    assert made.texts("OBX-7") == ["the lower bound is above the upper one; kept as text"]
