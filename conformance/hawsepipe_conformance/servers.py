@@ -40,6 +40,16 @@ def program(name: str, install: str, *places: str) -> str:
     return found
 
 
+def npm_packages(folder: Path) -> Path:
+    """Return the `node_modules` of a folder with a package.json, which are installed once if they are not there."""
+    found = folder / "node_modules"
+    if not found.is_dir():
+        npm = program("npm", "apt-get install nodejs npm")
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
+        subprocess.run(command, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    return found
+
+
 @dataclass(slots=True)
 class Server:
     """A server: how it is started and where it listens. After `kill` or `stop`, `start` starts it on what it left."""
@@ -165,8 +175,7 @@ def nats(directory: Path) -> Iterator[Server]:
 @contextmanager
 def anvil(directory: Path, *, options: Sequence[str] = ()) -> Iterator[Server]:
     """Run an EVM node on the loopback address, chain 31337, that keeps its state over a restart (not over a kill)."""
-    place = Path(__file__).parents[1] / "node" / "node_modules" / ".bin" / "anvil"
-    binary = program("anvil", "npm install --prefix conformance/node", str(place))
+    binary = str(npm_packages(Path(__file__).parents[1] / "node") / ".bin" / "anvil")
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     command = [binary, "--port", str(port), "--state", str(directory / "anvil.json"), "--silent", *options]

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import os
-import shutil
 import sys
 import tarfile
 from collections.abc import AsyncIterator
@@ -20,6 +19,8 @@ from fhirclient.server import FHIRNotFoundException  # type: ignore[import-untyp
 from fhirpy import AsyncFHIRClient
 from fhirpy.base.exceptions import OperationOutcome, ResourceNotFound
 from joserfc.jwk import ECKey
+
+from hawsepipe_conformance.servers import npm_packages, program
 
 if TYPE_CHECKING:
     from tests.service.conftest import Installation
@@ -119,10 +120,8 @@ def _with_fhirclient(base: str, token: str) -> None:
 
 
 async def test_fhir_kit_client_works(served: Installation) -> None:
-    node = shutil.which("node")
-    if node is None or not (NODE / "node_modules").is_dir():
-        assert "CI" not in os.environ, "CI has it"
-        pytest.skip("needs node, and: npm install --no-package-lock --prefix tests/service/node")
+    node = program("node", "apt-get install nodejs npm")
+    await asyncio.to_thread(npm_packages, NODE)
     process = await asyncio.create_subprocess_exec(
         node,
         str(NODE / "fhir_kit_client.mjs"),
