@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from hawsepipe_hl7v2 import batches
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.overlay_checks import complaints
 from hawsepipe_hl7v2.overlays import read as read_overlays
-from hawsepipe_hl7v2.senders import Senders
+from hawsepipe_hl7v2.senders import TOO_LONG, Senders
 from hawsepipe_hl7v2.settings import TRANSLATOR_SCHEMA
 from hawsepipe_hl7v2.tables import shipped
 
@@ -46,6 +47,10 @@ def _known(overlays: str | None, settings: str) -> Senders:
     return translator(overlays=overlays, **json.loads(settings))
 
 
+class Cut(bytes):
+    """The beginning of a message that was too long to be read whole. `translate` says so at error level."""
+
+
 def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None, **settings: Any) -> Translation:
     """Translate one message as far as it goes.
 
@@ -58,13 +63,14 @@ def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None
     if not isinstance(message, bytes | RawMessage):
         raise TypeError(f"a message is bytes as they were sent, not {type(message).__name__}")
     using = _known(None if overlays is None else str(overlays), json.dumps(settings, sort_keys=True, default=repr))
-    if isinstance(message, bytes):
-        message = RawMessage("library", _SOME_TIME, MEDIA_TYPE, message)
-    return using.read(message)
+    if not isinstance(message, bytes):
+        return using.read(message)
+    translation = using.read(RawMessage("library", _SOME_TIME, MEDIA_TYPE, bytes(message)))
+    return replace(translation, issues=(TOO_LONG, *translation.issues)) if isinstance(message, Cut) else translation
 
 
 def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the messages of a file given in chunks: one, several, a batch, or MLLP frames. See `batches` for more."""
     for part in batches.split(chunks):
         if isinstance(part, batches.Part):
-            yield part.body
+            yield Cut(part.body) if part.truncated else part.body

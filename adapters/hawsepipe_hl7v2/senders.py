@@ -34,6 +34,7 @@ from hawsepipe_hl7v2.tables import Tables, shipped
 from hawsepipe_hl7v2.translator import Hl7v2Translator
 
 _SENDERS = 4096
+TOO_LONG = Issue(Severity.ERROR, "parse", "", "the message is too long; the rest of it is not read")
 
 
 class Senders:
@@ -95,8 +96,7 @@ class Senders:
             if isinstance(part, batches.Trouble):
                 yield Piece(part.offset, b"", (Issue(Severity.WARNING, "structure", part.location, part.text),))
             else:
-                long = Issue(Severity.ERROR, "parse", "", "the message is too long; the rest of it is not read")
-                yield Piece(part.offset, part.body, (long,) if part.truncated else ())
+                yield Piece(part.offset, part.body, (TOO_LONG,) if part.truncated else ())
 
     def check(self, message: RawMessage) -> tuple[Issue, ...]:
         """Return what breaks the standard of the message's version; see `strictness`."""

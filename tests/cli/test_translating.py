@@ -56,6 +56,14 @@ def test_several_are_a_line_each_however_they_stand_in_the_file(tmp_path: Path, 
     assert "2 messages, 0 with an error" in result.stderr
 
 
+def test_a_message_that_is_too_long_is_an_error_and_its_bundle_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "long.hl7"
+    file.write_text(f"{message()}NTE|1||{'x' * (16 * 1024 * 1024)}\rAL1|1|DA|PEN^Penicillin^L\r", newline="")
+    result = run(file)
+    assert (result.exit_code, "the message is too long" in result.stderr) == (1, True)
+    assert json.loads(result.stdout)["meta"]["tag"][0]["code"] == "refused"
+
+
 def test_a_directory_is_read_whole_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / ".git").mkdir()

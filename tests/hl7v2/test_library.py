@@ -250,3 +250,14 @@ def test_a_stray_line_becomes_no_part_of_the_value_before_it() -> None:
     assert (issue.location, issue.text) == ("RXC", "the line after RXC is no segment; it is not read")
     note = translate(head.replace(b"RDE^O11", b"ORU^R01") + b"OBR|1|P1|F1|1^A^L\rNTE|1||first line\rand second\r")
     assert b"first line\\nand second" in encode({"all": [c.resource for c in note.changes]})
+
+
+def test_a_message_that_was_cut_off_is_refused_and_says_so() -> None:
+    message = b"\r".join((HEAD, PID, b"NTE|1||" + b"x" * (17 * 1024 * 1024), b"AL1|1|DA|PEN^Penicillin^L"))
+    (piece,) = split([message])
+    translation = translate(piece)
+    first = translation.issues[0]
+    assert (first.severity, first.cause) == (Severity.ERROR, "parse")
+    assert bundle(translation)["meta"]["tag"][0]["code"] == "refused"
+    whole = list(split([HEAD + b"\r" + PID]))
+    assert [type(one) for one in whole] == [bytes]

@@ -7,6 +7,7 @@ import gc
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -168,7 +169,7 @@ def _file(
                 if issue.cause == "code" and translator.coded(issue.location):
                     findings.code(sender, issue.location, issue.text, _code(translator, message, issue.location))
             findings.names(sender, translation, translator.coded)
-            made = translator.bundle(translation)
+            made = translator.bundle(replace(translation, issues=(*piece.issues, *translation.issues)))
         else:
             made = bundle.transaction(translation.changes)
         for early in output.add(place, translation, made, issues):
