@@ -13,8 +13,13 @@ from dataclasses import dataclass
 _END = re.compile(rb"\r\n|\r|\n")
 _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
 _FRAME = b"\x0b\x1c"
+_FRAMES = re.compile(rb"(?=\x0bMSH)|(?<=\x1c)")
+"""Where a line with MLLP frames in it comes apart."""
 _BOM = b"\xef\xbb\xbf"
 _ENVELOPE = frozenset({b"FHS", b"BHS", b"BTS", b"FTS"})
+
+
+_UNFINISHED = "the MLLP frame has no end: the message was cut short, and is not read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +33,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something wrong with the file at an offset; `location` is a segment or field of the envelope, or empty."""
+    """Something wrong with the file at an offset; `location` is a segment or field of the envelope, or empty.
+
+    `lost`: a message is missing because of it, or may be.
+    """
 
     offset: int
     location: str
     text: str
+    cause: str = "structure"
+    lost: bool = False
 
 
 class Splitter:
     """Takes chunks of a file with `feed` and `finish`; holds one message and one line at a time.
 
-    `limit` is the most bytes of a message. Counts in BTS-1 and FTS-1 that do not fit are told and change nothing.
+    `limit` is the most bytes of a message. Counts in BTS-1 and FTS-1 that do not fit are told. A message whose MLLP
+    frame has no end is none: what its last value was to be is not known.
     """
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
@@ -52,6 +63,7 @@ class Splitter:
         self._messages = self._batches = 0
         self._in_batch = False
         self._stray = False
+        self._framed = False
 
     def feed(self, chunk: bytes) -> Iterator[Part | Trouble]:
         """Yield what the chunk completes."""
@@ -83,6 +95,18 @@ class Splitter:
         yield from self._close()
 
     def _line(self, line: bytes, offset: int, end: bytes) -> Iterator[Part | Trouble]:
+        if not self._framed and b"\x0b" not in line:
+            yield from self._plain(line, offset, end)
+            return
+        pieces = _FRAMES.split(line)
+        for number, piece in enumerate(pieces, 1):
+            last = number == len(pieces)
+            if piece or len(pieces) == 1:
+                yield from self._plain(piece, offset, end if last else b"")
+            offset += len(piece)
+
+    def _plain(self, line: bytes, offset: int, end: bytes) -> Iterator[Part | Trouble]:
+        """Take a line, or what of it belongs to one frame."""
         bare = line.lstrip(_FRAME + b" \t")
         if offset == 0 and bare.startswith(_BOM):
             bare = bare[len(_BOM) :]
@@ -92,21 +116,23 @@ class Splitter:
             self._message = bytearray()
             self._start = offset + len(line) - len(bare)
             self._messages += 1
-            self._add(bare, end)
+            self._framed = b"\x0b" in line[: len(line) - len(bare)]
+            yield from self._add(bare, end)
         elif name in _ENVELOPE and (len(bare) == 3 or not bare[3:4].isalnum()):
             yield from self._close()
             yield from self._envelope(name, bare, offset)
         elif self._message is not None:
             if line.startswith(b"\x1c"):
                 # The end of an MLLP frame; what is behind it belongs to no message until the next MSH.
+                self._framed = False
                 yield from self._close()
             else:
-                self._add(line, end)
+                yield from self._add(line, end)
         elif bare.strip() and not self._stray:
             self._stray = True
             yield Trouble(offset, "", "what comes before the first message belongs to none")
 
-    def _add(self, line: bytes, end: bytes) -> None:
+    def _add(self, line: bytes, end: bytes) -> Iterator[Part | Trouble]:
         message = self._message
         assert message is not None, "a line is added to a message"
         frame = line.find(b"\x1c")
@@ -116,13 +142,20 @@ class Splitter:
         message += text[: max(room, 0)]
         if frame < 0 and room > len(text):
             message += end
+        if frame >= 0 and self._framed:
+            self._framed = False
+            yield from self._close()
 
     def _close(self) -> Iterator[Part | Trouble]:
         if self._message is not None:
             body = bytes(self._message.rstrip(b"\r\n"))
             self._message = None
             self._stray = False
-            yield Part(self._start, body, self._cut)
+            if self._framed:
+                self._framed = False
+                yield Trouble(self._start, "", _UNFINISHED, "parse", lost=True)
+            else:
+                yield Part(self._start, body, self._cut)
             self._cut = False
 
     def _envelope(self, name: bytes, line: bytes, offset: int) -> Iterator[Trouble]:
@@ -140,7 +173,7 @@ class Splitter:
 def _counted(line: bytes, count: int, offset: int, name: str, what: str) -> Iterator[Trouble]:
     told = line[4:].split(line[3:4])[0].strip() if len(line) > 3 else b""
     if told and (not told.isdigit() or len(told) > 9 or int(told) != count):
-        yield Trouble(offset, f"{name}-1", f"{name}-1 does not tell the number of {what}: there are {count}")
+        yield Trouble(offset, f"{name}-1", f"{name}-1 does not tell the number of {what}: there are {count}", lost=True)
 
 
 def split(chunks: Iterable[bytes], limit: int = 16 * 1024 * 1024) -> Iterator[Part | Trouble]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import jsonschema
 
-from hawsepipe import ConfigError, RawMessage, Translation
+from hawsepipe import ConfigError, MessageError, RawMessage, Translation
 from hawsepipe_hl7v2 import batches
 from hawsepipe_hl7v2.mllp import MEDIA_TYPE
 from hawsepipe_hl7v2.overlay_checks import complaints
@@ -70,7 +70,16 @@ def translate(message: bytes | RawMessage, *, overlays: Path | str | None = None
 
 
 def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the messages of a file given in chunks: one, several, a batch, or MLLP frames. See `batches` for more."""
+    """Yield the messages of a file given in chunks: one, several, a batch, or MLLP frames. See `batches` for more.
+
+    Raises MessageError after the last message when one is missing: an MLLP frame has no end, or a batch has not as many
+    messages as it says.
+    """
+    lost = None
     for part in batches.split(chunks):
         if isinstance(part, batches.Part):
             yield Cut(part.body) if part.truncated else part.body
+        elif part.lost and lost is None:
+            lost = MessageError(part.cause, part.location, part.text)
+    if lost is not None:
+        raise lost

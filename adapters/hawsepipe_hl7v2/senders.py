@@ -94,7 +94,8 @@ class Senders:
         """See `batches.split`."""
         for part in batches.split(chunks):
             if isinstance(part, batches.Trouble):
-                yield Piece(part.offset, b"", (Issue(Severity.WARNING, "structure", part.location, part.text),))
+                severity = Severity.ERROR if part.lost else Severity.WARNING
+                yield Piece(part.offset, b"", (Issue(severity, part.cause, part.location, part.text),))
             else:
                 yield Piece(part.offset, part.body, (TOO_LONG,) if part.truncated else ())
 

@@ -91,8 +91,6 @@ class Hl7v2Translator:
         for issue in translation.issues:
             if issue.severity is Severity.ERROR:
                 raise MessageError(issue.cause, issue.location, issue.text, translation.changes)
-        if not any(_tells(change) for change in translation.changes):
-            raise MessageError("mapping", "MSH-9", "nothing in this message can be translated")
         return translation
 
     def read(self, message: RawMessage) -> Translation:
@@ -169,8 +167,12 @@ class Hl7v2Translator:
             origin.original(bench, raw, told)
         noted = [(draft.url, draft.trail) for draft in (*bench.drafts.values(), header)]
         noted.append(("Provenance", told.trail))
+        changes = tuple(draft.change() for draft in bench.drafts.values())
+        errors = any(issue.severity is Severity.ERROR for issue in bench.issues)
+        if not errors and not any(_tells(change) for change in changes):
+            bench.issue(Severity.ERROR, "mapping", "MSH-9", "nothing in this message can be translated")
         return Translation(
-            changes=tuple(draft.change() for draft in bench.drafts.values()),
+            changes=changes,
             issues=tuple(sorted(bench.issues, key=lambda issue: _RANK[issue.severity])),
             trail=Trails(noted),
             label=_label(message),

@@ -73,12 +73,54 @@ def test_a_directory_is_read_whole_and_in_order(tmp_path: Path) -> None:
     assert [Path(source.name).name for source in sources([tmp_path, Path("-")])] == ["a", "x.txt", "c.hl7", "-"]
 
 
-def test_a_wrong_count_is_told_and_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "place"), [("BTS|2\r", "BTS-1"), ("BTS|1\rFTS|2\r", "FTS-1")])
+def test_a_batch_with_another_number_of_messages_is_an_error_and_what_is_there_is_translated(
+    tmp_path: Path, end: str, place: str
+) -> None:
     file = tmp_path / "batch"
-    file.write_text(f"BHS|^~\\&\r{message(1)}BTS|2\r")
+    file.write_text(f"BHS|^~\\&\r{message(1)}{end}")
     result = run(file)
-    assert result.exit_code == 0
-    assert "warning structure BTS-1" in result.stderr
+    assert result.exit_code == 1
+    assert f"error structure {place}" in result.stderr
+    assert json.loads(result.stdout)["identifier"]["value"] == "1"
+
+
+def test_a_frame_that_was_cut_short_is_an_error_and_no_message(tmp_path: Path) -> None:
+    file = tmp_path / "frames"
+    head = HEAD.format(1).replace("ADT^A28", "ORU^R01")
+    file.write_text(f"\x0b{head}{PID}OBR|1|A9|F9|K^K^L\rOBX|1|NM|K^Kalium^L||14", newline="")
+    result = run(file)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "error parse -: the MLLP frame has no end" in result.stderr
+
+
+def overlay(tmp_path: Path, rows: str, target: str = 'resource = "Patient"\njoins = "patient"') -> Path:
+    folder = tmp_path / "overlays"
+    folder.mkdir(exist_ok=True)
+    (folder / "good.toml").write_text(
+        f'sender = {{ facility = "GOOD" }}\n[[segments]]\nsegment = "ZPI"\n[[segments.targets]]\n{target}\n'
+        f"rows = [{rows}]\n"
+    )
+    return folder
+
+
+def test_what_the_record_refuses_after_its_acknowledgement_is_an_error_here(tmp_path: Path) -> None:
+    folder = overlay(tmp_path, '{ from = "ZPI-1", to = "photo[0].url", via = "string" }')
+    file = tmp_path / "one"
+    file.write_text(message() + "ZPI|not a ZEBRA\r")
+    result = run("--overlay", folder, file)
+    assert result.exit_code == 1
+    assert "error mapping Patient.photo[0].url: the result breaks R4: " in result.stderr
+    assert "ZEBRA" not in result.stderr
+    assert json.loads(result.stdout)["meta"]["tag"][0]["code"] == "refused"
+
+
+def test_a_message_of_which_nothing_can_be_translated_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_text(HEAD.replace("ADT^A28", "MFN^M02").format(1))
+    result = run(file)
+    assert result.exit_code == 1
+    assert "error mapping MSH-9: nothing in this message can be translated" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", '{"resourceType": "Patient"}'])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hawsepipe import MessageError
+from hawsepipe_hl7v2 import library
 from hawsepipe_hl7v2.batches import Part, Trouble, split
 
 ONE = b"MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|2.5.1\rPID|1||M1"
@@ -40,7 +43,7 @@ def test_a_message_knows_where_it_began() -> None:
     assert [part.offset for part in split([file]) if isinstance(part, Part)] == [3, 3 + len(ONE) + 2]
 
 
-def test_counts_that_do_not_fit_are_told_and_change_nothing() -> None:
+def test_counts_that_do_not_fit_are_told_and_every_message_is_read() -> None:
     file = b"BHS|^~\\&\r" + ONE + b"\rBTS|2\rBHS|^~\\&\r" + TWO + b"\rBTS|1\rFTS|x\r"
     assert bodies(file) == [ONE, TWO]
     assert troubles(file) == [
@@ -73,3 +76,39 @@ def test_how_a_file_is_cut_into_chunks_makes_no_difference(data: st.DataObject) 
     cuts = sorted(data.draw(st.lists(st.integers(0, len(file)), max_size=12)))
     chunks = [file[start:end] for start, end in zip([0, *cuts], [*cuts, len(file)], strict=True)]
     assert list(split(chunks)) == list(split([file]))
+
+
+CUT = "the MLLP frame has no end: the message was cut short, and is not read"
+
+
+def frames(file: bytes) -> list[tuple[bytes, str]]:
+    return [(it.body, "") if isinstance(it, Part) else (b"", it.text) for it in split([file])]
+
+
+def test_a_frame_without_an_end_is_no_message() -> None:
+    assert frames(b"\x0b" + ONE) == [(b"", CUT)]
+    assert frames(b"\x0b" + ONE + b"\r") == [(b"", CUT)]
+    assert frames(b"\x0b" + ONE + b"\r\x1c\r\x0b" + TWO[:50]) == [(ONE, ""), (b"", CUT)]
+    assert frames(b"\x0b" + ONE + b"\x0b" + TWO + b"\x1c\r") == [(b"", CUT), (TWO, "")]
+    assert frames(b"\x0b" + ONE + b"\r\x0b" + TWO + b"\x1c\r") == [(b"", CUT), (TWO, "")]
+
+
+def test_frames_need_no_line_end_between_them() -> None:
+    assert frames(b"\x0b" + ONE + b"\x1c\x0b" + TWO + b"\x1c") == [(ONE, ""), (TWO, "")]
+    header = ONE[:40]
+    assert frames(b"\x0b" + header + b"\x0b" + header + b"\x1c") == [(b"", CUT), (header, "")]
+    many = (b"\x0b" + header) * 5000
+    assert frames(many) == [(b"", CUT)] * 5000
+
+
+def test_a_vertical_tab_in_a_text_is_no_frame() -> None:
+    text = ONE + b"\rNTE|1||one\x0btwo"
+    assert bodies(text) == [text]
+    assert bodies(b"\x0b" + text + b"\x1c\r") == [text]
+
+
+def test_a_message_that_is_missing_is_told_by_the_library_after_the_others() -> None:
+    read = library.split([b"\x0b" + ONE + b"\x1c\r\x0b" + TWO])
+    assert next(read) == ONE
+    with pytest.raises(MessageError, match="has no end"):
+        next(read)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from hawsepipe.cli.acceptance import Acceptance
 from hawsepipe.cli.findings import Findings
 from hawsepipe.cli.sources import Bar, Source, UnreadableError, progress, sources
 from hawsepipe.clock import system_clock
@@ -90,7 +91,7 @@ def translate(
         findings, output = Findings(file), _Output(explain=explain)
         opening = kinds.translator(name, config, system_clock, more, usual)
         advised = overlay is not None
-        asyncio.run(_run(sources(paths), opening, findings, output, strict=strict, advised=advised))
+        asyncio.run(_run(sources(paths), opening, findings, output, Acceptance(), strict=strict, advised=advised))
     single = output.finish()
     if single is not None:
         findings.show("", single[1])
@@ -123,6 +124,7 @@ async def _run(
     opening: AbstractAsyncContextManager[Translator],
     findings: Findings,
     output: _Output,
+    acceptance: Acceptance,
     *,
     strict: bool,
     advised: bool,
@@ -137,13 +139,20 @@ async def _run(
         with progress(found) as bar:
             for source in found:
                 try:
-                    _file(source, bar, translator, findings, output, strict=strict)
+                    _file(source, bar, translator, findings, output, acceptance, strict=strict)
                 except UnreadableError as error:
                     findings.broken(source.name, [Issue(Severity.ERROR, "structure", "", str(error))])
 
 
 def _file(
-    source: Source, bar: Bar, translator: Translator, findings: Findings, output: _Output, *, strict: bool
+    source: Source,
+    bar: Bar,
+    translator: Translator,
+    findings: Findings,
+    output: _Output,
+    acceptance: Acceptance,
+    *,
+    strict: bool,
 ) -> None:
     """Translate all messages of a file."""
     media_type = min(translator.media_types)
@@ -161,6 +170,7 @@ def _file(
         except MessageError as error:
             findings.broken(place, [Issue(Severity.ERROR, error.cause, error.location, error.reason)])
             continue
+        translation = acceptance.checked(translation)
         issues = (*piece.issues, *translation.issues, *broken)
         findings.message(place, translation, issues)
         if isinstance(translator, Reader):
