@@ -114,7 +114,7 @@ class Compiler:
 
             return fixed
         ((number, component),) = _positions(row)
-        many = path.endswith("[]")
+        many = "[]" in path
         clears = component is None and not row.get("part", False)
         parted = _PART.fullmatch(path)
         gone = parted[1] or f"{parted[2]}.{parted[3]}" if parted else element if clears else ""

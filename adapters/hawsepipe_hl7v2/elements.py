@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hawsepipe_schemas import load
 
 _STEP = re.compile(r"(_?)([A-Za-z]\w*)(\[[^\]]*\])?(?:\.|$)")
+_BRACKET = re.compile(r"\[[0-9]{0,2}\]")
 _INLINE = frozenset({"BackboneElement", "Element"})
 _EXTENSIONS = frozenset({"extension", "modifierExtension"})
 
@@ -29,6 +30,8 @@ class _Step(NamedTuple):
     bracket: str | None
     element: Element | None
     twin: bool
+    needed: tuple[str, ...] = ()
+    """Elements that each item of a list must have."""
 
 
 @cache
@@ -46,15 +49,24 @@ def fault(resource: str, path: str) -> str | None:
     for number, step in enumerate(steps):
         if step.element is None:
             return f"R4 has no element {step.name}"
+        if step.bracket is not None and not _BRACKET.fullmatch(step.bracket) and not _extension(step):
+            return f"{step.name}{step.bracket}: an item of a list is [] or [0], the first"
         last = number == len(steps) - 1
         bracket = step.bracket
-        if step.name.rpartition(".")[2] in _EXTENSIONS and not step.twin:
+        if _extension(step):
             if bracket in (None, "[]") and not (last and bracket == "[]"):
                 return f"an extension is named by its url: {step.name}[https://…]"
         elif step.element.many and bracket is None and not step.twin:
             return f"{step.name} is a list: write {step.name.rpartition('.')[2]}[{'' if last else '0'}]"
         elif not step.element.many and bracket is not None:
             return f"{step.name} is no list: write it without {bracket}"
+        elif bracket == "[]" and not last:
+            needed = [name for name in step.needed if name != steps[number + 1].name.rpartition(".")[2]]
+            if needed:
+                return (
+                    f"each value makes an item of its own in {step.name}, and one without {' and '.join(needed)}"
+                    " breaks R4: write [0] if other rows give it"
+                )
     return None
 
 
@@ -76,13 +88,25 @@ def _walk(resource: str, path: str) -> Iterator[_Step]:
             return
         type_, facts = entry
         values = facts[4] if len(facts) > 4 else ""
-        yield _Step(told, bracket or None, Element(told, type_, facts[1] != 1, values), bool(twin))
+        needed = _needed(within, f"{prefix}{name}.") if type_ in _INLINE else _needed(type_, "")
+        yield _Step(told, bracket or None, Element(told, type_, facts[1] != 1, values), bool(twin), needed)
         if twin:
             within, prefix = "Element", ""
         elif type_ in _INLINE:
             prefix += f"{name}."
         else:
             within, prefix = type_, ""
+
+
+def _extension(step: _Step) -> bool:
+    return step.name.rpartition(".")[2] in _EXTENSIONS and not step.twin
+
+
+def _needed(type_: str, prefix: str) -> tuple[str, ...]:
+    """Return the elements below a prefix that are required where they are."""
+    elements = _facts().get(type_, {}).get("elements", {})
+    below = {name.removeprefix(prefix): facts for name, facts in elements.items() if name.startswith(prefix)}
+    return tuple(name for name, facts in below.items() if "." not in name and facts[0] > 0)
 
 
 def _entry(type_: str, name: str) -> tuple[str, list[Any]] | None:

@@ -13,7 +13,7 @@ from hawsepipe_hl7v2.datatypes import coding, concept
 from hawsepipe_hl7v2.message import DELETE, Segment
 from hawsepipe_hl7v2.patients import identifier_key
 from hawsepipe_hl7v2.places import place_of
-from hawsepipe_hl7v2.primitives import PRIMITIVES, before, first, named
+from hawsepipe_hl7v2.primitives import PRIMITIVES, before, decimal, first, named
 from hawsepipe_hl7v2.times import Moment, point
 
 UNION = ("identifier", "period", "hospitalization", "diagnosis", "extension")
@@ -132,7 +132,7 @@ def visit_number(bench: Bench, draft: Draft, segment: Segment) -> None:
 
 def length_of_stay(bench: Bench, draft: Draft, segment: Segment) -> None:
     """PV2-11 in days."""
-    converted = PRIMITIVES["decimal"](bench, segment.field(11), f"{segment.label}-11")
+    converted = decimal(bench, segment.field(11), f"{segment.label}-11")
     if converted is not None:
         value = {"value": converted[0], "unit": "days", "system": "http://unitsofmeasure.org", "code": "d"}
         draft.put_converted("length", (value, [(".value", converted[1][0][1])]))

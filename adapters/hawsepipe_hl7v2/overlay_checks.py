@@ -8,6 +8,7 @@ converter gives is learned from where the shipped tables use it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -32,6 +33,16 @@ _SHAPES = {
     "via": "no name of a converter (`CX`, `code:AdministrativeSex`)",
     "predicate": "no name of a condition: small letters with hyphens",
 }
+_RESERVED = {
+    "id": "is made of what identifies the resource",
+    "meta.security": "is what the server itself decides by its rules",
+    "meta.versionId": "is the server's own",
+    "meta.lastUpdated": "is the server's own",
+}
+_URLS = re.compile(r"(?:extension|modifierExtension)\[([^\]]+)\](?:\.extension\[([^\]]+)\])?")
+"""The URL of an extension in a path, and the name of a part of it."""
+_ABSOLUTE = re.compile(r"https?://[^\s<>\"]+|urn:[^\s<>\"]+")
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _KINDS = {
     "string": "text",
     "object": "a table",
@@ -184,7 +195,7 @@ def _row(compiler: Compiler, tables: Tables, resource: str, row: Mapping[str, An
         return
     if "to" not in row:
         return
-    reason = fault(resource, row["to"])
+    reason = fault(resource, row["to"]) or _forbidden(resource, row["to"])
     if reason is not None:
         yield f"{at}.to", reason
         return
@@ -202,6 +213,19 @@ def _row(compiler: Compiler, tables: Tables, resource: str, row: Mapping[str, An
         yield f"{at}.via", f"a constant is no {element.type}"
     elif name == "code":
         yield from _targets(tables, parameter, element, at)
+
+
+def _forbidden(resource: str, path: str) -> str | None:
+    """Say why an overlay may not write there; None if it may. A MessageHeader is not stored: its labels are its own."""
+    for start, reason in _RESERVED.items():
+        if (resource, start) != ("MessageHeader", "meta.security") and (path + ".").startswith(
+            (f"{start}.", f"{start}[")
+        ):
+            return f"{start} {reason}"
+    for url, part in _URLS.findall(path):
+        if not _ABSOLUTE.fullmatch(url) or (part and not _PART.fullmatch(part) and not _ABSOLUTE.fullmatch(part)):
+            return f"an extension is named by a URL of https:, http: or urn:, which {_shown(part or url)} is not"
+    return None
 
 
 def _targets(tables: Tables, table: str, element: Element, at: str) -> Iterator[Fault]:

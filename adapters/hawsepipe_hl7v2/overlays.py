@@ -101,14 +101,22 @@ def read(directory: Path, tables: Tables) -> tuple[Overlay, ...]:
     return tuple(found)
 
 
-def advice(overlays: Sequence[Overlay], systems: Mapping[str, str]) -> tuple[ConfigError, ...]:
+def advice(overlays: Sequence[Overlay], settings: Mapping[str, Any]) -> tuple[ConfigError, ...]:
     """Return what overlays say that is allowed and probably not meant.
 
     An authority that one sender's overlay maps is another authority in the messages of everybody else: the same
-    patient number from two senders would be two patients.
+    patient number from two senders would be two patients. A character set of one sender alone is not known to the feed,
+    which looks at a message before any overlay does.
     """
-    told = []
+    told, systems = [], settings["systems"]
     for overlay in overlays:
+        charset = overlay.content.get("charset", settings["charset"])
+        if charset != settings["charset"]:
+            reason = (
+                f"feeds do not read overlays: one whose `charset` is {settings['charset']} refuses what is {charset};"
+                " set the same for the feed of this sender, and for the translator"
+            )
+            told.append(ConfigError(f"overlays: {overlay.name}: charset", reason))
         coding = {key.rpartition("|")[0] for codes in overlay.content.get("codes", {}).values() for key in codes}
         for table in overlay.content.get("tables", {}).values():
             coding |= {key.rpartition("|")[0] for key in table["codes"]}
@@ -124,7 +132,12 @@ def advice(overlays: Sequence[Overlay], systems: Mapping[str, str]) -> tuple[Con
 
 def _content(file: Path) -> dict[str, Any]:
     try:
+        if not file.is_file():
+            # A pipe would be waited for, a directory cannot be read.
+            raise ConfigError(f"overlays: {file.name}", "the file cannot be read: it is no regular file")
         return tomllib.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ConfigError(f"overlays: {file.name}", "not TOML: values are nested too deeply") from error
     except OSError as error:
         raise ConfigError(f"overlays: {file.name}", "the file cannot be read") from error
     except UnicodeDecodeError as error:

@@ -1,8 +1,8 @@
 """Paths of mapping tables, compiled to functions that write.
 
-`name[]` appends to a list, `coding[0].code` goes into the first item, `extension[<url>].valueString` into the
-extension of that url, anything else into an object. The first value stays: rows are in the order of their
-precedence. Two objects are joined.
+`name[]` appends to a list, `note[].text` an item with that in it, `coding[0].code` goes into the first item,
+`extension[<url>].valueString` into the extension of that url, anything else into an object. The first value stays: rows
+are in the order of their precedence. Two objects are joined.
 
 A path becomes the source of one function without loops over its steps, since a message writes at hundreds of them.
 `source` gives it to be read. Names and urls come into it as literals, and only what `_STEP` matches is a name.
@@ -62,10 +62,14 @@ def source(path: str) -> str:
         if mark is None:
             prefix += f"{step}."
         else:
-            prefix += f"{step}[{mark}]." if mark.isdigit() else f"{step}[{{at{number}}}]."
-    final = _one if bracket is None else _append if bracket == "" else _item
+            prefix += f"{step}[{mark}]." if _numbered(mark) else f"{step}[{{at{number}}}]."
+    final = _one if bracket is None else _item if _numbered(bracket) else _append
     lines += final(name, prefix, bracket or "")
     return "def write(target, value):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _numbered(bracket: str) -> bool:
+    return bracket.isascii() and bracket.isdigit()
 
 
 def _walk(name: str, bracket: str | None, number: int) -> list[str]:
@@ -78,7 +82,7 @@ def _walk(name: str, bracket: str | None, number: int) -> list[str]:
             "target = inner",
         ]
     lines = [f"items = target.get({name!r})", "if items is None:", f"    items = target[{name!r}] = []"]
-    if bracket.isdigit():
+    if _numbered(bracket):
         return [
             *lines,
             f"while len(items) <= {int(bracket)}:",
@@ -86,6 +90,8 @@ def _walk(name: str, bracket: str | None, number: int) -> list[str]:
             f"target = items[{int(bracket)}]",
         ]
     at = f"at{number}"
+    if not bracket:
+        return [*lines, f"{at} = len(items)", "target = {}", "items.append(target)"]
     return [
         *lines,
         f"{at} = 0",

@@ -100,6 +100,15 @@ def decimal(bench: Bench, raw: str, where: str) -> Converted | None:
     return value, [("", where)]
 
 
+def told_decimal(bench: Bench, raw: str, where: str) -> Converted | None:
+    """Return an exact decimal; anything else is reported and kept as text beside the element."""
+    text = first(bench, raw)
+    if not text or number(text) is not None:
+        return decimal(bench, raw, where)
+    bench.warn("parse", where, "not a number; kept as text beside the element")
+    return Twinned(None, absent("error"), ({"url": ORIGINAL_TEXT, "valueString": text},)), [("", where)]
+
+
 def positive(bench: Bench, raw: str, where: str) -> Converted | None:
     """Return an integer of at least 1; anything else is left out and reported."""
     text = first(bench, raw)
@@ -285,7 +294,7 @@ def _absent_primitive(_bench: Bench, _raw: str, where: str) -> Converted | None:
 
 PRIMITIVES: dict[str, Convert] = {
     "string": string,
-    "decimal": decimal,
+    "decimal": told_decimal,
     "positiveInt": positive,
     "boolean": boolean,
     "dateTime": date_time_value,

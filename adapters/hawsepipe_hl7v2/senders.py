@@ -76,7 +76,7 @@ class Senders:
         if self._directory is not None and not self._overlays:
             told = f"there is no overlay in {self._directory}: no file whose name ends in .toml"
             return (ConfigError("overlays", told),)
-        return advice(self._overlays, self._settings["systems"])
+        return advice(self._overlays, self._settings)
 
     def translate(self, message: RawMessage) -> Translation:
         """See `Hl7v2Translator.translate`."""

@@ -11,7 +11,7 @@ from hawsepipe_hl7v2.extensions import PREFIX
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.people import coded_organization, practitioner
 from hawsepipe_hl7v2.places import location
-from hawsepipe_hl7v2.primitives import PRIMITIVES, first
+from hawsepipe_hl7v2.primitives import decimal, first
 from hawsepipe_hl7v2.products import words
 from hawsepipe_hl7v2.telecom import contact_point
 
@@ -110,7 +110,7 @@ def unsigned(bench: Bench, raw: str, where: str) -> Converted | None:
 
 def days(bench: Bench, raw: str, where: str) -> Converted | None:
     """A number of days to Duration."""
-    converted = PRIMITIVES["decimal"](bench, raw, where)
+    converted = decimal(bench, raw, where)
     if converted is None:
         return None
     return {"value": converted[0], "unit": "day", "system": "http://unitsofmeasure.org", "code": "d"}, [

@@ -14,7 +14,7 @@ from hawsepipe_hl7v2.datatypes import concept
 from hawsepipe_hl7v2.documents import is_content
 from hawsepipe_hl7v2.message import Segment
 from hawsepipe_hl7v2.places import location
-from hawsepipe_hl7v2.primitives import ABSENT, PRIMITIVES
+from hawsepipe_hl7v2.primitives import ABSENT, PRIMITIVES, decimal
 
 _CONCEPT = concept()
 # 998: no vaccine was given; the message only carries observations. 999 as amount: not known.
@@ -166,7 +166,7 @@ def dose(bench: Bench, draft: Draft, segment: Segment) -> None:
                 content = {"url": f"urn:hawsepipe:extension:RXA-{field}", "valueString": value}
                 draft.put_converted("extension[]", (content, [(".valueString", f"{segment.label}-{field}")]))
         return
-    converted = PRIMITIVES["decimal"](bench, segment.field(6), f"{segment.label}-6")
+    converted = decimal(bench, segment.field(6), f"{segment.label}-6")
     if converted is not None:
         draft.put_converted("doseQuantity.value", converted)
 

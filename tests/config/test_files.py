@@ -90,3 +90,18 @@ def test_keys_of_the_journal_are_looked_at(tmp_path: Path, files: dict[str, str]
     assert problem == "journal.key: no file of journal.keys has this name"
     (problem,) = problems(tmp_path, journal='key = "a"', **files)
     assert "keys" in problem
+
+
+def test_a_feed_and_its_translator_read_the_same_bytes_alike(tmp_path: Path) -> None:
+    path = tmp_path / "hawsepipe.toml"
+    text = (
+        '[service]\nchannel = "a.example/log"\n[plugins]\nload = ["hl7v2"]\n'
+        '[[translators]]\nname = "hl7v2"\nkind = "hl7v2"\n[translators.settings]\ncharset = "ascii"\n'
+        '[[feeds]]\nname = "lab"\nkind = "mllp"\ntranslator = "hl7v2"\n[feeds.settings]\ncharset = "latin-1"\n'
+    )
+    path.write_text(text)
+    (problem,) = check(path)
+    assert problem.key.endswith(".settings.charset")
+    assert "the feed reads as latin-1 what its translator hl7v2 reads as ascii" in problem.reason
+    path.write_text(text.replace('"ascii"', '"latin-1"'))
+    assert check(path) == ()

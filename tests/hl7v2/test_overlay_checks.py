@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from hawsepipe import ConfigError
+from hawsepipe.fhir import definitions
+from hawsepipe.fhir.validate import Validator
+from hawsepipe_hl7v2.library import translate, translator
 from hawsepipe_hl7v2.overlay_checks import faults
 from hawsepipe_hl7v2.overlays import read
 from hawsepipe_hl7v2.tables import shipped
@@ -136,6 +140,91 @@ def test_a_directory_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "iterdir", denied)
     with pytest.raises(ConfigError, match="cannot be read"):
         read(tmp_path, shipped())
+
+
+def test_values_nested_without_end_are_told(tmp_path: Path) -> None:
+    ((key, reason),) = told(tmp_path, "x = " + "[" * 5000 + "\n")
+    assert (key, reason) == ("overlays: east.toml", "not TOML: values are nested too deeply")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "west.toml")
+    assert told(tmp_path, "") == [("overlays: west.toml", "the file cannot be read: it is no regular file")]
+
+
+@pytest.mark.parametrize(
+    ("target", "row", "words"),
+    [
+        ("Patient", '{ from = "ZPI-1", to = "id", via = "string" }', "id is made of what identifies the resource"),
+        (
+            "Patient",
+            '{ from = "ZPI-1", to = "meta.security[].code", via = "string" }',
+            "meta.security is what the server",
+        ),
+        ("Patient", '{ from = "ZPI-1", to = "meta.security[]", via = "CodeableConcept" }', "meta.security is what the"),
+        (
+            "Patient",
+            '{ from = "ZPI-1", to = "extension[javascript:alert(1)].valueString", via = "string" }',
+            "a URL of",
+        ),
+        ("Patient", '{ from = "ZPI-1", to = "extension[wish].valueString", via = "string" }', "a URL of https:, http:"),
+        ("Patient", '{ from = "ZPI-1", to = "name[x].text", via = "string" }', "an item of a list is [] or [0]"),
+        ("Patient", '{ from = "ZPI-1", to = "name[99999999].text", via = "string" }', "an item of a list is [] or [0]"),
+        (
+            "Patient",
+            '{ from = "ZPI-1", to = "communication[].preferred", via = "boolean" }',
+            "without language breaks R4",
+        ),
+        ("Patient", '{ from = "ZPI-1", to = "link[].other", via = "string" }', "without type breaks R4"),
+    ],
+)
+def test_a_row_that_cannot_give_what_r4_allows_is_told(tmp_path: Path, target: str, row: str, words: str) -> None:
+    ((key, reason), *_) = told(tmp_path, ROW.replace("Patient", target) % row)
+    assert key == f"{AT}.to"
+    assert words in reason
+
+
+@pytest.mark.parametrize(
+    ("row", "element", "expected"),
+    [
+        ('{ from = "ZPI-1", to = "name[].text", via = "string" }', "name", [{"text": "one"}, {"text": "two"}]),
+        (
+            '{ from = "ZPI-1", to = "contact[].name.text", via = "string" }',
+            "contact",
+            [{"name": {"text": "one"}}, {"name": {"text": "two"}}],
+        ),
+    ],
+)
+def test_an_element_of_an_appended_item_makes_an_item_for_each_value(
+    tmp_path: Path, row: str, element: str, expected: list[object]
+) -> None:
+    assert told(tmp_path, ROW % row) == []
+    body = b"MSH|^~\\&|A|EAST|B|C|20260301083000+0000||ADT^A28|1|P|2.5.1\rPID|1||M1^^^EAST^MR\rZPI|one~two\r"
+    translation = translate(body, overlays=tmp_path)
+    (patient,) = [change.resource for change in translation.changes if change.type == "Patient"]
+    assert patient is not None
+    assert patient[element] == expected
+
+
+def test_what_is_no_number_where_a_number_goes_is_kept_as_text(tmp_path: Path) -> None:
+    row = '{ from = "ZPI-1", to = "extension[https://e.example/x].valueDecimal", via = "decimal" }'
+    assert told(tmp_path, ROW % row) == []
+    body = b"MSH|^~\\&|A|EAST|B|C|20260301083000+0000||ADT^A28|1|P|2.5.1\rPID|1||M1^^^EAST^MR\rZPI|abc\r"
+    translation = translate(body, overlays=tmp_path)
+    assert [issue.text for issue in translation.issues if issue.location == "ZPI-1"] == [
+        "not a number; kept as text beside the element"
+    ]
+    (patient,) = [change.resource for change in translation.changes if change.type == "Patient"]
+    assert "'valueString': 'abc'" in str(patient)
+    assert Validator(definitions.load()).check(patient or {}) == ()
+
+
+def test_a_character_set_of_one_sender_alone_is_advised_against(tmp_path: Path) -> None:
+    assert told(tmp_path, 'charset = "latin-1"\n') == []
+    (advised,) = translator(overlays=tmp_path).advice
+    assert advised.key == "overlays: east.toml: charset"
+    assert "feeds do not read overlays" in advised.reason
+    assert translator(overlays=tmp_path, charset="latin-1").advice == ()
 
 
 def test_the_shipped_tables_have_no_such_mistake() -> None:

@@ -75,6 +75,7 @@ def _content_problems(config: Config, loaded: Plugins, bad: tuple[str, ...]) -> 
             except ConfigError as error:
                 for one in (error, *error.also):
                     yield ConfigError(f"{instance.key}.settings.{one.key}", one.reason)
+    yield from _apart(config, loaded)
     for name, path in config.journal.keys.items():
         try:
             read_keys({name: path})
@@ -85,6 +86,31 @@ def _content_problems(config: Config, loaded: Plugins, bad: tuple[str, ...]) -> 
             clients.read(config.clients)
         except ConfigError as error:
             yield ConfigError("auth.clients", f"{error.key}: {error.reason}")
+
+
+_SHARED = "charset"
+"""A setting of feeds and translators that tells how the same bytes are read."""
+
+
+def _apart(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
+    """Yield feeds that read a message otherwise than their translators: they would acknowledge what is then refused."""
+    translators = {instance.name: instance for instance in config.translators}
+    for feed in config.feeds:
+        translator = translators.get(feed.translator)
+        if translator is None:
+            continue
+        here = _told(feed, loaded.feeds[feed.kind])
+        there = _told(translator, loaded.translators[translator.kind])
+        if here is not None and there is not None and here != there:
+            reason = (
+                f"the feed reads as {here} what its translator {translator.name} reads as {there}: a message would be"
+                " acknowledged and then refused; set both to the same"
+            )
+            yield ConfigError(f"{feed.key}.settings.{_SHARED}", reason)
+
+
+def _told(instance: Instance, kind: Kind[Any]) -> Any:
+    return configuration.filled(instance.settings, kind.config_schema).get(_SHARED)
 
 
 def _tried(config: Config, kind: Kind[Any], instance: Instance) -> tuple[ConfigError, ...]:
