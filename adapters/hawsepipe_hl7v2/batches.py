@@ -15,6 +15,9 @@ _NAME = re.compile(rb"[A-Z][A-Z0-9]{2}")
 _FRAME = b"\x0b\x1c"
 _FRAMES = re.compile(rb"(?=\x0bMSH)|(?<=\x1c)")
 """Where a line with MLLP frames in it comes apart."""
+_WIDE = re.compile(rb"M\0S\0H\0?")
+"""MSH in UTF-16, of either byte order."""
+
 _BOM = b"\xef\xbb\xbf"
 _ENVELOPE = frozenset({b"FHS", b"BHS", b"BTS", b"FTS"})
 
@@ -130,7 +133,10 @@ class Splitter:
                 yield from self._add(line, end)
         elif bare.strip() and not self._stray:
             self._stray = True
-            yield Trouble(offset, "", "what comes before the first message belongs to none")
+            if _WIDE.search(line):
+                yield Trouble(offset, "", "UTF-16 is not allowed in a v2 message", "parse", lost=True)
+            else:
+                yield Trouble(offset, "", "what comes before the first message belongs to none")
 
     def _add(self, line: bytes, end: bytes) -> Iterator[Part | Trouble]:
         message = self._message

@@ -359,3 +359,28 @@ def test_no_date_is_on_the_list_of_codes_even_where_a_code_should_stand(tmp_path
     assert "PID-8 (in words): " in told
     file.write_text(message().replace("\r", "\\r"))
     assert "19800101" not in run(file).stderr
+
+
+def test_an_empty_directory_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    result = run(tmp_path / "nothing")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing: error structure -: there is no file in this directory" in result.stderr
+
+
+def test_a_missing_file_is_told_and_the_others_are_translated(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_text(message())
+    result = run(tmp_path / "none", file)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["identifier"]["value"] == "1"
+    assert "none: error structure -: the file cannot be read (No such file or directory)" in result.stderr
+
+
+def test_a_utf_16_file_is_told_for_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        file.write_bytes(message().encode(encoding))
+        result = run(file)
+        assert result.exit_code == 1
+        assert "error parse -: UTF-16 is not allowed in a v2 message" in result.stderr

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 from urllib.parse import unquote
 
-import click
-
+from hawsepipe.cli.streams import tell, writing
 from hawsepipe.fhir import codec, outcome
 from hawsepipe.model import Issue, Severity, Translation
 
@@ -91,20 +90,20 @@ class Findings:
             return
         begin = f"{place}: " if place else ""
         for issue in issues:
-            click.echo(f"{begin}{issue.severity.value} {issue.cause} {issue.location or '-'}: {issue.text}", err=True)
+            tell(f"{begin}{issue.severity.value} {issue.cause} {issue.location or '-'}: {issue.text}")
 
     def summary(self, label: str | None) -> None:
         """Print how many resources of which kind there are, and the codes to be mapped, by sender."""
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(self._kinds.items())) or "no resources"
         what = label if label is not None else f"{self.messages} messages, {self.failed} with an error"
-        click.echo(f"{what}: {counted}", err=True)
+        tell(f"{what}: {counted}")
         if not self._codes:
             return
-        click.echo("codes to map, by sender (see docs/overlays.md):", err=True)
+        tell("codes to map, by sender (see docs/overlays.md):")
         for (sender, location, value, text), count in self._codes.most_common(_SHOWN):
-            click.echo(f"  {count:>6} {sender} {location} {value}: {text}", err=True)
+            tell(f"  {count:>6} {sender} {location} {value}: {text}")
         if len(self._codes) > _SHOWN:
-            click.echo(f"  and {len(self._codes) - _SHOWN} more", err=True)
+            tell(f"  and {len(self._codes) - _SHOWN} more")
 
     def _write(self, place: str, label: str, issues: Sequence[Issue]) -> None:
         if self._file is None or not issues:
@@ -112,7 +111,8 @@ class Findings:
         made = outcome.outcome(issues, causes=True)
         told = [(MESSAGE, label), (SOURCE, place)]
         made["extension"] = [{"url": url, "valueString": text} for url, text in told if text]
-        self._file.write(codec.encode(made) + b"\n")
+        with writing("the file of findings"):
+            self._file.write(codec.encode(made) + b"\n")
 
 
 def _own(node: Any, path: str) -> Iterator[tuple[str, str, str]]:

@@ -19,11 +19,12 @@ _SHOWN = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, or standard input when `path` is None."""
+    """A file, or standard input when `path` is None; `empty` stands for a directory without files."""
 
     name: str
     path: Path | None
     size: int
+    empty: bool = False
 
 
 def sources(paths: Iterable[Path]) -> list[Source]:
@@ -34,7 +35,8 @@ def sources(paths: Iterable[Path]) -> list[Source]:
             found.append(Source("-", None, 0))
         elif path.is_dir():
             below = (file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
-            found += [Source(str(file), file, _size(file)) for file in sorted(below)]
+            files = [Source(str(file), file, _size(file)) for file in sorted(below)]
+            found += files or [Source(str(path), path, 0, empty=True)]
         else:
             found.append(Source(str(path), path, _size(path)))
     return found
@@ -68,12 +70,18 @@ class Bar:
 
 
 class UnreadableError(Exception):
-    """A file cannot be read; the text says why. The others can."""
+    """A file cannot be read; the text says why. The others can. `begun`: part of it was read."""
+
+    def __init__(self, reason: str, *, begun: bool = False) -> None:
+        super().__init__(reason)
+        self.begun = begun
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[BinaryIO]:
     if source.path is None:
+        if sys.stdin is None:
+            raise UnreadableError("standard input is closed")
         yield sys.stdin.buffer
         return
     try:
@@ -88,7 +96,7 @@ def _read(source: Source, stream: BinaryIO) -> bytes:
     try:
         return stream.read(_CHUNK)
     except OSError as error:
-        raise UnreadableError(_why(error)) from error
+        raise UnreadableError(_why(error), begun=stream.tell() > 0 if stream.seekable() else True) from error
 
 
 def _why(error: OSError) -> str:
@@ -100,7 +108,12 @@ def progress(found: Iterable[Source]) -> Iterator[Bar]:
     """Show a bar while the sources are read, if there is somebody to see it."""
     files = list(found)
     total = None if any(source.path is None for source in files) else sum(source.size for source in files)
-    seen = sys.stderr.isatty() and not sys.stdout.isatty() and (total is None or total >= _SHOWN)
+    seen = (
+        sys.stderr is not None
+        and sys.stderr.isatty()
+        and not sys.stdout.isatty()
+        and (total is None or total >= _SHOWN)
+    )
     if not seen:
         yield Bar(None, None)
         return

@@ -11,26 +11,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import msgspec
 
 from hawsepipe.cli.acceptance import Acceptance
 from hawsepipe.cli.findings import Findings
+from hawsepipe.cli.printing import Output
 from hawsepipe.cli.sources import Bar, Source, UnreadableError, progress, sources
+from hawsepipe.cli.streams import LEFT, STOPPED, UnwritableError, abandon, closed, tell, writing
 from hawsepipe.clock import system_clock
 from hawsepipe.config import Config, read
 from hawsepipe.errors import MessageError
-from hawsepipe.fhir import bundle, codec
+from hawsepipe.fhir import bundle
 from hawsepipe.hooks import Advising, Reader, Translator
-from hawsepipe.model import Issue, Piece, RawMessage, Resource, Severity, Translation
+from hawsepipe.model import Issue, Piece, RawMessage, Severity
 from hawsepipe.service import kinds
 
 _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no message in it")
+_NO_FILE = Issue(Severity.ERROR, "structure", "", "there is no file in this directory")
 
 
 @click.command()
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path, exists=True, allow_dash=True)
-)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "-c",
     "--config",
@@ -77,8 +77,12 @@ def translate(
 
     PATH is a file, a directory (all files below it) or - for standard input. A file may hold several messages, a batch
     or MLLP frames, and be of any size. Findings go to standard error, each with its place in the message. Exit status
-    0 when no message had an error, 1 when one had.
+    0 when there was no error, 1 when something was found (in a message, or a file that is empty, incomplete or cannot
+    be read), 2 when nothing could be read or written, 130 when it was stopped, 141 when nobody read on.
     """
+    if closed():
+        tell("hawsepipe: standard output is closed")
+        sys.exit(2)
     config = read(config_path) if config_path else _here(name)
     more = {} if overlay is None else {"overlays": str(overlay.resolve())}
     if timezone is not None:
@@ -86,18 +90,48 @@ def translate(
     usual = {"values": _values(name, config)}
     if values is not None:
         more["values"] = values
+    opening = kinds.translator(name, config, system_clock, more, usual)
+    try:
+        failed = _all(paths, opening, issues_path, explain=explain, strict=strict, advised=overlay is not None)
+    except UnwritableError as error:
+        abandon(1)
+        if error.gone:
+            sys.exit(LEFT)
+        tell(f"hawsepipe: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        tell("stopped")
+        sys.exit(STOPPED)
+    sys.exit(failed)
+
+
+def _all(
+    paths: tuple[Path, ...],
+    opening: AbstractAsyncContextManager[Translator],
+    issues_path: Path | None,
+    *,
+    explain: bool,
+    strict: bool,
+    advised: bool,
+) -> int:
+    """Translate everything; return the exit status. Raises UnwritableError."""
     with ExitStack() as stack:
-        file = stack.enter_context(issues_path.open("wb")) if issues_path is not None else None
-        findings, output = Findings(file), _Output(explain=explain)
-        opening = kinds.translator(name, config, system_clock, more, usual)
-        advised = overlay is not None
-        asyncio.run(_run(sources(paths), opening, findings, output, Acceptance(), strict=strict, advised=advised))
-    single = output.finish()
+        file = None
+        if issues_path is not None:
+            with writing(str(issues_path)):
+                # Without a buffer, so that what cannot be written is known when it is.
+                file = stack.enter_context(issues_path.open("wb", buffering=0))
+        findings, output = Findings(file), Output(explain=explain)
+        # Nothing in here waits for anything, so a task could not be cancelled: an interrupt has to come as it is.
+        loop = asyncio.new_event_loop()
+        stack.callback(loop.close)
+        run = _run(sources(paths), opening, findings, output, Acceptance(), strict=strict, advised=advised)
+        some = loop.run_until_complete(run)
+        single = output.finish()
     if single is not None:
         findings.show("", single[1])
     findings.summary(single[0] if single is not None else None)
-    if findings.failed:
-        sys.exit(1)
+    return 2 if not some else 1 if findings.failed else 0
 
 
 def _here(name: str) -> Config | None:
@@ -108,7 +142,7 @@ def _here(name: str) -> Config | None:
     config = read(path)
     if not any(instance.name == name for instance in config.translators):
         return None
-    click.echo(f"with the settings of {path}", err=True)
+    tell(f"with the settings of {path}")
     return config
 
 
@@ -123,25 +157,34 @@ async def _run(
     found: list[Source],
     opening: AbstractAsyncContextManager[Translator],
     findings: Findings,
-    output: _Output,
+    output: Output,
     acceptance: Acceptance,
     *,
     strict: bool,
     advised: bool,
-) -> None:
+) -> bool:
+    """Translate all files; return whether any could be read."""
+    some = False
     async with opening as translator:
         for told in translator.advice if advised and isinstance(translator, Advising) else ():
-            click.echo(f"warning: {told.key}: {told.reason}", err=True)
+            tell(f"warning: {told.key}: {told.reason}")
         # The compiled tables stay for good, and what a message leaves behind has no cycles worth looking for often.
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
         with progress(found) as bar:
             for source in found:
+                if source.empty:
+                    findings.broken(source.name, [_NO_FILE])
+                    some = True
+                    continue
                 try:
                     _file(source, bar, translator, findings, output, acceptance, strict=strict)
+                    some = True
                 except UnreadableError as error:
+                    some = some or error.begun
                     findings.broken(source.name, [Issue(Severity.ERROR, "structure", "", str(error))])
+    return some
 
 
 def _file(
@@ -149,7 +192,7 @@ def _file(
     bar: Bar,
     translator: Translator,
     findings: Findings,
-    output: _Output,
+    output: Output,
     acceptance: Acceptance,
     *,
     strict: bool,
@@ -203,60 +246,3 @@ def _pieces(chunks: Iterable[bytes], translator: Translator) -> Iterator[Piece]:
         body = b"".join(chunks)
         if body.strip():
             yield Piece(0, body)
-
-
-_Shown = tuple[str, tuple[Issue, ...]]
-_LOUD = frozenset({Severity.WARNING, Severity.ERROR, Severity.FATAL})
-
-
-class _Output:
-    """Prints one message for people, several for machines: the first waits for the second."""
-
-    def __init__(self, *, explain: bool) -> None:
-        self._explain = explain
-        self._first: tuple[str, Translation, Resource, tuple[Issue, ...]] | None = None
-        self._several = False
-
-    def add(self, place: str, translation: Translation, made: Resource, issues: tuple[Issue, ...]) -> Iterator[_Shown]:
-        """Take what a message became; yield what is to be said of it now: of several messages not the small things."""
-        if self._first is None and not self._several:
-            self._first = place, translation, made, issues
-            return
-        if self._first is not None:
-            first, self._first, self._several = self._first, None, True
-            yield self._line(*first)
-        yield self._line(place, translation, made, issues)
-
-    def finish(self) -> tuple[str, tuple[Issue, ...]] | None:
-        """Print the only message; return its label and issues, None when there were several or none."""
-        if self._first is None:
-            return None
-        _, translation, made, issues = self._first
-        if self._explain:
-            _explain(translation)
-        else:
-            click.echo(msgspec.json.format(codec.encode(made), indent=2).decode("utf-8"))
-        return translation.label, issues
-
-    def _line(self, place: str, translation: Translation, made: Resource, issues: tuple[Issue, ...]) -> _Shown:
-        if self._explain:
-            click.echo(f"{place} {translation.label}")
-            _explain(translation)
-        else:
-            sys.stdout.buffer.write(codec.encode(made) + b"\n")
-        return place, tuple(issue for issue in issues if issue.severity in _LOUD)
-
-
-def _explain(translation: Translation) -> None:
-    """Print where each value came from, resource by resource."""
-    sources: dict[str, list[tuple[str, str]]] = {}
-    for entry in translation.trail:
-        sources.setdefault(entry.resource, []).append((entry.path, entry.source))
-    names = [(change.method.value, f"{change.type}/{change.id}") for change in translation.changes]
-    if translation.header is not None:
-        names.insert(0, ("header", f"MessageHeader/{translation.header['id']}"))
-    for method, reference in [*names, ("told", "Provenance")]:
-        if method != "told" or reference in sources:
-            click.echo(f"{method} {reference}")
-        for path, source in sources.get(reference, ()):
-            click.echo(f"    {path:<44} {source}")
