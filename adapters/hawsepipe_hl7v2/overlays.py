@@ -41,6 +41,13 @@ class Overlay:
             facility, sender.get("facility", "*")
         )
 
+    def nearly(self, application: str, facility: str) -> bool:
+        """Whether the messages of this sender would be meant if small and capital letters were one."""
+        sender = self.content["sender"]
+        return fnmatchcase(application.casefold(), sender.get("application", "*").casefold()) and fnmatchcase(
+            facility.casefold(), sender.get("facility", "*").casefold()
+        )
+
     def over(self, tables: Tables, naming: Naming) -> Tables:
         """Return the tables with this overlay's segments and codes."""
         segments = dict(tables.segments)

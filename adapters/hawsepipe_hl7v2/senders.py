@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -59,6 +60,7 @@ class Senders:
         names = [str(overlay.content["sender"]) for overlay in overlays]
         self._digest = sha256(b"".join(digests) + "\0".join(names).encode()).digest() if overlays else digests[0]
         self._of = lru_cache(maxsize=_SENDERS)(self._chosen)
+        self._hint = lru_cache(maxsize=_SENDERS)(self._missed)
 
     @property
     def media_types(self) -> frozenset[str]:
@@ -83,8 +85,11 @@ class Senders:
         return self._for(message).translate(message)
 
     def read(self, message: RawMessage) -> Translation:
-        """See `Hl7v2Translator.read`."""
-        return self._for(message).read(message)
+        """See `Hl7v2Translator.read`. Where there are overlays and none fits the sender, that is an issue too."""
+        translation = self._for(message).read(message)
+        sender = self._sender(message)
+        hint = self._hint(*sender) if sender is not None else None
+        return replace(translation, issues=(*translation.issues, hint)) if hint is not None else translation
 
     def bundle(self, translation: Translation) -> Resource:
         """See `bundles.bundle`."""
@@ -112,14 +117,29 @@ class Senders:
         return coded(location)
 
     def _for(self, message: RawMessage) -> Hl7v2Translator:
+        sender = self._sender(message)
+        return self._of(*sender) if sender is not None else self._plain
+
+    def _sender(self, message: RawMessage) -> tuple[str, str] | None:
+        """Return MSH-3.1 and MSH-4.1 if there are overlays that may be for them."""
         if not self._overlays:
-            return self._plain
+            return None
         try:
             header = read_header(message.body)
         except MessageError:
             # Whoever sent it: what is damaged so far is not read by rules of anybody's own.
-            return self._plain
-        return self._of(header.word(3, 1), header.word(4, 1))
+            return None
+        return header.word(3, 1), header.word(4, 1)
+
+    def _missed(self, application: str, facility: str) -> Issue | None:
+        """Say that no overlay fits a sender; loudly when one was probably meant to."""
+        if any(overlay.fits(application, facility) for overlay in self._overlays):
+            return None
+        near = [overlay.name for overlay in self._overlays if overlay.nearly(application, facility)]
+        if not near:
+            return Issue(Severity.INFORMATION, "mapping", "MSH-3", "no overlay fits this sender")
+        told = f"no overlay fits this sender; {near[0]} would but for small and capital letters in MSH-3 or MSH-4"
+        return Issue(Severity.WARNING, "mapping", "MSH-3", told)
 
     def _chosen(self, application: str, facility: str) -> Hl7v2Translator:
         return self._made(tuple(overlay for overlay in self._overlays if overlay.fits(application, facility)))

@@ -155,3 +155,38 @@ def test_config_check_tells_of_every_part_that_is_wrong(tmp_path: Path) -> None:
     assert "service.channel: this is empty" in told
     assert "api.port: " in told
     assert "feeds[0].kind: no loaded plugin offers mlpp (did you mean mllp?)" in told
+
+
+def part(title: str) -> str:
+    return TEXT.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_the_roles_of_the_document_are_those_that_there_are() -> None:
+    told: dict[str, set[str]] = {
+        name: set(re.split(r"\s+or\s+", kinds))
+        for name, kinds in re.findall(r"`([a-z-]+)`\s+\(([\w\s]+)\)", part("Roles"))
+    }
+    there: dict[str, set[str]] = {}
+    for table in shipped().segments.values():
+        for target in table["targets"]:
+            if "role" in target:
+                there.setdefault(target["role"], set()).add(target["resource"])
+    assert told == there
+
+
+def test_the_converters_of_the_document_make_what_it_says(tmp_path: Path) -> None:
+    elements = {"a": "integer", "the": "CodeableConcept"}
+    rows = re.findall(r"^\| (`.*`) \| (\w+)(.*) \|$", part("Converters"), re.MULTILINE)[1:]
+    assert len(rows) > 15
+    for names, kind, rest in rows:
+        for name in re.findall(r"`([^`]+)`", names):
+            made = "string" if name == "string" else elements.get(kind, kind)
+            made = name if made == "integer" else made
+            suffix = f"{made[0].upper()}{made[1:]}"
+            via = name.replace(":Table", ":AdministrativeSex")
+            (tmp_path / "one.toml").write_text(
+                'sender = { facility = "EAST" }\n[[segments]]\nsegment = "ZPI"\n[[segments.targets]]\n'
+                'resource = "Patient"\njoins = "patient"\n'
+                f'rows = [{{ from = "ZPI-1", to = "extension[https://e.example/x].value{suffix}", via = "{via}" }}]\n'
+            )
+            assert len(read(tmp_path, shipped())) == 1, (name, rest)

@@ -219,6 +219,21 @@ def test_what_is_no_number_where_a_number_goes_is_kept_as_text(tmp_path: Path) -
     assert Validator(definitions.load()).check(patient or {}) == ()
 
 
+@pytest.mark.parametrize(
+    ("facility", "words"),
+    [
+        ("EAST", []),
+        ("East", ["no overlay fits this sender; east.toml would but for small and capital letters in MSH-3 or MSH-4"]),
+        ("WEST", ["no overlay fits this sender"]),
+    ],
+)
+def test_a_sender_that_no_overlay_fits_is_told(tmp_path: Path, facility: str, words: list[str]) -> None:
+    assert told(tmp_path, "") == []
+    body = f"MSH|^~\\&|A|{facility}|B|C|20260301083000+0000||ADT^A28|1|P|2.5.1\rPID|1||M1^^^X^MR\r".encode()
+    issues = translate(body, overlays=tmp_path).issues
+    assert [issue.text for issue in issues if issue.location == "MSH-3"] == words
+
+
 def test_a_character_set_of_one_sender_alone_is_advised_against(tmp_path: Path) -> None:
     assert told(tmp_path, 'charset = "latin-1"\n') == []
     (advised,) = translator(overlays=tmp_path).advice

@@ -23,12 +23,19 @@ _TOLD: Resource = {
 }
 """What the record adds to the sender's words, with values that are right."""
 
+_RECURRING = frozenset({"Device", "HealthcareService", "Location", "Organization", "Practitioner", "PractitionerRole"})
+"""What message after message mentions, each time the same."""
+
+_KEPT = 4096
+"""Resources that are remembered as right."""
+
 
 class Acceptance:
     """Checks translations as a store does that holds nothing yet. For one thread at a time."""
 
     def __init__(self) -> None:
         self._validator = Validator(definitions.load())
+        self._right: dict[bytes, None] = {}
 
     def checked(self, translation: Translation) -> Translation:
         """Return the translation with an issue at error level, cause mapping, for each finding that keeps it out.
@@ -37,7 +44,8 @@ class Acceptance:
         """
         found = [issue for change in translation.changes for issue in self._change(change)]
         if translation.provenance is not None:
-            found += self._broken(_TOLD | translation.provenance)
+            words = _TOLD | translation.provenance
+            found += self._broken(words) if self._validator.check(words) else []
         if not found:
             return translation
         told = tuple(
@@ -49,10 +57,26 @@ class Acceptance:
         resource = change.resource
         if resource is None or change.method is Method.DELETE:
             return []
-        # A resource that is right stays so when its lists are joined to nothing; only what is removed could be missed.
-        if not change.remove and resource.get("resourceType") == change.type and not self._validator.check(resource):
+        # Onto nothing a change removes nothing, and a resource that is right stays so when its lists join none.
+        if resource.get("resourceType") == change.type and self._is_right(resource):
             return []
         return self._broken(merged(None, change))
+
+    def _is_right(self, resource: Resource) -> bool:
+        if resource["resourceType"] not in _RECURRING:
+            return not self._validator.check(resource)
+        try:
+            written = codec.encode(resource)
+        except InvalidRequest:
+            return False
+        if written in self._right:
+            return True
+        if self._validator.check(resource):
+            return False
+        self._right[written] = None
+        if len(self._right) > _KEPT:
+            del self._right[next(iter(self._right))]
+        return True
 
     def _broken(self, content: Resource) -> list[Issue]:
         """Return what keeps a resource out, seen as a store sees it: read back from its bytes."""
