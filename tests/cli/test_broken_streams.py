@@ -80,3 +80,24 @@ def test_the_first_interrupt_stops_it(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert 0 < rest.count(b"\n") < 20_000
     assert told == b"stopped\n"
+
+
+@full
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        (">&-", 2, "hawsepipe: standard output is closed"),
+        ("> /dev/full", 2, "hawsepipe: standard output cannot be written (No space left on device)"),
+        ("--issues /dev/full none.json", 2, "hawsepipe: /dev/full cannot be written (No space left on device)"),
+        ("none.json", 1, "none.json: error structure -: the file cannot be read (No such file or directory)"),
+        ("empty", 1, "empty: error structure -: there is no file in this directory"),
+    ],
+)
+def test_converting_ends_in_the_same_ways(tmp_path: Path, command: str, status: int, words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "in.json").write_text('{"resourceType": "Patient", "id": "p", "active": true}')
+    line = f'"{sys.executable}" -m hawsepipe convert --from R4 in.json {command}'
+    result = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == status
+    assert words.replace("/dev/full cannot", "the file of findings cannot") in result.stderr
+    assert "Traceback" not in result.stderr

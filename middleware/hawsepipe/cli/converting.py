@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from hawsepipe.cli.findings import Findings
-from hawsepipe.cli.sources import Bar, Source, progress, sources
+from hawsepipe.cli.sources import NO_FILE, Bar, Source, UnreadableError, progress, sources
+from hawsepipe.cli.streams import ending, writing
 from hawsepipe.clock import system_clock
 from hawsepipe.config import read
 from hawsepipe.errors import ConfigError, MessageError
@@ -24,9 +25,7 @@ _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no resource in it")
 
 
 @click.command()
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path, exists=True, allow_dash=True)
-)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--from",
     "version",
@@ -53,21 +52,39 @@ def convert(
 
     PATH is a file, a directory (all files below it) or - for standard input. A file holds one resource, or one a line.
     What has no place in R4 goes to standard error, each with its place in the source. Exit status 0 when no resource
-    had an error, 1 when one had (no resource, a version that cannot be told, elements that its version does not have).
+    had an error, 1 when one had (no resource, a version that cannot be told, elements that its version does not have)
+    or a file cannot be read, 2 when nothing could be read or written, 130 when stopped, 141 when nobody read on.
     """
     config = read(config_path) if config_path else None
     media_type = "application/fhir+json" + (f"; fhirVersion={version}" if version else "")
+    opening = kinds.translator(name, config, system_clock)
+    with ending():
+        status = _all(paths, opening, media_type, issues_path)
+    sys.exit(status)
+
+
+def _all(
+    paths: tuple[Path, ...], opening: AbstractAsyncContextManager[Translator], media_type: str, issues_path: Path | None
+) -> int:
+    """Convert everything; return the exit status. Raises UnwritableError."""
     with ExitStack() as stack:
-        file = stack.enter_context(issues_path.open("wb")) if issues_path is not None else None
+        file = None
+        if issues_path is not None:
+            with writing(str(issues_path)):
+                # Without a buffer, so that what cannot be written is known when it is.
+                file = stack.enter_context(issues_path.open("wb", buffering=0))
         findings, output = Findings(file), _Output()
-        opening = kinds.translator(name, config, system_clock)
-        asyncio.run(_run(sources(paths), opening, media_type, findings, output))
-    single = output.finish()
+        # Nothing in here waits for anything, so a task could not be cancelled: an interrupt has to come as it is.
+        loop = asyncio.new_event_loop()
+        stack.callback(loop.close)
+        some = loop.run_until_complete(_run(sources(paths), opening, media_type, findings, output))
+        with writing("standard output"):
+            single = output.finish()
+            sys.stdout.flush()
     if single is not None:
         findings.show("", single.issues)
     findings.summary(single.label if single is not None else None)
-    if findings.failed:
-        sys.exit(1)
+    return 2 if not some else 1 if findings.failed else 0
 
 
 async def _run(
@@ -76,13 +93,25 @@ async def _run(
     media_type: str,
     findings: Findings,
     output: _Output,
-) -> None:
+) -> bool:
+    """Convert all files; return whether any could be read."""
+    some = False
     async with opening as translator:
         if not isinstance(translator, Converter):
             raise ConfigError("translator", "this translator converts no resources")
         with progress(found) as bar:
             for source in found:
-                _file(source, bar, translator, media_type, findings, output)
+                if source.empty:
+                    findings.broken(source.name, [NO_FILE])
+                    some = True
+                    continue
+                try:
+                    _file(source, bar, translator, media_type, findings, output)
+                    some = True
+                except UnreadableError as error:
+                    some = some or error.begun
+                    findings.broken(source.name, [Issue(Severity.ERROR, "structure", "", str(error))])
+    return some
 
 
 def _file(source: Source, bar: Bar, converter: Converter, media_type: str, findings: Findings, output: _Output) -> None:
@@ -126,8 +155,9 @@ class _Output:
             return []
         ready = [(place, made)] if self._first is None else [self._first, (place, made)]
         self._first, self._several = None, True
-        for _, one in ready:
-            sys.stdout.buffer.write(codec.encode(one.resource) + b"\n")
+        with writing("standard output"):
+            for _, one in ready:
+                sys.stdout.buffer.write(codec.encode(one.resource) + b"\n")
         return [(at, one.issues) for at, one in ready]
 
     def finish(self) -> Converted | None:

@@ -12,6 +12,11 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hawsepipe.model import Issue, Severity
+
+NO_FILE = Issue(Severity.ERROR, "structure", "", "there is no file in this directory")
+"""What is to be said of a source that is empty."""
+
 _CHUNK = 1 << 18
 _SHOWN = 1 << 22
 """Bytes from which on a progress bar is worth its lines."""

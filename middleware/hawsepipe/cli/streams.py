@@ -46,6 +46,22 @@ def abandon(number: int) -> None:
     os.close(nowhere)
 
 
-def closed() -> bool:
-    """Whether there is no standard output at all."""
-    return sys.stdout is None
+@contextmanager
+def ending() -> Iterator[None]:
+    """End a command that prints: in a sentence and with status 2 when its output is closed or cannot be written, with
+    LEFT when nobody reads on, and with STOPPED at an interrupt.
+    """
+    if sys.stdout is None:
+        tell("hawsepipe: standard output is closed")
+        sys.exit(2)
+    try:
+        yield
+    except UnwritableError as error:
+        abandon(1)
+        if error.gone:
+            sys.exit(LEFT)
+        tell(f"hawsepipe: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        tell("stopped")
+        sys.exit(STOPPED)

@@ -15,8 +15,8 @@ import click
 from hawsepipe.cli.acceptance import Acceptance
 from hawsepipe.cli.findings import Findings
 from hawsepipe.cli.printing import Output
-from hawsepipe.cli.sources import Bar, Source, UnreadableError, progress, sources
-from hawsepipe.cli.streams import LEFT, STOPPED, UnwritableError, abandon, closed, tell, writing
+from hawsepipe.cli.sources import NO_FILE, Bar, Source, UnreadableError, progress, sources
+from hawsepipe.cli.streams import ending, tell, writing
 from hawsepipe.clock import system_clock
 from hawsepipe.config import Config, read
 from hawsepipe.errors import MessageError
@@ -26,7 +26,6 @@ from hawsepipe.model import Issue, Piece, RawMessage, Severity
 from hawsepipe.service import kinds
 
 _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no message in it")
-_NO_FILE = Issue(Severity.ERROR, "structure", "", "there is no file in this directory")
 
 
 @click.command()
@@ -80,9 +79,6 @@ def translate(
     0 when there was no error, 1 when something was found (in a message, or a file that is empty, incomplete or cannot
     be read), 2 when nothing could be read or written, 130 when it was stopped, 141 when nobody read on.
     """
-    if closed():
-        tell("hawsepipe: standard output is closed")
-        sys.exit(2)
     config = read(config_path) if config_path else _here(name)
     more = {} if overlay is None else {"overlays": str(overlay.resolve())}
     if timezone is not None:
@@ -91,18 +87,9 @@ def translate(
     if values is not None:
         more["values"] = values
     opening = kinds.translator(name, config, system_clock, more, usual)
-    try:
-        failed = _all(paths, opening, issues_path, explain=explain, strict=strict, advised=overlay is not None)
-    except UnwritableError as error:
-        abandon(1)
-        if error.gone:
-            sys.exit(LEFT)
-        tell(f"hawsepipe: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        tell("stopped")
-        sys.exit(STOPPED)
-    sys.exit(failed)
+    with ending():
+        status = _all(paths, opening, issues_path, explain=explain, strict=strict, advised=overlay is not None)
+    sys.exit(status)
 
 
 def _all(
@@ -175,7 +162,7 @@ async def _run(
         with progress(found) as bar:
             for source in found:
                 if source.empty:
-                    findings.broken(source.name, [_NO_FILE])
+                    findings.broken(source.name, [NO_FILE])
                     some = True
                     continue
                 try:
