@@ -91,6 +91,8 @@ class Hl7v2Translator:
         for issue in translation.issues:
             if issue.severity is Severity.ERROR:
                 raise MessageError(issue.cause, issue.location, issue.text, translation.changes)
+        if not any(_tells(change) for change in translation.changes):
+            raise MessageError("mapping", "MSH-9", _NOTHING)
         return translation
 
     def read(self, message: RawMessage) -> Translation:
@@ -169,8 +171,9 @@ class Hl7v2Translator:
         noted.append(("Provenance", told.trail))
         changes = tuple(draft.change() for draft in bench.drafts.values())
         errors = any(issue.severity is Severity.ERROR for issue in bench.issues)
-        if not errors and not any(_tells(change) for change in changes):
-            bench.issue(Severity.ERROR, "mapping", "MSH-9", "nothing in this message can be translated")
+        if not errors and "response" not in header.body and not any(_tells(change) for change in changes):
+            # What an acknowledgement says, its header says; a record has no use for it, a receiver of Bundles may.
+            bench.issue(Severity.ERROR, "mapping", "MSH-9", _NOTHING)
         return Translation(
             changes=changes,
             issues=tuple(sorted(bench.issues, key=lambda issue: _RANK[issue.severity])),
@@ -201,6 +204,7 @@ class Hl7v2Translator:
         return "*" in triggers or event.trigger in triggers
 
 
+_NOTHING = "nothing in this message can be translated"
 _FOCUS = ("Patient",)
 _MENTIONED = frozenset({"Device", "Location", "Organization", "Practitioner", "PractitionerRole"})
 """Types that messages mention by the way."""
