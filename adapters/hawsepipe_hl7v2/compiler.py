@@ -140,6 +140,8 @@ class Compiler:
         def several(bench: Bench, draft: Draft, segment: Segment, raw: str) -> None:
             base = segment.label + suffix
             if raw == DELETE:
+                if component is not None and row.get("part", False):
+                    return  # the row of the whole field tells what becomes of the delete
                 _clear(bench, draft, element, base, gone)
                 return
             repetitions = raw.split(bench.repetition) if bench.repetition in raw else (raw,)

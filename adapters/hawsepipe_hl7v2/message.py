@@ -29,6 +29,13 @@ MAX_PARTS = 1_000_000
 """Fields, repetitions, components and subcomponents of a whole message."""
 _ENDS = re.compile(r"\r\n|\r|\n")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_UNSEEN = (
+    (re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]"), "control characters are left out"),
+    (
+        re.compile(r"[\u202a-\u202e\u2066-\u2069\ufffe\uffff]"),
+        "characters that nobody sees, and that may show a text as another, are kept",
+    ),
+)
 _LOCATION = re.compile(
     r"([A-Z][A-Z0-9]{2})(?:\[([0-9]+)\])?(?:-([0-9]+)(?:\[([0-9]+)\])?(?:\.([0-9]+)(?:\.([0-9]+))?)?)?"
 )
@@ -247,6 +254,17 @@ class Message:
                 for number, raw in enumerate(segment.fields):
                     if mark in raw and unresolved(raw, self.delimiters):
                         yield f"{segment.label}-{number}"
+
+    def unseen(self) -> Iterator[tuple[str, str]]:
+        """Yield the fields with characters that nobody sees, and what becomes of these: control characters are left out
+        of texts; marks that turn the direction of a text, and what is no character of Unicode, stay."""
+        for segment in self.segments[1:] if not self.reader.plain else ():
+            if segment.raw.isprintable():
+                continue
+            for number, raw in enumerate(segment.fields):
+                for pattern, text in _UNSEEN:
+                    if pattern.search(raw):
+                        yield f"{segment.label}-{number}", text
 
     def first(self, name: str) -> Segment | None:
         """Return the first segment of a name."""

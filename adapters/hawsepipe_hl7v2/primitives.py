@@ -27,6 +27,7 @@ _DIGITS = 500
 _FAULTS = {
     "impossible": "not a possible date or time; kept as text beside the element",
     "zone": "a time without an offset and no known time zone; cut to its date",
+    "offset": "a time with an offset that no place has; cut to its date",
     "precision": "hours without minutes; cut to its date",
     "gap": "a local time that daylight saving skips",
     "overlap": "a local time that daylight saving repeats; the earlier one is taken",
@@ -135,7 +136,7 @@ def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted
     if not text:
         return None
     moment = bench.moment(text)
-    if moment.fault and not (length and moment.fault != "impossible"):
+    if moment.fault and (not length or moment.fault in ("impossible", "offset")):
         bench.warn("parse", where, _FAULTS[moment.fault])
     bench.unsure.discard(text)
     if moment.value is None:
@@ -143,7 +144,7 @@ def _moment(bench: Bench, raw: str, where: str, length: int | None) -> Converted
         sent = {"url": ORIGINAL_TEXT, "valueString": text}
         return Twinned(None, absent("unknown" if moment.fault == "impossible" else "error"), (sent,)), [("", where)]
     value = moment.value[:length] if length else moment.value
-    if moment.fault in ("zone", "precision") or (length and len(moment.value) > length):
+    if moment.fault in ("zone", "offset", "precision") or (length and len(moment.value) > length):
         # What was cut stays readable beside the value.
         return Twinned(value, {"url": ORIGINAL_TEXT, "valueString": text}), [("", where)]
     return value, [("", where)]

@@ -23,8 +23,8 @@ _BOUNDS = ("0001", "9999")
 
 
 class Moment(NamedTuple):
-    """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, precision,
-    gap, overlap, season."""
+    """A FHIR date or dateTime, or None; `fault` says in a word what was lost: impossible, zone, offset,
+    precision, gap, overlap, season."""
 
     value: str | None
     fault: str = ""
@@ -124,7 +124,7 @@ def _any(text: str, zone: tzinfo | None, near: Sequence[tzinfo] = ()) -> Moment:
     offset = match["offset"]
     fault = ""
     if offset and not _possible(offset):
-        return Moment(date, "zone")
+        return Moment(date, "offset")
     if offset:
         suffix = f"{offset[:3]}:{offset[3:]}"
     elif zone is None:

@@ -131,6 +131,10 @@ class Hl7v2Translator:
             bench.warn("parse", location, "a value was cut off by its sender")
         for location in message.unresolved():
             bench.warn("parse", location, "an escape sequence is not known or has no end; it was kept as it is")
+        for location, text in message.unseen():
+            bench.warn("parse", location, text)
+        if not message.segments[0].text(10):
+            bench.warn("required", "MSH-10", "there is no control id: a feed refuses such a message")
         for issue in missing(message):
             bench.issue(issue.severity, issue.cause, issue.location, issue.text)
         for location, text in wrong_values(message) if self._strict else ():

@@ -74,6 +74,18 @@ def test_a_delete_of_only_a_part_of_an_element_is_reported(translate: Any, write
     assert made.texts("PID-40") == ["a delete of a part of telecom cannot be applied"]
 
 
+def test_a_delete_of_the_name_is_no_delete_of_a_part_of_it(translate: Any) -> None:
+    made = translate(adt("A08", 'PID|1||MRN1^^^GOOD^MR||""'))
+    assert "name" in made.change("Patient").remove
+    assert made.texts("PID-5") == made.texts("PID-5.15") == []
+
+
+def test_an_offset_that_no_place_has_is_reported_for_a_birth_too(translate: Any) -> None:
+    made = translate(adt("A08", "PID|1||MRN1^^^GOOD^MR||DOE^JANE||20250101010101+9999"))
+    assert made.one("Patient")["birthDate"] == "2025-01-01"
+    assert made.texts("PID-7") == ["a time with an offset that no place has; cut to its date"]
+
+
 PHONES = {"f3": "M1", "f13": "^PRN^PH^^^1^11~^PRN^CP^^^1^12~^NET^Internet^a@b.example", "f14": "^WPN^PH^^^2^22"}
 
 

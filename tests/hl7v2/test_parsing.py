@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hawsepipe import MessageError
+from hawsepipe_hl7v2 import translate
 from hawsepipe_hl7v2.escapes import STANDARD, unescape
 from hawsepipe_hl7v2.message import parse
 
@@ -161,3 +162,18 @@ def test_an_escape_that_is_not_known_or_has_no_end_is_kept_and_told(text: str, t
     assert list(message.unresolved()) == (["OBX-5"] if told else [])
     if told:
         assert "\\" in message.segments[1].text(5)
+
+
+def test_characters_that_nobody_sees_are_told_with_their_place() -> None:
+    head = "MSH|^~\\&|A|B|C|D|20260301083000+0000||ADT^A28|1|P|2.5.1||||||UNICODE UTF-8\r"
+    message = f"{head}PID|1||M1^^^B||DOE^JA\0NE\u202e||19800101|F|||A\tB\r"
+    told = {(issue.location, issue.text) for issue in translate(message.encode()).issues if issue.cause == "parse"}
+    assert told == {
+        ("PID-5", "control characters are left out"),
+        ("PID-5", "characters that nobody sees, and that may show a text as another, are kept"),
+    }
+
+
+def test_a_message_without_a_control_id_says_so() -> None:
+    message = b"MSH|^~\\&|A|B|C|D|20260301083000+0000||ADT^A28||P|2.5.1\rPID|1||M1^^^B||DOE^JANE\r"
+    assert ("required", "MSH-10") in {(issue.cause, issue.location) for issue in translate(message).issues}
