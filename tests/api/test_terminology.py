@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hawsepipe.api import terminology
-from hawsepipe.fhir import definitions
+from hawsepipe.fhir import definitions, value_sets
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Resource
 
@@ -166,6 +166,16 @@ async def test_what_cannot_be_expanded_is_said_to_be_so(service: Any, sent: Reso
     await service.put(SYSTEM, value_set("circle", valueSet=["http://example.org/vs/circle"]))
     answer = await service.ask("POST", "ValueSet/$expand", sent)
     assert (answer.status, answer.json["issue"][0]["code"]) == (422, cause)
+
+
+async def test_an_expansion_does_not_take_any_amount_of_work(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A client writes the value set that it has expanded: each filter looks at every code of the system.
+    monkeypatch.setattr(value_sets, "_MOST_LOOKS", 50)
+    await service.put(SYSTEM)
+    filters = [{"property": "concept", "op": "is-a", "value": "fruit"}]
+    assert (await service.ask("POST", "ValueSet/$expand", value_set(system=FOOD, filter=filters))).status == 200
+    answer = await service.ask("POST", "ValueSet/$expand", value_set(system=FOOD, filter=filters * 20))
+    assert (answer.status, answer.json["issue"][0]["code"]) == (422, "too-costly")
 
 
 async def test_the_value_sets_of_r4_are_there(service: Any) -> None:

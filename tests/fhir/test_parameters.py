@@ -257,3 +257,25 @@ def test_has_is_nested_and_keeps_a_system_that_is_a_url() -> None:
     assert isinstance(coded, Reverse)
     assert isinstance(coded.condition, Clause)
     assert coded.condition.values == (TokenValue("http://loinc.org", "1"),)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "place"),
+    [
+        ([("_id", ",".join(map(str, range(2_001))))], "_search"),
+        ([("_id", ",".join(map(str, range(1_000))))] * 3, "_search"),
+        ([("value-quantity", ",".join(map(str, range(201))))], "value-quantity"),
+        ([("value-quantity", "1"), ("code:text", ",".join(["a"] * 200))], "code:text"),
+        ([("subject.name", ",".join(["a"] * 201))], "subject.name"),
+        ([("_sort", ",".join(["date"] * 9))], "_sort"),
+    ],
+)
+def test_one_search_cannot_ask_for_any_amount_of_work(pairs: list[tuple[str, str]], place: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        PARAMETERS.parse("Observation", pairs, strict=True)
+    assert raised.value.location == place
+
+
+def test_a_page_of_ids_and_codes_can_be_asked_for() -> None:
+    pairs = [("_id", ",".join(map(str, range(1_000)))), ("code", ",".join(map(str, range(500))))]
+    assert len(PARAMETERS.parse("Observation", pairs, strict=True).query.clauses) == 2

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Final
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.codes import BaseCodes, Codes
@@ -17,10 +18,19 @@ from hawsepipe.fhir.conditions import Conditions
 from hawsepipe.fhir.content import searched_by_content
 from hawsepipe.fhir.definitions import Definitions, SearchParameter
 from hawsepipe.fhir.inclusions import INCLUDES, Inclusions
-from hawsepipe.fhir.query import Condition, Include, Kind, Query, Sort, Total
+from hawsepipe.fhir.query import Clause, Condition, Include, Kind, Query, Sort, Total
 from hawsepipe.model import Issue, Severity
 
 Pair = tuple[str, str]
+
+MOST_VALUES: Final = 2_000
+"""Values of one search, over all its parameters."""
+
+MOST_COMPARED: Final = 200
+"""Values of one search that are compared with rows (dates, numbers, beginnings of words, chains), not looked up."""
+
+MOST_SORTS: Final = 8
+"""Parameters that one search is sorted by."""
 
 _NEGOTIATION = frozenset({"_format", "_pretty"})
 _PRINTABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:\-]{0,200}")
@@ -84,6 +94,9 @@ class Parameters:
         sort: tuple[Sort, ...] = ()
         count, total = self._count, Total.NONE
         seen: set[str] = set()
+        if sum(value.count(",") + 1 for _, value in pairs) > MOST_VALUES:
+            raise InvalidRequest(f"a search has at most {MOST_VALUES} values", location="_search")
+        compared = 0
         for name, value in pairs:
             if name in ("_count", "_sort", "_total"):
                 if name in seen:
@@ -110,6 +123,10 @@ class Parameters:
                 if condition is None:
                     reading.leave_out(name)
                     continue
+                compared += 0 if _is_looked_up(condition) else value.count(",") + 1
+                if compared > MOST_COMPARED:
+                    text = f"a search has at most {MOST_COMPARED} values that are compared rather than looked up"
+                    raise InvalidRequest(text, location=_shown(name))
                 clauses.append(condition)
             reading.used.append((name, value))
         if count == 0:
@@ -143,6 +160,8 @@ class _Reading:
 
     def sort(self, value: str) -> tuple[Sort, ...]:
         keys: list[Sort] = []
+        if value.count(",") >= MOST_SORTS:
+            raise InvalidRequest(f"a search is sorted by at most {MOST_SORTS} parameters", location="_sort")
         for part in value.split(","):
             code = part.removeprefix("-")
             parameter = self.parameters.get(code)
@@ -159,6 +178,12 @@ class _Reading:
         if self._strict:
             raise InvalidRequest(text, location=shown)
         self.ignored.append(Issue(Severity.WARNING, "not-supported", shown, text))
+
+
+def _is_looked_up(condition: Condition) -> bool:
+    """Say whether a condition's values are found by equality in an index."""
+    plain = (Kind.TOKEN, Kind.REFERENCE, Kind.URI)
+    return isinstance(condition, Clause) and condition.kind in plain and condition.modifier is None
 
 
 def _shown(name: str) -> str:

@@ -14,6 +14,7 @@ from hawsepipe.fhir.code_systems import CodeSystem, Concept
 from hawsepipe.model import Issue, Resource, Severity
 
 _DEEPEST: Final = 32
+_MOST_LOOKS: Final = 1_500_000
 """Value sets that may name each other in a row."""
 
 _ANY: Final = "?fhir_vs"
@@ -76,52 +77,65 @@ def expand(value_set: Resource, shelf: Shelf, *, active: bool = False) -> list[M
 
     Raises InvalidResource for what it names and is not there (not-found) or cannot be done here (not-supported).
     """
-    found = _expanded(value_set, shelf, ())
+    found = _expanded(value_set, shelf, (), _Work())
     return [it for it in found.values() if not (active and it.concept.inactive)]
 
 
 _Members = dict[tuple[str, str], Member]
 
 
-def _expanded(value_set: Resource, shelf: Shelf, trail: tuple[str, ...]) -> _Members:
+class _Work:
+    """What one expansion may cost in all, in looks at a code: a client writes the value set that it has expanded."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_LOOKS
+
+    def spend(self, looks: int) -> None:
+        """Count looks. Raises InvalidResource when there have been too many."""
+        self._left -= looks + 1
+        if self._left < 0:
+            raise refused("too-costly", "the value set takes too much work to expand")
+
+
+def _expanded(value_set: Resource, shelf: Shelf, trail: tuple[str, ...], work: _Work) -> _Members:
     if "compose" not in value_set and isinstance(value_set.get("expansion"), dict):
         return dict(_contained(value_set["expansion"].get("contains")))
     compose = value_set.get("compose")
     inactive = not (isinstance(compose, dict) and compose.get("inactive") is False)
     found: _Members = {}
     for part in _parts(value_set, "include"):
-        for key, member in _part(part, shelf, trail).items():
+        for key, member in _part(part, shelf, trail, work).items():
             if inactive or not member.concept.inactive:
                 found.setdefault(key, member)
     for part in _parts(value_set, "exclude"):
-        for key in _part(part, shelf, trail):
+        for key in _part(part, shelf, trail, work):
             found.pop(key, None)
     return found
 
 
-def _part(part: Mapping[str, Any], shelf: Shelf, trail: tuple[str, ...]) -> _Members:
+def _part(part: Mapping[str, Any], shelf: Shelf, trail: tuple[str, ...], work: _Work) -> _Members:
     """Return what one include or exclude means: the codes of its system that are in all of its value sets."""
     found: _Members | None = None
     if isinstance(part.get("system"), str):
-        found = _of_system(part, shelf)
+        found = _of_system(part, shelf, work)
     for address in part.get("valueSet", ()):
-        other = _other(address, shelf, trail)
+        other = _other(address, shelf, trail, work)
         found = other if found is None else {key: it for key, it in found.items() if key in other}
     if found is None:
         raise refused("invalid", "an include of the value set has neither a system nor a value set")
     return found
 
 
-def _other(address: str, shelf: Shelf, trail: tuple[str, ...]) -> _Members:
+def _other(address: str, shelf: Shelf, trail: tuple[str, ...], work: _Work) -> _Members:
     if address in trail or len(trail) >= _DEEPEST:
         raise refused("processing", "value sets name each other in a circle")
     other = shelf.value_sets.get(address)
     if other is None:
         raise refused("not-found", "a value set that this one names is not known here")
-    return _expanded(other, shelf, (*trail, address))
+    return _expanded(other, shelf, (*trail, address), work)
 
 
-def _of_system(part: Mapping[str, Any], shelf: Shelf) -> _Members:
+def _of_system(part: Mapping[str, Any], shelf: Shelf, work: _Work) -> _Members:
     url = part["system"]
     system = shelf.systems.get(_address(url, part.get("version")))
     listed = part.get("concept")
@@ -135,7 +149,9 @@ def _of_system(part: Mapping[str, Any], shelf: Shelf) -> _Members:
     if not system.complete:
         raise refused("too-costly", "not all codes of a code system that the value set names are known here")
     chosen: Sequence[Concept] = list(system.concepts.values())
+    work.spend(len(chosen))
     for one in part.get("filter", ()):
+        work.spend(len(system.concepts))
         allowed = _filtered(system, one)
         chosen = [concept for concept in chosen if concept.code in allowed]
     return {(url, concept.code): Member(url, concept, system.version) for concept in chosen}
