@@ -122,6 +122,30 @@ async def test_the_officer_finds_what_was_made_beside_a_hidden_match(service: An
     assert found[0]["resource"]["input"][0]["valueReference"]["reference"] == "Patient/ann"
 
 
+async def test_as_much_is_written_whether_something_hidden_matches_or_not(service: Any, ann: Resource) -> None:
+    # A receipt tells how large the log is: with a note about hidden matches alone, criteria would ask anything.
+    hidden = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}
+    await service.put({**ann, "meta": {"security": [hidden]}})
+    grown = []
+    for interaction, criteria in (("create", "4711"), ("create", "4712"), ("update", "4711"), ("update", "4713")):
+        before = await service.store.outbox_depth()
+        other = {"resourceType": "Patient", "name": [{"family": criteria}]}
+        if interaction == "create":
+            answer = await service.ask("POST", "Patient", other, If_None_Exist=f"identifier={criteria}")
+        else:
+            answer = await service.ask("PUT", f"Patient?identifier={criteria}", other)
+        assert answer.status == 201
+        grown.append(await service.store.outbox_depth() - before)
+    assert len(set(grown)) == 1
+    officer = service.token(roles=("privacy-officer",))
+    query = "Task?code=urn:hawsepipe:codes:task|possible-duplicate"
+    assert len((await service.ask("GET", f"{query}&status=requested", token=officer)).json["entry"]) == 2
+    assert all(
+        "input" not in it["resource"]
+        for it in (await service.ask("GET", f"{query}&status=completed", token=officer)).json["entry"]
+    )
+
+
 async def test_criteria_in_the_address_of_a_create_keep_it_from_making_a_second_one(
     service: Any, ann: Resource
 ) -> None:

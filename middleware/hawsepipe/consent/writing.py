@@ -295,7 +295,9 @@ class Writing:
         draft = provenance.draft(
             principal.subject, id=self._house.identity(), client=principal.client, operation=operation
         )
-        tasks = tuple(self._task(plan) for plan in writing if plan.hidden)
+        # One for every resource that criteria made, whether they match something hidden or not: whoever counts what is
+        # written (a receipt tells how large the log is) must count the same.
+        tasks = tuple(self._task(plan) for plan in writing if plan.created and plan.order.criteria is not None)
         beside = (Transaction(tasks, None, principal.subject, now),) if tasks else ()
         transaction = Transaction(changes, draft, principal.subject, now)
         try:
@@ -307,25 +309,24 @@ class Writing:
         return tuple(Written(made.get(id(plan), plan.match), plan.created) for plan in plans)
 
     def _task(self, plan: _Plan) -> Change:
-        """Return what tells the privacy officer that a resource was made beside others that its maker does not see."""
+        """Return what tells the privacy officer that a resource was made beside others that its maker does not see.
+
+        It is completed, and names nothing, when there are none.
+        """
         identity = self._house.identity()
         system, code = SEALED
         task: Resource = {
             "resourceType": "Task",
             "id": identity,
             "meta": {"security": [{"system": system, "code": code}]},
-            "status": "requested",
+            "status": "requested" if plan.hidden else "completed",
             "intent": "order",
             "code": {"coding": [{"system": _TASKS, "code": "possible-duplicate"}]},
             "focus": {"reference": plan.reference},
-            "input": [
-                {
-                    "type": {"coding": [{"system": _TASKS, "code": "duplicate-of"}]},
-                    "valueReference": {"reference": reference},
-                }
-                for reference in plan.hidden
-            ],
         }
+        if plan.hidden:
+            kind = {"coding": [{"system": _TASKS, "code": "duplicate-of"}]}
+            task["input"] = [{"type": kind, "valueReference": {"reference": reference}} for reference in plan.hidden]
         return Change(Method.CREATE, "Task", identity, task, if_match=0)
 
 
