@@ -136,6 +136,23 @@ async def test_health_and_metrics_say_how_it_stands(installation: Installation) 
     assert CANARY not in text
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/feeds"])
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+async def test_what_is_counted_is_for_operators_and_for_the_machine_itself(
+    installation: Installation, path: str, header: str
+) -> None:
+    await installation.start()
+    url = f"http://{installation.config.host}:{installation.config.port}{path}"
+    client, operator = installation.token(), installation.token(scope="hawsepipe/operate")
+    statuses = []
+    async with aiohttp.ClientSession(headers={header: "192.0.2.1"}) as session:
+        for token in (None, client, operator):
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            async with session.get(url, headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [401, 403, 200]
+
+
 async def test_no_patient_data_reaches_a_log_line(installation: Installation) -> None:
     await installation.start()
     async with Sender("127.0.0.1", installation.mllp_port) as sender:

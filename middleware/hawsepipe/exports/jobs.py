@@ -30,7 +30,7 @@ _LINES: Final = 250_000
 """Resources in one file."""
 
 _EACH: Final = 5
-"""Jobs that one client may have under way."""
+"""Jobs that one principal may have under way: of others nothing is told, not even that they are busy."""
 
 _AGAIN: Final = 5.0
 """Seconds until a job that the store could not serve is tried again."""
@@ -85,11 +85,9 @@ class Exports:
 
     async def start(self, principal: Principal, order: Order) -> Job:
         """Keep an order and begin with it. Raises TooManyRequests, StoreError."""
-        mine = [
-            it for it in self._jobs.values() if it.state is State.RUNNING and it.principal.client == principal.client
-        ]
+        mine = [it for it in self._jobs.values() if it.state is State.RUNNING and it.belongs_to(principal)]
         if len(mine) >= _EACH:
-            raise TooManyRequests(f"{_EACH} exports of this client are under way", 30.0)
+            raise TooManyRequests(f"{_EACH} of your exports are under way", 30.0)
         job = Job(str(uuid4()), principal, order, self._clock())
         await asyncio.to_thread(self._folder.keep, job)
         self._jobs[job.id] = job

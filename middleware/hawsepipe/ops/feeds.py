@@ -15,7 +15,7 @@ from hawsepipe.errors import HawsepipeError, NotFound
 from hawsepipe.intake.courier import Courier
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal
-from hawsepipe.ops.authorisation import guarded
+from hawsepipe.ops.authorisation import guarded, near
 from hawsepipe.store.answers import Queue
 from hawsepipe.store.contract import Store, Waiting
 
@@ -116,7 +116,7 @@ class Board:
 
 
 def routes(board: Board, verifier: TokenVerifier) -> list[web.RouteDef]:
-    """Return the routes `/feeds` and, for operators, `/ops/destinations/{name}/again`."""
+    """Return `/feeds`, for this machine and operators, and `/ops/destinations/{name}/again`, for operators."""
 
     async def again(request: web.Request, _operator: Principal) -> object:
         name = request.match_info["name"]
@@ -135,7 +135,7 @@ def routes(board: Board, verifier: TokenVerifier) -> list[web.RouteDef]:
             return web.json_response({"error": type(error).__name__}, status=503)
 
     return [
-        web.get("/feeds", feeds, allow_head=False),
+        web.get("/feeds", near(verifier, feeds), allow_head=False),
         web.post("/ops/destinations/{name}/again", guarded(verifier, again)),
     ]
 

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.meters import Meters
+from hawsepipe.ops.authorisation import near
 
 Probe = Callable[[], Awaitable[None]]
 """Returns when a part can do its work, else raises HawsepipeError."""
@@ -17,12 +19,14 @@ Probe = Callable[[], Awaitable[None]]
 
 def routes(
     meters: Meters,
+    verifier: TokenVerifier,
     probes: Mapping[str, Probe],
     states: Mapping[str, Callable[[], str]] | None = None,
     refresh: Probe | None = None,
 ) -> list[web.RouteDef]:
-    """Return the routes. `probes` are asked for readiness; one that fails makes the answer 503 and is named.
+    """Return the routes; metrics are for this machine and for operators.
 
+    `probes` are asked for readiness; one that fails makes the answer 503 and is named.
     `states` are told as they are and make nothing unready: care does not wait for a ledger. `refresh` is called before
     metrics are told, for those that are read and not counted; if it fails they stay as they were.
     """
@@ -53,5 +57,5 @@ def routes(
     return [
         web.get("/health/live", live, allow_head=True),
         web.get("/health/ready", ready, allow_head=True),
-        web.get("/metrics", metrics, allow_head=False),
+        web.get("/metrics", near(verifier, metrics), allow_head=False),
     ]

@@ -246,6 +246,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(
             health.routes(
                 meters,
+                verifier,
                 {"store": store.check, "feeds": feeds_listen},
                 {"ledger": lambda: anchorer.state.value},
                 refresh,
