@@ -122,25 +122,6 @@ async def test_the_officer_finds_what_was_made_beside_a_hidden_match(service: An
     assert found[0]["resource"]["input"][0]["valueReference"]["reference"] == "Patient/ann"
 
 
-async def test_a_write_is_not_led_by_a_link_between_hidden_records(service: Any, ann: Resource) -> None:
-    hidden = {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}]}
-
-    def link(other: str, kind: str) -> list[Resource]:
-        return [{"other": {"reference": f"Patient/{other}"}, "type": kind}]
-
-    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/old"}}
-    await service.put(
-        {**ann, "id": "new", "meta": hidden, "link": link("old", "replaces")},
-        {**ann, "id": "old", "meta": hidden, "link": link("new", "replaced-by")},
-        condition,
-    )
-    assert (await service.ask("GET", "Condition/c")).status == 200
-    assert (await service.ask("DELETE", "Condition?subject=Patient/new")).status == 204
-    assert (await service.ask("GET", "Condition/c")).status == 200
-    assert (await service.ask("DELETE", "Condition?subject=Patient/old")).status == 204
-    assert (await service.ask("GET", "Condition/c")).status == 410
-
-
 async def test_as_much_is_written_whether_something_hidden_matches_or_not(service: Any, ann: Resource) -> None:
     # A receipt tells how large the log is: with a note about hidden matches alone, criteria would ask anything.
     hidden = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}

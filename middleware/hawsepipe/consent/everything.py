@@ -73,7 +73,8 @@ class Everything:
                 raise Gone(f"{asked.target} was deleted")
             raise NotFound(f"there is no {asked.target}")
         visibility = await judge.visibility(principal, "search-type", asked.now)
-        others = (await judge.persons()).get(id_, frozenset()) if kind == "Patient" else frozenset()
+        linked = await judge.linked(visibility, [id_]) if kind == "Patient" else {}
+        others = linked.get(id_, frozenset())
         walk = _Walk(self._house, visibility, wanted, focal, frozenset({id_}) | others)
         found: list[Version] = []
         place: Place | None = Place() if after is None else _place(after)

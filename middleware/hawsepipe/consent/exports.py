@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from hawsepipe.consent.admission import PERMIT, Admission, House
-from hawsepipe.consent.persons import throughout
+from hawsepipe.consent.persons import patients_named, throughout
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import Gone, InvalidRequest, NotFound, StoreError
 from hawsepipe.fhir.compartment import refers, ways
@@ -89,8 +89,9 @@ class Exports:
         content = decoded(version.content)
         if content.get("actual") is not True or content.get("type") != "person":
             raise InvalidRequest("the group is not one of actual persons", location="id")
-        persons = await self._house.judge.persons()
         found = list(_patients(content, self._house.settings.base_url))
+        visibility = await self._house.judge.visibility(self._admission.principal, "export", asked.now)
+        persons = await self._house.judge.linked(visibility, found)
         return tuple(sorted({*found, *(other for it in found for other in persons.get(it, ()))}))
 
     async def batch(self, portion: Portion, place: Place, count: int) -> Batch:
@@ -103,7 +104,8 @@ class Exports:
             return Batch((), None)
         search = searches[place.search]
         query = replace(search.query, count=count, cursor=Cursor((), place.key) if place.key else None)
-        page = await self._house.store.search(throughout(query, await judge.persons()), visibility)
+        persons = await judge.linked(visibility, patients_named(query))
+        page = await self._house.store.search(throughout(query, persons), visibility)
         versions = [version for version in page.versions if _in_time(version, portion)]
         if portion.level is Level.PATIENT:
             versions = [version for version in versions if version.patients]

@@ -28,7 +28,7 @@ from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.targets import throughout
 from hawsepipe.fhir import provenance, references
 from hawsepipe.fhir.dates import microseconds
-from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query
+from hawsepipe.fhir.query import Clause, Kind, MissingValue, Modifier, Query, TokenValue
 from hawsepipe.hooks import ConsentRule
 from hawsepipe.model import Decision, Principal, Resource, Version
 from hawsepipe.store.contract import Store
@@ -89,6 +89,21 @@ class Judge:
         """Return, for each patient whose record was merged with others, every id of the person."""
         consents, _, _ = await self._present()
         return consents.linked
+
+    async def linked(self, visibility: Visibility, ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """Return, for each of these patients that is visible and was merged, the visible ids of the person.
+
+        A link between records that are not seen leads nobody anywhere.
+        """
+        persons = await self.persons()
+        groups = {id_: persons[id_] for id_ in ids if id_ in persons}
+        if not groups:
+            return {}
+        asked = sorted(frozenset().union(*groups.values(), groups))
+        values = tuple(TokenValue(None, id_) for id_ in asked)
+        query = Query("Patient", (Clause("_id", Kind.TOKEN, None, values),), count=len(asked))
+        seen = {version.id for version in (await self._store.search(query, visibility)).versions}
+        return {id_: frozenset(group & seen) for id_, group in groups.items() if id_ in seen}
 
     async def contradictions(self) -> int:
         """Return how many people have merged records whose consents differ; each is logged once."""

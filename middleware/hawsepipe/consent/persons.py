@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from hawsepipe.fhir.query import Chain, Clause, Condition, Either, Kind, Query, ReferenceValue, Reverse, Value
@@ -17,6 +17,27 @@ def throughout(query: Query, persons: Mapping[str, frozenset[str]]) -> Query:
         return query
     clauses = tuple(_condition(query.type, clause, persons) for clause in query.clauses)
     return query if clauses == query.clauses else replace(query, clauses=clauses)
+
+
+def patients_named(query: Query) -> frozenset[str]:
+    """Return the ids of the patients that the conditions of a query refer to."""
+    return frozenset(id_ for condition in query.clauses for id_ in _named(condition))
+
+
+def _named(condition: Condition) -> Iterator[str]:
+    match condition:
+        case Clause():
+            for value in condition.values if condition.kind is Kind.REFERENCE else ():
+                if isinstance(value, ReferenceValue) and value.type in ("Patient", None) and value.id is not None:
+                    yield value.id
+        case Chain():
+            for _, inner in condition.targets:
+                yield from _named(inner)
+        case Reverse():
+            yield from _named(condition.condition)
+        case Either():
+            for part in condition.parts:
+                yield from _named(part)
 
 
 def _condition(kind: str, condition: Condition, persons: Mapping[str, frozenset[str]]) -> Condition:

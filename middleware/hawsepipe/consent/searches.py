@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hawsepipe.consent.admission import PERMIT, Admission, House
-from hawsepipe.consent.persons import throughout
+from hawsepipe.consent.persons import patients_named, throughout
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import StoreError
 from hawsepipe.fhir.query import Cursor, Page, Query, Total, named
@@ -28,7 +28,8 @@ class Searches:
         asked = await self._admission.admitted("search-type", query.type, query.type)
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)
-        page = await self._found(throughout(query, await judge.persons()), visibility)
+        persons = await judge.linked(visibility, patients_named(query))
+        page = await self._found(throughout(query, persons), visibility)
         await self._admission.record(asked, PERMIT, (*page.versions, *page.included), _told(query.type, query))
         return page
 
@@ -41,7 +42,7 @@ class Searches:
         asked = await self._admission.admitted("search-type", None, "*")
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)
-        persons = await judge.persons()
+        persons = await judge.linked(visibility, frozenset[str]().union(*map(patients_named, queries)))
         meant = [throughout(query, persons) for query in queries]
         total = None
         if any(query.total is Total.ACCURATE for query in meant):
