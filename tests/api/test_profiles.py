@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe.fhir import conformance
 from hawsepipe.model import Resource
 
 BASE = "http://hl7.org/fhir/StructureDefinition"
@@ -240,6 +241,17 @@ async def test_invariants_are_evaluated_where_that_is_safe(service: Any) -> None
     await service.put(structure("Patient", element("Patient", constraint=unsafe)))
     found = await findings(service, {"resourceType": "Patient", "name": [{"family": "a" * 40}]})
     assert [it[:2] for it in found] == [("information", "not-supported")] * 2
+
+
+async def test_a_validation_evaluates_so_many_invariants_and_no_more(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "MOST_EVALUATED", 3)
+    await service.put(structure("Patient", element("Patient.name", constraint=[rule("t-1", "family.exists()")])))
+    named = [{"family": "x"}] * 3
+    assert await findings(service, {"resourceType": "Patient", "name": named}) == []
+    found = await findings(service, {"resourceType": "Patient", "name": [*named, {"text": "y"}]})
+    assert [it[:2] for it in found] == [("information", "not-supported")]
 
 
 async def test_a_claimed_profile_is_held_and_so_is_what_it_was_derived_from(service: Any) -> None:

@@ -12,6 +12,9 @@ from hawsepipe.fhir.profiles import Node, Profile, objects
 from hawsepipe.fhir.slicing import Discriminator, discriminators, fits_pattern, items, matches
 from hawsepipe.model import Issue, Resource, Severity
 
+MOST_EVALUATED: Final = 500
+"""Evaluations of invariants in one validation; clients store profiles, and an evaluation takes milliseconds."""
+
 MOST: Final = 200
 """Findings that are told."""
 
@@ -49,6 +52,7 @@ class _Check:
         self._knowledge = knowledge
         self.issues: list[Issue] = []
         self._said: set[tuple[str, str]] = set()
+        self._evaluated = 0
 
     def against(self, profile: Profile, value: Mapping[str, Any], path: str, depth: int = 0) -> None:
         """Check an object against a profile and its bases."""
@@ -160,7 +164,10 @@ class _Check:
         key = str(constraint.get("key", ""))
         if not isinstance(expression, str) or key in _CHECKED:
             return
-        held = self._knowledge.holds(expression, value, self._resource)
+        self._evaluated += 1
+        held = None
+        if self._evaluated <= MOST_EVALUATED:
+            held = self._knowledge.holds(expression, value, self._resource)
         if held is None:
             self._say("not-supported", "", f"the invariant {key} is not checked here", Severity.INFORMATION)
         elif not held:
