@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from hawsepipe.api import bundles
 from hawsepipe.model import Resource
 
 A, B = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", "urn:uuid:88f151c0-a954-468a-88bd-5ae15c08e059"
@@ -332,3 +333,15 @@ async def test_the_entries_of_a_batch_do_not_refer_to_each_other(service: Any, a
         assert told["Observation"]["status"] == "400 Bad Request"
         place = listed.index(entries[1])
         assert told["Observation"]["outcome"]["issue"][0]["expression"] == [f"Bundle.entry[{place}].resource.subject"]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_a_bundle_has_a_bound_of_searches(service: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(bundles, "MOST_SEARCHES", 2)
+    urls = ("Patient?name=a", "Patient", "Patient/1/$everything")
+    asked = [{"request": {"method": "GET", "url": url}} for url in urls]
+    reads = [{"request": {"method": "GET", "url": f"Patient/{number}"}} for number in range(5)]
+    sent = {"resourceType": "Bundle", "type": kind}
+    assert (await service.ask("POST", "", {**sent, "entry": [*asked, *reads]})).status == 413
+    if kind == "batch":
+        assert (await service.ask("POST", "", {**sent, "entry": [*asked[:2], *reads]})).status == 200

@@ -33,6 +33,11 @@ def test_what_is_sealed_opens_again_with_the_same_key(place: Place) -> None:
     assert Cursors(KEY).open(sealed, replace(WHO, token_id="t-2"), "Patient") == place
 
 
+def test_a_cursor_is_as_long_whatever_the_key_is() -> None:
+    keys = (1, 12, 999, 1_000_000, 2**62)
+    assert len({len(Cursors(KEY).seal(replace(PLACE, key=key), WHO, "Patient")) for key in keys}) == 1
+
+
 def test_a_cursor_shows_nothing_of_the_search() -> None:
     sealed = Cursors(KEY).seal(PLACE, WHO, "Patient")
     assert "Lindqvist" not in sealed

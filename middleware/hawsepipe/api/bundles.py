@@ -30,6 +30,9 @@ from hawsepipe.model import Issue, Resource
 MOST: Final = 25_000
 """Entries of a Bundle that is processed."""
 
+MOST_SEARCHES: Final = 200
+"""Entries of one Bundle that search or call an operation: each may take long by itself."""
+
 _READS: Final = frozenset({"GET", "HEAD"})
 _HEADERS: Final = {
     "ifMatch": "if-match",
@@ -63,6 +66,8 @@ async def bundle(call: Call) -> Response:
         raise InvalidRequest("the entries are not a list", expression="Bundle.entry")
     if len(listed) > MOST:
         raise TooLarge(f"a Bundle may have {MOST} entries", expression="Bundle.entry")
+    if sum(map(_is_search, listed)) > MOST_SEARCHES:
+        raise TooLarge(f"a Bundle may have {MOST_SEARCHES} searches and operations", expression="Bundle.entry")
     answers = await (_batch if kind == "batch" else _transaction)(call, listed)
     made: Resource = {"resourceType": "Bundle", "type": f"{kind}-response"}
     if answers:
@@ -82,6 +87,15 @@ async def _batch(call: Call, listed: list[Any]) -> list[dict[str, Any]]:
             continue
         answers.append(_answered(await call.inside.answer(read.request), read.request, call))
     return answers
+
+
+def _is_search(entry: Any) -> bool:
+    asked = entry.get("request") if isinstance(entry, dict) else None
+    url = asked.get("url") if isinstance(asked, dict) else None
+    if not isinstance(asked, dict) or not isinstance(url, str):
+        return False
+    reads = asked.get("method") in _READS and ("?" in url or "/" not in url.strip("/"))
+    return reads or "$" in url or "_search" in url
 
 
 def _made(listed: list[Any]) -> frozenset[str]:

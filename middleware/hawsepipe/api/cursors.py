@@ -26,6 +26,7 @@ PARAMETER: Final = "_cursor"
 """The name of the query parameter."""
 
 _LONGEST: Final = 65_536
+_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ class Cursors:
 
     def seal(self, place: Place, principal: Principal, target: str) -> str:
         """Return a text for `place`; `target` is what is paged through (`Observation`, `Patient/1/_history`)."""
-        sealed = self._cipher.encrypt(msgspec.json.encode(place), [_context(principal, target)])
+        # As long whatever the key is: its digits would tell how much there is that the requester does not see.
+        padding = b" " * (_DIGITS - len(str(place.key)))
+        sealed = self._cipher.encrypt(msgspec.json.encode(place) + padding, [_context(principal, target)])
         return urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
     def open(self, text: str, principal: Principal, target: str) -> Place:
