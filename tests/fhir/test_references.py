@@ -105,3 +105,28 @@ def test_a_resource_is_about_the_patients_of_its_compartments(
     resource: dict[str, object], patients: tuple[str, ...]
 ) -> None:
     assert sorted(patients_of(resource, BASE)) == sorted(patients)
+
+
+def test_resources_at_any_depth_of_a_bundle_or_of_parameters_are_about_their_patients() -> None:
+    def patient(identity: str) -> dict[str, object]:
+        return {"resourceType": "Patient", "id": identity}
+
+    parameters = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "a", "part": [{"name": "b", "part": [{"name": "c", "resource": patient("p1")}]}]},
+            {
+                "name": "d",
+                "part": [{"name": "e", "part": [{"name": "f", "valueReference": {"reference": "Patient/p2"}}]}],
+            },
+        ],
+    }
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "history",
+        "entry": [
+            {"response": {"status": "200", "outcome": patient("p3")}},
+            {"resource": {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": parameters}]}},
+        ],
+    }
+    assert set(patients_of(bundle, BASE)) == {"p1", "p2", "p3"}

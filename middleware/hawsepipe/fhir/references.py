@@ -82,28 +82,38 @@ def _add_patients(resource: Any, base: str, found: dict[str, None]) -> None:
     for steps in _patient_paths(kind) if isinstance(kind, str) else ():
         for leaf in leaves(steps, resource):
             reference = leaf.get("reference") if isinstance(leaf, dict) else None
-            if isinstance(reference, str) and "Patient/" in reference:
-                target = parse(reference, base)
-                if target.type == "Patient" and target.id is not None:
-                    found[target.id] = None
+            if isinstance(reference, str):
+                _add_patient(reference, base, found)
     contained = resource.get("contained")
     if isinstance(contained, list):
         for inner in contained:
             # The id of a contained patient is a name inside this resource, not one of a patient here.
             if isinstance(inner, dict) and inner.get("resourceType") != "Patient":
                 _add_patients(inner, base, found)
-    for steps in _RESOURCES_INSIDE.get(kind, ()) if isinstance(kind, str) else ():
-        for inner in leaves(steps, resource):
+    if kind in _OF_RESOURCES:
+        for inner in _resources_inside(resource):
             _add_patients(inner, base, found)
+        for _, literal in walk(resource):
+            _add_patient(literal, base, found)
 
 
-_RESOURCES_INSIDE = {
-    "Bundle": ((Step("entry"), Step("resource")),),
-    "Parameters": (
-        (Step("parameter"), Step("resource")),
-        (Step("parameter"), Step("part"), Step("resource")),
-    ),
-}
+def _add_patient(reference: str, base: str, found: dict[str, None]) -> None:
+    if "Patient/" in reference:
+        target = parse(reference, base)
+        if target.type == "Patient" and target.id is not None:
+            found[target.id] = None
+
+
+_OF_RESOURCES = frozenset({"Bundle", "Parameters"})
+"""Types that are made of resources, at any depth (parts of parts, outcomes of responses)."""
+
+
+def _resources_inside(value: Resource | list[Any]) -> Iterator[Resource]:
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, dict) and isinstance(part.get("resourceType"), str):
+            yield part
+        elif isinstance(part, dict | list):
+            yield from _resources_inside(part)
 
 
 @functools.cache
