@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -70,7 +71,10 @@ def test_whoever_reads_may_go_away(tmp_path: Path) -> None:
 def test_the_first_interrupt_stops_it(tmp_path: Path) -> None:
     (tmp_path / "in.hl7").write_text("".join(MESSAGE.format(number, "1980") for number in range(20_000)), newline="")
     command = [sys.executable, "-m", "hawsepipe", "translate", "in.hl7"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    # A shell in the background hands on that interrupts are ignored.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=heard, stdout=pipe, stderr=pipe) as running:
         assert running.stdout is not None
         assert running.stderr is not None
         first = os.read(running.stdout.fileno(), 1)
