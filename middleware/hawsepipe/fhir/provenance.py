@@ -36,6 +36,12 @@ that it would have made a preliminary one."""
 UNCHANGED = "urn:hawsepipe:extension:unchanged"
 """The extension of a Provenance whose message changed nothing: its targets are versions that were there before."""
 
+LOAD = "urn:hawsepipe:load"
+"""The system of the tag that names the load of history which brought a version, and that of its Provenance."""
+
+WITHDRAWN = "urn:hawsepipe:load-withdrawn"
+"""The system of the tag that takes its place in a Provenance once the load was withdrawn."""
+
 _FEED_PREFIX = "feed:"
 _LIFECYCLE = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle"
 _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
@@ -202,6 +208,13 @@ def says_unchanged(provenance: Resource) -> bool:
     """Whether a Provenance says so."""
     items = provenance.get("extension")
     return isinstance(items, list) and any(isinstance(item, dict) and item.get("url") == UNCHANGED for item in items)
+
+
+def withdrawn(provenance: Resource) -> bool:
+    """Whether what a Provenance tells of a load of history was taken back (see `LOAD`)."""
+    meta = provenance.get("meta")
+    tags = meta.get("tag") if isinstance(meta, dict) else None
+    return isinstance(tags, list) and any(isinstance(tag, dict) and tag.get("system") == WITHDRAWN for tag in tags)
 
 
 def complete(draft: Resource, versions: Iterable[Place], instant: datetime, trail: Mapping[str, str]) -> Resource:

@@ -51,6 +51,7 @@ from hawsepipe.model import (
     Version,
 )
 from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
+from hawsepipe.store.loads import Loads
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.visibility import Facets, Visibility
 
@@ -253,7 +254,7 @@ class Sequenced:
 EVERY_LETTER = Letters()
 
 
-class Store(Protocol):
+class Store(Loads, Protocol):
     """The store. Every coroutine may raise StoreError; what else it raises is said with it."""
 
     # journal

@@ -86,7 +86,7 @@ class Commits:
         sheet = Sheet()
         applications = [_alike(application) for application in applications]
         waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
-        _meet(pen, [application.transaction for application in applications if application.sequence in waiting])
+        meet(pen, [application.transaction for application in applications if application.sequence in waiting])
         meeting = Meeting(pen, sheet, [_named(application) for application in applications])
         outcomes = [self._applied(pen, sheet, meeting, application, micros, waiting) for application in applications]
         try:
@@ -102,6 +102,22 @@ class Commits:
             waiting = journal.waiting(pen.connection, [application.sequence for application in applications])
             outcomes = [self._alone(pen, application, micros, waiting) for application in applications]
         return outcomes
+
+    def draft(
+        self, pen: Pen, sheet: Sheet, meeting: Meeting, transaction: Transaction | PreparedTransaction
+    ) -> tuple[Version, ...] | HawsepipeError:
+        """Put what one of several transactions writes onto the sheet; one that fails leaves nothing there."""
+        mark, struck = pen.mark(), sheet.mark()
+        try:
+            return self._draft(pen, sheet, meeting, transaction)
+        except FATAL:
+            raise
+        except Exception as error:
+            if not pen.connection.in_transaction:
+                raise
+            pen.back(mark)
+            sheet.back(struck)
+            return error if isinstance(error, HawsepipeError) else unexpected(error)
 
     def rehearse(self, pen: Pen, transaction: Transaction | PreparedTransaction) -> list[Rehearsed]:
         """Draft a transaction as `apply` does and forget it."""
@@ -350,7 +366,7 @@ def _provenance(
     return drafting.provenance(draft, trail, None if late else story)
 
 
-def _meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | None]) -> None:
+def meet(pen: Pen, transactions: Iterable[Transaction | PreparedTransaction | None]) -> None:
     """Read what the transactions name, all at once: most of it is not there."""
     places: list[tuple[str, str]] = []
     for transaction in transactions:

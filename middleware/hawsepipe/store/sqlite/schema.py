@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.commonness import held_in_common
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 12
+VERSION: Final = 13
 """The newest version of the tables that this code knows."""
 
 VERSION_BITS: Final = 24
@@ -126,6 +126,13 @@ CREATE INDEX quantity_value ON quantity (parameter, code, value);
 """
 """Quantities by their unit before their number, since numbers of other units say nothing (since version 12)."""
 
+NOTES: Final = """
+CREATE TABLE IF NOT EXISTS note (
+  load TEXT, part TEXT, value BLOB NOT NULL, PRIMARY KEY (load, part)
+) STRICT, WITHOUT ROWID;
+"""
+"""What loads of history note of themselves (since version 13)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -138,6 +145,7 @@ _STEPS: Final = {
     9: SPOKEN,
     10: CONCERN,
     11: UNITS,
+    12: NOTES,
 }
 """What makes the next version of tables of a version."""
 

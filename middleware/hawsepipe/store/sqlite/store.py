@@ -39,9 +39,10 @@ from hawsepipe.store.contract import (
     Validator,
     Waiting,
 )
+from hawsepipe.store.loads import Note, Outcome, Told
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sqlite import accesses as access_record
-from hawsepipe.store.sqlite import changes, deliveries, journal, lanes, log, pruning, schema, search, versions
+from hawsepipe.store.sqlite import changes, deliveries, journal, lanes, loading, log, pruning, schema, search, versions
 from hawsepipe.store.sqlite.commits import Commits
 from hawsepipe.store.sqlite.connection import open_writer, translated
 from hawsepipe.store.sqlite.pen import Pen
@@ -192,6 +193,19 @@ class SqliteStore:
         return await self._write(
             partial(self._commits.commit, transaction=transaction, expected=expected, beside=beside, now=now)
         )
+
+    async def load(self, transactions: Sequence[Transaction | PreparedTransaction], told: Told) -> Sequence[Outcome]:
+        work = partial(loading.load, commits=self._commits, transactions=transactions, told=told)
+        return await self._write(work, bulk=True)
+
+    async def keep(self, notes: Sequence[Note]) -> None:
+        await self._write(partial(loading.keep, notes=notes))
+
+    async def notes(self, load: str, after: str, limit: int) -> Sequence[Note]:
+        return await self._read(partial(loading.notes, load=load, after=after, limit=limit))
+
+    async def loads(self) -> Sequence[str]:
+        return await self._read(loading.loads)
 
     async def read(self, type: str, id: str) -> Version | None:
         return await self._read(partial(versions.read, type_=type, id_=id))
