@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hawsepipe.store.sqlite.decimals import sortable
+from hawsepipe.store.sql.decimals import sortable
 
 numbers = st.decimals(allow_nan=False, allow_infinity=False) | st.decimals(-12, 12, places=1)
 

@@ -27,7 +27,7 @@ from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Operation, RawMessage, Resource, Trail, Transaction, Version
 from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.preparation import Preparation
-from hawsepipe.store.sqlite.current import Current
+from hawsepipe.store.sql.current import Current
 from hawsepipe.store.sqlite.store import FILE, open_store
 
 BASE = "http://test.example/fhir"

@@ -9,10 +9,10 @@ import pytest
 
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.parameters import Parameters
-from hawsepipe.store.sqlite import connection as connections
-from hawsepipe.store.sqlite import formulas, inclusion, looking, schema, search
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.vault import Vault
+from hawsepipe.store.sql import candidates, inclusion, search
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sqlite import schema
+from hawsepipe.store.sqlite.connection import Connection
 from hawsepipe.visibility import AtMost, Constant, Measure, Visibility
 
 PARAMETERS = Parameters(load(), "https://fhir.example.org/fhir")
@@ -23,13 +23,10 @@ HARMLESS = re.compile(r"SCAN (c\b|d\b|k\b|p\b|json_each|\(subquery-\d+\)|\(join-
 
 def plans(asked: str, monkeypatch: pytest.MonkeyPatch, few: int) -> list[str]:
     """Return SQLite's plan of every statement of a search."""
-    opened = apsw.Connection(":memory:")
-    formulas.register(opened)
-    looking.register(opened)
-    connections.keep_under(opened, Vault())
+    opened = Connection(":memory:")
     schema.prepare(opened)
     Pen.over(opened)
-    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(candidates, "FEW", few)
     statements: list[tuple[str, apsw.Bindings | None]] = []
 
     def trace(_cursor: apsw.Cursor, sql: str, values: apsw.Bindings | None) -> bool:
@@ -78,7 +75,7 @@ def plans(asked: str, monkeypatch: pytest.MonkeyPatch, few: int) -> list[str]:
         "ValueSet?url:below=http://v/a",
     ],
 )
-@pytest.mark.parametrize("few", [0, search.FEW])
+@pytest.mark.parametrize("few", [0, candidates.FEW])
 def test_no_common_search_reads_a_whole_table(asked: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """`few` 0: every clause is met by many, so that candidates come in key order and are probed."""
     for plan in plans(asked, monkeypatch, few):
@@ -88,19 +85,19 @@ def test_no_common_search_reads_a_whole_table(asked: str, few: int, monkeypatch:
 
 
 def test_a_chain_of_few_goes_from_its_target_by_the_index_of_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plans("Observation?patient.name=lind", monkeypatch, search.FEW)[-1]
+    plan = plans("Observation?patient.name=lind", monkeypatch, candidates.FEW)[-1]
     driven = plan.index("string_value")
     assert driven < plan.index("reference_value"), plan
 
 
 @pytest.mark.parametrize("unit", ["", "|http://unitsofmeasure.org|mg/dL", "||mg", "|http://unitsofmeasure.org|"])
 def test_numbers_are_looked_for_below_their_unit(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = plans(f"Observation?value-quantity=gt5.4{unit}", monkeypatch, search.FEW)[0]
+    counted = plans(f"Observation?value-quantity=gt5.4{unit}", monkeypatch, candidates.FEW)[0]
     assert "quantity_value (parameter=? AND code=? AND value>?)" in counted, counted
 
 
 def test_instants_are_counted_by_their_own_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = plans("Observation?_lastUpdated=gt2026-01-01&code=1", monkeypatch, search.FEW)
+    counted = plans("Observation?_lastUpdated=gt2026-01-01&code=1", monkeypatch, candidates.FEW)
     assert any("resource_updated (type=? AND last_updated>?" in plan for plan in counted), counted
 
 

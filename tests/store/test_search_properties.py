@@ -13,7 +13,6 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any, assert_never
 
-import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,11 +48,11 @@ from hawsepipe.fhir.query import (
     Value,
 )
 from hawsepipe.model import Change, Draft, Issue, Method, Resource, Seal, Transaction
-from hawsepipe.store.sqlite import formulas, schema, search
-from hawsepipe.store.sqlite.commits import Commits
-from hawsepipe.store.sqlite.connection import keep_under
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.vault import Vault
+from hawsepipe.store.sql import candidates, formulas, search
+from hawsepipe.store.sql.commits import Commits
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sqlite import schema
+from hawsepipe.store.sqlite.connection import Connection
 from hawsepipe.visibility import Constant, Facets, Formula, Subject, Visibility, visible
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -358,12 +357,10 @@ class _Book:
 
 
 @contextmanager
-def stored(model: Sequence[Entry]) -> Iterator[tuple[apsw.Connection, list[tuple[Subject, Sequence[Row]]]]]:
+def stored(model: Sequence[Entry]) -> Iterator[tuple[Connection, list[tuple[Subject, Sequence[Row]]]]]:
     """Put the model into an empty store; yield it with the subjects that are left, in the order of their keys."""
     book = _Book()
-    connection = apsw.Connection(":memory:")
-    formulas.register(connection)
-    keep_under(connection, Vault())
+    connection = Connection(":memory:")
     schema.prepare(connection)
     pen = Pen.over(connection)
     commits = Commits(book, book, book, book)
@@ -401,7 +398,7 @@ def stored(model: Sequence[Entry]) -> Iterator[tuple[apsw.Connection, list[tuple
         connection.close()
 
 
-def pages(connection: apsw.Connection, query: Query, visibility: Visibility, now: int) -> list[str]:
+def pages(connection: Connection, query: Query, visibility: Visibility, now: int) -> list[str]:
     """Follow the pages to the end and return the ids."""
     found: list[str] = []
     while True:
@@ -427,7 +424,7 @@ def test_compiled_searches_agree_with_plain_evaluation(
 ) -> None:
     now = BASE + 40
     with stored(model) as (connection, subjects), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "FEW", few)
+        patch.setattr(candidates, "FEW", few)
         expected = ranked([pair for pair in subjects if all(meets(clause, *pair, now) for clause in asked)], sort)
         query = Query(TYPE, asked, sort, count, Total.ACCURATE)
         assert pages(connection, query, ALL, now) == [subject.id for subject, _ in expected]
@@ -492,7 +489,7 @@ def test_compiled_visibility_agrees_with_the_reference_evaluator(
     now = BASE + 40
     with stored(model) as (connection, subjects), pytest.MonkeyPatch.context() as patch:
         patch.setattr(formulas, "LARGE", large)
-        patch.setattr(formulas._Groups, "_OFTEN", often)
+        patch.setattr(formulas.Groups, "_OFTEN", often)
         for visibility in seen:
             permitted = [pair for pair in subjects if visible(visibility, pair[0])]
             query = Query(TYPE, (), (), 3, Total.ACCURATE)

@@ -38,11 +38,12 @@ from hawsepipe.fhir.query import (
 from hawsepipe.model import Change, Method, RawMessage, Transaction
 from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import Application, JournalEntry, Store
-from hawsepipe.store.sqlite import schema, search
-from hawsepipe.store.sqlite.connection import keep_under
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql import candidates, search
+from hawsepipe.store.sql.connection import VERSION_BITS
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sqlite import schema
+from hawsepipe.store.sqlite.connection import Connection
 from hawsepipe.store.sqlite.store import FILE
-from hawsepipe.store.vault import Vault
 from hawsepipe.visibility import Constant, Facets, Visibility
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -251,13 +252,12 @@ async def test_what_was_acknowledged_is_there_after_kill_9(open_at: Opener, tmp_
             assert await store.backlog() == len(bodies)
 
 
-def _explained(query: Query, monkeypatch: pytest.MonkeyPatch, few: int = search.FEW) -> str:
+def _explained(query: Query, monkeypatch: pytest.MonkeyPatch, few: int = candidates.FEW) -> str:
     """Return SQLite's plan for the page's statement, the last one of a search without results."""
-    connection = apsw.Connection(":memory:")
-    keep_under(connection, Vault())
+    connection = Connection(":memory:")
     schema.prepare(connection)
     Pen.over(connection)
-    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(candidates, "FEW", few)
     statements: list[tuple[str, apsw.Bindings | None]] = []
 
     def trace(_cursor: apsw.Cursor, sql: str, values: apsw.Bindings | None) -> bool:
@@ -395,7 +395,7 @@ async def test_what_changed_is_found_by_its_instant_without_a_scan(open_at: Open
     connection = apsw.Connection(str(tmp_path / FILE))
     sql = (
         "EXPLAIN QUERY PLAN SELECT v.key FROM version v INDEXED BY version_recorded CROSS JOIN resource r"
-        f" ON r.key = (v.key >> {schema.VERSION_BITS}) WHERE r.type = 1 AND (v.recorded, v.key) < (9, 0)"
+        f" ON r.key = (v.key >> {VERSION_BITS}) WHERE r.type = 1 AND (v.recorded, v.key) < (9, 0)"
         " ORDER BY v.recorded DESC, v.key DESC LIMIT 10"
     )
     plan = [str(row[3]) for row in connection.execute(sql)]

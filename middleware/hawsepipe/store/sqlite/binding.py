@@ -1,19 +1,28 @@
-"""Values for a statement. Every value of a query is bound, none becomes part of the text."""
+"""How the values of a search are bound in SQLite, and what keeps it to our plan."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import apsw
 
+from hawsepipe.model import Resource
+from hawsepipe.store.sql.connection import VERSION_BITS
+
+_CONTENT: Final = (
+    f"SELECT opened(v.content, v.key) FROM version v WHERE v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
+)
+
 
 class Bindings:
-    """Named parameters of the statements of one search; each method returns SQL that stands for a value."""
+    """See `store.sql.binding.Bindings`."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
+        self.fence = ""
+        self.counts = True
 
     def bind(self, value: str | int | bytes | None) -> str:
         """Bind one value."""
@@ -25,6 +34,10 @@ class Bindings:
         """Bind any number of texts as the right side of IN."""
         return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"  # noqa: S608  bound
 
+    def keys(self, values: Iterable[int]) -> str:
+        """Bind any number of keys as a table with a column `value`."""
+        return f"json_each({self.bind(json.dumps(list(values)))})"
+
     def pointer(self, value: object) -> str:
         """Bind a Python object for a function of ours; SQL sees NULL."""
         name = f"v{len(self.values)}"
@@ -35,10 +48,10 @@ class Bindings:
         """Stand for the number of an interned text; NULL, which equals nothing, when there is none."""
         return f"(SELECT key FROM symbol WHERE text = {self.bind(text)})"  # noqa: S608  bound
 
+    def probed(self, column: str) -> str:
+        """Return a column such that no index of it is used: a sign before it tells SQLite so."""
+        return f"+{column}"
 
-def joined(operator: str, parts: Sequence[str]) -> str:
-    """Join conditions by AND or OR into a balanced tree: SQLite limits the depth of an expression, not its size."""
-    if len(parts) == 1:
-        return parts[0]
-    middle = len(parts) // 2
-    return f"({joined(operator, parts[:middle])} {operator} {joined(operator, parts[middle:])})"
+    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:
+        """Return the condition on `r` that its content meets a test: a function is asked for each candidate."""
+        return f"looked_at({self.pointer(test)}, ({_CONTENT}))"

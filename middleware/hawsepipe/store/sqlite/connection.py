@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
 from hawsepipe.errors import StoreError, StoreFull
-from hawsepipe.store.sqlite import formulas, looking
+from hawsepipe.store.sql.kept import kept
+from hawsepipe.store.sqlite import functions
+from hawsepipe.store.sqlite.binding import Bindings
 from hawsepipe.store.vault import Vault
-from hawsepipe.visibility import SEALED
 
 CHECKPOINT_PAGES: Final = 2000
 """Pages in the write-ahead log after which they are copied into the file."""
 
-_DOCUMENT: Final = b'{"resourceType":"DocumentReference"'
-_SEALED: Final = f'"{SEALED[1]}"'.encode()
 _WAIT_MS: Final = 5000
 _STATEMENTS: Final = 400
+_INCREMENTAL: Final = 2
 
 FATAL: Final = (
     apsw.FullError,
@@ -35,13 +39,108 @@ FATAL: Final = (
 """Errors of the disk or the file: everything of the open transaction is lost. Others concern one statement."""
 
 
-def open_writer(file: Path, vfs: str | None = None, vault: Vault | None = None) -> apsw.Connection:
+class Connection(apsw.Connection):
+    """A connection of apsw that keeps `store.sql.connection.Connection`."""
+
+    fatal: tuple[type[Exception], ...] = FATAL
+    errors: tuple[type[Exception], ...] = (apsw.Error,)
+    broken: type[Exception] = apsw.IOError
+
+    def __init__(self, file: str, *, vault: Vault | None = None, vfs: str | None = None, new: bool = True) -> None:
+        """Open the file; without `new` it has to be there."""
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if new else 0)
+        super().__init__(file, flags=flags, statementcachesize=_STATEMENTS, vfs=vfs)
+        self._vault = vault or Vault()
+        self._pages = 0
+        self._due = CHECKPOINT_PAGES
+        self.set_busy_timeout(_WAIT_MS)
+        functions.register(self, self._vault)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to a table."""
+        self.executemany(_insert(table, tuple(columns)), rows)
+
+    def begin(self) -> bool:
+        """Begin a transaction that writes: nobody else does."""
+        self.execute("BEGIN IMMEDIATE")
+        return False
+
+    def look(self) -> None:
+        """Begin a transaction that only reads."""
+        self.execute("BEGIN")
+
+    def watch(self) -> None:
+        """Take note how long the write-ahead log gets."""
+        self.set_wal_hook(self._logged)
+
+    def _logged(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if pages < self._pages:  # the log began anew
+            self._due = CHECKPOINT_PAGES
+        self._pages = pages
+        return apsw.SQLITE_OK
+
+    def committed(self) -> None:
+        """Copy the write-ahead log into the file between two groups."""
+        if self._pages < self._due:
+            return
+        self._due = self._pages + CHECKPOINT_PAGES
+        # It only saves room and is tried again later; what is committed is safe without it.
+        with contextlib.suppress(apsw.Error):
+            self.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def undone(self) -> None:
+        """Roll back and write a tick: a failed commit may have left a whole, valid transaction in the write-ahead log,
+        which a crash would bring back; the tick overwrites it.
+        """
+        with contextlib.suppress(apsw.Error):
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+        with contextlib.suppress(apsw.Error):
+            try:
+                self.execute("BEGIN IMMEDIATE")
+                self.execute("UPDATE state SET tick = tick + 1")
+                self.execute("COMMIT")
+            finally:
+                if self.in_transaction:
+                    self.execute("ROLLBACK")
+
+    def bindings(self) -> Bindings:
+        """Return a place for the values of a search."""
+        return Bindings()
+
+    def array(self, values: Iterable[int] | Iterable[str]) -> str:
+        """Return values as JSON."""
+        return json.dumps(list(values))
+
+    def kept(self, content: bytes | None, key: int) -> bytes | None:
+        """Return a version's content under the current key, if it holds a message as received."""
+        return kept(self._vault, content, key)
+
+    def sealed(self, body: bytes, digest: bytes) -> tuple[str | None, bytes]:
+        """Return a message's body under the current key, and the key's name."""
+        name = self._vault.current
+        return name, body if name is None else self._vault.seal(body, digest)
+
+    def give_back(self, pages: int) -> int:
+        """Give unused pages back, as far as the file can (one that was made before this could cannot)."""
+        if self.pragma("auto_vacuum") != _INCREMENTAL:
+            return 0
+        self.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+        return int(self.pragma("freelist_count"))
+
+    def translated(self, error: Exception) -> StoreError:
+        """Return our error for one of SQLite's."""
+        return translated(error)
+
+
+@cache
+def _insert(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608  our own tables
+
+
+def open_writer(file: Path, vfs: str | None = None, vault: Vault | None = None) -> Connection:
     """Open the one connection that writes; each of its commits is on the disk when it returns."""
-    connection = apsw.Connection(str(file), statementcachesize=_STATEMENTS, vfs=vfs)
-    connection.set_busy_timeout(_WAIT_MS)
-    formulas.register(connection)
-    looking.register(connection)
-    keep_under(connection, vault or Vault())
+    connection = Connection(str(file), vfs=vfs, vault=vault)
     # Only a file that has nothing in it yet can learn to give back what is free in it.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     if connection.pragma("journal_mode", "wal") != "wal":
@@ -50,68 +149,20 @@ def open_writer(file: Path, vfs: str | None = None, vault: Vault | None = None) 
     connection.pragma("cache_size", -64_000)
     connection.pragma("temp_store", "MEMORY")
     connection.pragma("journal_size_limit", 64 << 20)
+    connection.watch()
     return connection
 
 
-def open_reader(file: Path, vfs: str | None = None, vault: Vault | None = None) -> apsw.Connection:
+def open_reader(file: Path, vfs: str | None = None, vault: Vault | None = None) -> Connection:
     """Open a connection that only reads and sees every commit that was finished when its statement began."""
-    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_STATEMENTS, vfs=vfs)
-    connection.set_busy_timeout(_WAIT_MS)
-    formulas.register(connection)
-    looking.register(connection)
-    keep_under(connection, vault or Vault())
+    connection = Connection(str(file), vfs=vfs, vault=vault, new=False)
     connection.pragma("query_only", True)
     connection.pragma("cache_size", -16_000)
     connection.pragma("temp_store", "MEMORY")
     return connection
 
 
-def keep_under(connection: apsw.Connection, vault: Vault) -> None:
-    """Let statements seal and open content.
-
-    `sealed(body, digest)` and `unsealed(key, body, digest)` are for messages, `sealing()` names the key or is NULL;
-    `kept(content, row key)` and `opened(content, row key)` are for versions: those that hold a message as received.
-    """
-
-    def sealed(*values: Any) -> Any:
-        body, digest = values
-        return body if vault.current is None else vault.seal(body, digest)
-
-    def unsealed(*values: Any) -> Any:
-        name, body, digest = values
-        return body if name is None else vault.open(name, body, digest)
-
-    def sealing(*_: Any) -> Any:
-        return vault.current
-
-    def opened(*values: Any) -> Any:
-        content, key = values
-        return None if content is None else vault.plain(content, place_of(key))
-
-    def kept(*values: Any) -> Any:
-        content, key = values
-        if vault.current is None or content is None or not _whole_message(content):
-            return content
-        return vault.boxed(content, place_of(key))
-
-    connection.create_scalar_function("kept", kept, 2)
-    connection.create_scalar_function("sealed", sealed, 2)
-    connection.create_scalar_function("unsealed", unsealed, 3)
-    connection.create_scalar_function("sealing", sealing, 0)
-    connection.create_scalar_function("opened", opened, 2)
-
-
-def _whole_message(content: bytes) -> bool:
-    """Say whether a version may be a message as received; where it is in doubt it is sealed as well."""
-    return content.startswith(_DOCUMENT) and _SEALED in content
-
-
-def place_of(key: int) -> bytes:
-    """Return what a version's box is bound to: its row key."""
-    return b"version|%d" % key
-
-
-def translated(error: apsw.Error) -> StoreError:
+def translated(error: Exception) -> StoreError:
     """Return our error for one of SQLite's, without its words."""
     if isinstance(error, apsw.FullError):
         return StoreFull("there is no room on the disk")

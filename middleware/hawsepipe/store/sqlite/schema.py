@@ -9,23 +9,17 @@ from __future__ import annotations
 
 from typing import Final
 
-import apsw
-
 from hawsepipe.errors import StoreError
 from hawsepipe.fhir.identity import KNOWN_AS
-from hawsepipe.store.sqlite.commonness import held_in_common
+from hawsepipe.store.sql.commonness import held_in_common
+from hawsepipe.store.sql.connection import NAMED_AS, VERSION_BITS
+from hawsepipe.store.sqlite.connection import Connection
 
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
 VERSION: Final = 13
 """The newest version of the tables that this code knows."""
-
-VERSION_BITS: Final = 24
-"""Bits of a version's row key that hold the version number."""
-
-NAMED_AS: Final = "Provenance?:named-as"
-"""The interned parameter of `identity.KNOWN_AS`; no search parameter has a colon in its code."""
 
 DELIVERIES: Final = """
 CREATE TABLE route (feed TEXT, destination TEXT, PRIMARY KEY (feed, destination)) STRICT, WITHOUT ROWID;
@@ -251,7 +245,7 @@ CREATE TABLE access (
 """
 
 
-def prepare(connection: apsw.Connection) -> None:
+def prepare(connection: Connection) -> None:
     """Make the tables in an empty file, or the newer ones in an older file, in one transaction; leave known ones.
 
     Raises StoreError for a file that is not ours.
@@ -279,7 +273,7 @@ def prepare(connection: apsw.Connection) -> None:
         raise
 
 
-def _grow(connection: apsw.Connection, version: int) -> None:
+def _grow(connection: Connection, version: int) -> None:
     """Bring the tables of an older version up to this one."""
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -29,11 +29,11 @@ from hawsepipe.store.elements import REFUSED
 from hawsepipe.store.preparation import stamped
 from hawsepipe.store.prepared import First, PreparedChange, Sight, Story
 from hawsepipe.store.sameness import same_content
-from hawsepipe.store.sqlite import versions
-from hawsepipe.store.sqlite.current import Current
-from hawsepipe.store.sqlite.meeting import last
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.sqlite.schema import VERSION_BITS
+from hawsepipe.store.sql import versions
+from hawsepipe.store.sql.connection import VERSION_BITS
+from hawsepipe.store.sql.current import Current
+from hawsepipe.store.sql.meeting import last
+from hawsepipe.store.sql.pen import Pen
 
 _DECISIVE = ACTORS | {"Consent"}
 

@@ -10,29 +10,28 @@ from collections.abc import Iterable, Sequence
 from functools import cmp_to_key
 from typing import Any
 
-import apsw
-
 from hawsepipe.fhir import codec
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import DateRow, NumberRow, QuantityRow, ReferenceRow, Row, StringRow, TokenRow, UriRow
 from hawsepipe.fhir.query import Cursor, Sort
 from hawsepipe.store.contract import Extractor
-from hawsepipe.store.sqlite import versions
-from hawsepipe.store.sqlite.binding import Bindings
-from hawsepipe.store.sqlite.decimals import sortable
-from hawsepipe.store.sqlite.instants import instant
+from hawsepipe.store.sql import versions
+from hawsepipe.store.sql.binding import Bindings
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.decimals import sortable
+from hawsepipe.store.sql.instants import instant
 
 Placed = tuple[Any, ...]
 """A key, and the values that it is sorted by."""
 
 
-def newest(connection: apsw.Connection) -> int:
+def newest(connection: Connection) -> int:
     """Return the instant of the newest commit; any that comes is later."""
     return int(connection.execute("SELECT instant FROM state WHERE one = 1").get)
 
 
 def changed_since(
-    connection: apsw.Connection,
+    connection: Connection,
     where: str,
     bindings: Bindings,
     sorts: Sequence[Sort],
@@ -62,7 +61,7 @@ def merged(first: Iterable[Placed], second: Iterable[Placed], sorts: Sequence[So
 
 
 def _stood(
-    connection: apsw.Connection,
+    connection: Connection,
     key: int,
     id_: str,
     version: int,

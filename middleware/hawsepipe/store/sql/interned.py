@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import apsw
+from hawsepipe.store.sql.connection import Connection
 
 _KEPT: Final = 200_000
 """Interned texts that are remembered between transactions."""
@@ -41,16 +41,21 @@ class Interned:
     What was added since `mark` can be forgotten after a rollback.
     """
 
-    def __init__(self, connection: apsw.Connection, table: str, column: str) -> None:
+    def __init__(self, connection: Connection, table: str, column: str) -> None:
         self._connection = connection
         self._select = f"SELECT key FROM {table} WHERE {column} = ?"  # noqa: S608  our own two names
-        self._insert = f"INSERT INTO {table} ({column}, key) VALUES (?, ?)"  # noqa: S608  our own two names
+        self._table, self._columns = table, (column, "key")
         self.numbers = _Numbers(self._new)
         """The number of each text, which gets one if it has none."""
         self._below: dict[str, _Below] = {}
         self._added: list[tuple[str, int]] = []
         self._written = 0
-        self._last: int = connection.execute(f"SELECT coalesce(max(key), 0) FROM {table}").get  # noqa: S608  our own name
+        self._last = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Learn how far the numbers go that are given."""
+        self._last = int(self._connection.execute(f"SELECT coalesce(max(key), 0) FROM {self._table}").get)  # noqa: S608  our own name
 
     def key(self, text: str) -> int:
         """Return the text's number, giving it one if it has none."""
@@ -74,7 +79,7 @@ class Interned:
     def write(self) -> None:
         """Write the rows of what was added."""
         if self._written < len(self._added):
-            self._connection.executemany(self._insert, self._added[self._written :])
+            self._connection.insert(self._table, self._columns, self._added[self._written :])
             self._written = len(self._added)
 
     def mark(self) -> tuple[int, int]:

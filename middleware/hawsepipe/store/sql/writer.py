@@ -3,8 +3,7 @@
 Somebody waits for a journal entry or an access record, nobody for the effect of a message: bulk jobs take turns with
 groups of all others, one at a time, so that an acknowledgement waits for one bulk job at most.
 
-A failed commit may have left a whole, valid transaction in the write-ahead log, which a crash would bring back. So
-the next thing written after a failure is a tick, which overwrites it: what was answered with an error stays undone.
+What was answered with an error stays undone, whatever happens to the machine next (`Connection.undone`).
 """
 
 from __future__ import annotations
@@ -16,12 +15,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
-import apsw
-
 from hawsepipe.errors import HawsepipeError, StoreError
 from hawsepipe.meters import Meters
-from hawsepipe.store.sqlite.connection import CHECKPOINT_PAGES, FATAL, translated
-from hawsepipe.store.sqlite.pen import Pen, State
+from hawsepipe.store.sql.pen import Pen, State
 
 T = TypeVar("T")
 
@@ -51,10 +47,7 @@ class Writer:
         self._bulk: deque[_Job] = deque()
         self._waiting = threading.Condition()
         self._closed = False
-        self._pages = 0
-        self._due = CHECKPOINT_PAGES
         self.state: State = pen.state
-        pen.connection.set_wal_hook(self._committed)
         self._thread = threading.Thread(target=self._run, name="hawsepipe-store-writer", daemon=True)
         self._thread.start()
 
@@ -90,7 +83,7 @@ class Writer:
             for group in (prompt, bulk):
                 if group:
                     _wake(self._committed_or_refused(group))
-                    self._checkpoint()
+                    self._pen.connection.committed()
             if not (prompt or bulk):
                 return
 
@@ -99,7 +92,7 @@ class Writer:
             return self._commit(group)
         except Exception as error:
             # Nobody foresaw it, and nobody may wait for ever because of it: the thread goes on.
-            self._undo()
+            self._pen.connection.undone()
             return [_Outcome(job, None, unexpected(error)) for job in group]
 
     def _commit(self, group: list[_Job]) -> list[_Outcome]:
@@ -108,16 +101,17 @@ class Writer:
         outcomes: list[_Outcome] = []
         try:
             pen.begin()
+            before = pen.mark()
             for job in group:
                 if not job.future.cancelled():
                     outcomes.append(self._do(job))
             pen.save()
             pen.connection.execute("COMMIT")
-        except apsw.Error as error:
-            self._undo()
+        except pen.connection.errors as error:
+            pen.connection.undone()
             pen.back(before)
             refused = {id(outcome.job): outcome for outcome in outcomes if outcome.error is not None}
-            return [refused.get(id(job)) or _Outcome(job, None, _caused(error)) for job in group]
+            return [refused.get(id(job)) or _Outcome(job, None, self._caused(error)) for job in group]
         for type_, count in Counter(pen.settle()).items():
             self._meters.versions.labels(type_).inc(count)
         self.state = pen.state
@@ -129,52 +123,22 @@ class Writer:
                 return _Outcome(job, job.work(self._pen), None)
         except HawsepipeError as error:
             return _Outcome(job, None, error)
-        except FATAL:
+        except self._pen.connection.fatal:
             raise
         except Exception as error:
             if not self._pen.connection.in_transaction:
-                raise apsw.IOError from error
+                raise self._pen.connection.broken from error
             return _Outcome(job, None, unexpected(error))
 
-    def _undo(self) -> None:
-        connection = self._pen.connection
-        with contextlib.suppress(apsw.Error):
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        with contextlib.suppress(apsw.Error):
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("UPDATE state SET tick = tick + 1")
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-
-    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        if pages < self._pages:  # the log began anew
-            self._due = CHECKPOINT_PAGES
-        self._pages = pages
-        return apsw.SQLITE_OK
-
-    def _checkpoint(self) -> None:
-        """Copy the write-ahead log into the file between two groups, so that no caller waits for it."""
-        if self._pages < self._due:
-            return
-        self._due = self._pages + CHECKPOINT_PAGES
-        # It only saves room and is tried again later; what is committed is safe without it.
-        with contextlib.suppress(apsw.Error):
-            self._pen.connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+    def _caused(self, error: Exception) -> StoreError:
+        failure = self._pen.connection.translated(error)
+        failure.__cause__ = error
+        return failure
 
 
 def unexpected(error: Exception) -> HawsepipeError:
     """Return our error for one that nobody foresaw: trying again will not help."""
     failure = HawsepipeError(f"the change cannot be stored ({type(error).__name__})")
-    failure.__cause__ = error
-    return failure
-
-
-def _caused(error: apsw.Error) -> StoreError:
-    failure = translated(error)
     failure.__cause__ = error
     return failure
 

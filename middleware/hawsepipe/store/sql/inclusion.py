@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Final
-
-import apsw
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.query import Include
 from hawsepipe.model import Version
-from hawsepipe.store.sqlite import versions
-from hawsepipe.store.sqlite.binding import Bindings
-from hawsepipe.store.sqlite.formulas import visibility_condition
-from hawsepipe.store.sqlite.indexing import parameter_symbol
+from hawsepipe.store.sql import versions
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.formulas import visibility_condition
+from hawsepipe.store.sql.indexing import parameter_symbol
 from hawsepipe.visibility import Visibility
 
 MOST: Final = 20_000
 """Resources beside one page."""
 
 _FORWARD: Final = """
-SELECT DISTINCT r.key, t.text FROM json_each(:keys) k
+SELECT DISTINCT r.key, t.text FROM (SELECT value FROM json_each(:keys)) k
   CROSS JOIN reference l ON l.resource = k.value
   CROSS JOIN resource r ON r.type = l.type AND r.id = l.value
   CROSS JOIN symbol t ON t.key = r.type
@@ -29,9 +26,9 @@ WHERE l.parameter IN (SELECT key FROM symbol WHERE text IN (SELECT value FROM js
   AND r.deleted = 0 AND (:target IS NULL OR t.text = :target)
 """
 _BACKWARD: Final = """
-SELECT DISTINCT r.key, t.text FROM json_each(:keys) k
+SELECT DISTINCT r.key, t.text FROM (SELECT value FROM json_each(:keys)) k
   CROSS JOIN resource m ON m.key = k.value
-  CROSS JOIN (SELECT key FROM symbol WHERE text IN (SELECT value FROM json_each(:parameters))) p
+  CROSS JOIN (SELECT key FROM symbol WHERE text IN (SELECT value FROM json_each(:parameters))) p ON TRUE
   CROSS JOIN reference l INDEXED BY reference_value ON l.parameter = p.key AND l.value = m.id AND l.type = m.type
   CROSS JOIN resource r ON r.key = l.resource
   CROSS JOIN symbol t ON t.key = r.type
@@ -41,7 +38,7 @@ WHERE r.deleted = 0
 
 
 def included(
-    connection: apsw.Connection, includes: Sequence[Include], matches: Collection[int], visibility: Visibility
+    connection: Connection, includes: Sequence[Include], matches: Collection[int], visibility: Visibility
 ) -> tuple[Version, ...]:
     """Return what is included with matches by their keys, each once, in the order of types and keys.
 
@@ -70,24 +67,24 @@ def included(
     return tuple(versions.current_by_key(connection, type_, key) for key, type_ in ordered)
 
 
-def _related(connection: apsw.Connection, include: Include, keys: Collection[int]) -> Sequence[tuple[int, str]]:
+def _related(connection: Connection, include: Include, keys: Collection[int]) -> Sequence[tuple[int, str]]:
     names = [parameter_symbol(type_, code) for type_, code in include.parameters]
-    bound = {"keys": json.dumps(list(keys)), "parameters": json.dumps(names), "target": include.target}
+    bound = {"keys": connection.array(keys), "parameters": connection.array(names), "target": include.target}
     rows = connection.execute(_BACKWARD if include.reverse else _FORWARD, bound)
     return [(int(key), str(type_)) for key, type_ in rows]
 
 
-def _visible(connection: apsw.Connection, found: dict[int, str], visibility: Visibility) -> dict[int, str]:
+def _visible(connection: Connection, found: dict[int, str], visibility: Visibility) -> dict[int, str]:
     seen: dict[int, str] = {}
     for type_ in sorted(set(found.values())):
-        bindings = Bindings()
+        bindings = connection.bindings()
         condition = visibility_condition(visibility, type_, bindings)
         if condition is False:
             continue
-        keys = bindings.bind(json.dumps([key for key, held in found.items() if held == type_]))
+        keys = bindings.keys(key for key, held in found.items() if held == type_)
         where = f"WHERE {condition}" if isinstance(condition, str) else ""
         rows = connection.execute(
-            f"SELECT r.key FROM json_each({keys}) k CROSS JOIN resource r ON r.key = k.value {where}",  # noqa: S608  bound
+            f"SELECT r.key FROM {keys} k CROSS JOIN resource r ON r.key = k.value {where}",  # noqa: S608  bound
             bindings.values,
         )
         seen |= {row[0]: type_ for row in rows}

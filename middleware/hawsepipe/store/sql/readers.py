@@ -6,14 +6,10 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
-import apsw
-
 from hawsepipe.errors import StoreError
-from hawsepipe.store.sqlite.connection import open_reader, translated
-from hawsepipe.store.vault import Vault
+from hawsepipe.store.sql.connection import Connection
 
 T = TypeVar("T")
 
@@ -21,16 +17,15 @@ T = TypeVar("T")
 class Readers:
     """Runs reading functions; what one function reads is one snapshot."""
 
-    def __init__(self, file: Path, threads: int, vfs: str | None = None, vault: Vault | None = None) -> None:
-        self._file = file
-        self._vault = vault
-        self._vfs = vfs
+    def __init__(self, opened: Callable[[], Connection], threads: int) -> None:
+        """`opened` opens a connection in the thread that calls it."""
+        self._opened = opened
         self._own = threading.local()
-        self._connections: list[apsw.Connection] = []
+        self._connections: list[Connection] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hawsepipe-store-reader")
 
-    async def run(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T]) -> T:
         """Run a function over a connection inside a read transaction. Raises StoreError."""
         if self._closed:
             raise StoreError("the store is closed")
@@ -43,18 +38,18 @@ class Readers:
         for connection in self._connections:
             connection.close()
 
-    def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        connection: Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._opened()
+            self._connections.append(connection)
+            self._own.connection = connection
         try:
-            connection: apsw.Connection | None = getattr(self._own, "connection", None)
-            if connection is None:
-                connection = open_reader(self._file, self._vfs, self._vault)
-                self._connections.append(connection)
-                self._own.connection = connection
-            connection.execute("BEGIN")
+            connection.look()
             try:
                 return work(connection)
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-        except apsw.Error as error:
-            raise translated(error) from error
+        except connection.errors as error:
+            raise connection.translated(error) from error

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import apsw
-
 from hawsepipe.model import Version
-from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.formulas import visibility_condition
-from hawsepipe.store.sqlite.schema import VERSION_BITS
-from hawsepipe.store.sqlite.versions import version_of
+from hawsepipe.store.sql.binding import joined
+from hawsepipe.store.sql.connection import VERSION_BITS, Connection
+from hawsepipe.store.sql.formulas import visibility_condition
+from hawsepipe.store.sql.versions import version_of
 from hawsepipe.visibility import Visibility
 
 _COLUMNS: Final = (
@@ -26,7 +24,7 @@ WITH RECURSIVE kind (number) AS (
 
 
 def changes(
-    connection: apsw.Connection,
+    connection: Connection,
     type_: str | None,
     visibility: Visibility,
     before: tuple[int, int] | None,
@@ -34,7 +32,7 @@ def changes(
     count: int,
 ) -> list[tuple[int, Version]]:
     """Return (row key, version); see `Store.changes`."""
-    bindings = Bindings()
+    bindings = connection.bindings()
     kinds: dict[int, str] = {key: text for key, text in connection.execute(_TYPES) if type_ is None or text == type_}
     seen: list[str] = []
     for key, text in kinds.items():

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
-
 from hawsepipe.errors import Conflict, HawsepipeError
 from hawsepipe.fhir.provenance import withdrawn
 from hawsepipe.model import Transaction
 from hawsepipe.store.loads import Note, Outcome, Told
 from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction
-from hawsepipe.store.sqlite.commits import Commits, meet
-from hawsepipe.store.sqlite.connection import FATAL
-from hawsepipe.store.sqlite.drafting import current_of
-from hawsepipe.store.sqlite.meeting import Meeting
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.sqlite.sheet import Sheet
-from hawsepipe.store.sqlite.writer import unexpected
+from hawsepipe.store.sql.commits import Commits, meet
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.drafting import current_of
+from hawsepipe.store.sql.meeting import Meeting
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sql.sheet import Sheet
+from hawsepipe.store.sql.writer import unexpected
 
 
 def load(
@@ -34,7 +32,7 @@ def load(
     try:
         with pen.savepoint():
             sheet.write(pen)
-    except FATAL:
+    except pen.connection.fatal:
         raise
     except Exception:
         # One transaction's rows spoil the sheet: which one shows when each is written alone.
@@ -43,12 +41,12 @@ def load(
         pen.back(before)
         outcomes = [_alone(pen, commits, it) for it in prepared]
     note = told(outcomes)
-    try:
-        pen.connection.execute(
-            "INSERT INTO note (load, part, value) VALUES (?, ?, ?)", (note.load, note.part, note.value)
-        )
-    except apsw.ConstraintError as error:
-        raise Conflict(f"the load has noted part {note.part} already") from error
+    pen.connection.execute(
+        "INSERT INTO note (load, part, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (note.load, note.part, note.value),
+    )
+    if not pen.connection.changes():
+        raise Conflict(f"the load has noted part {note.part} already")
     return outcomes
 
 
@@ -77,7 +75,7 @@ def _alone(pen: Pen, commits: Commits, transaction: PreparedTransaction | Hawsep
             outcome = _loaded(pen, commits, sheet, Meeting(pen, sheet, [named]), transaction)
             sheet.write(pen)
             return outcome
-    except FATAL:
+    except pen.connection.fatal:
         raise
     except Exception as error:
         if not pen.connection.in_transaction:
@@ -104,7 +102,7 @@ def keep(pen: Pen, notes: Sequence[Note]) -> None:
     )
 
 
-def notes(connection: apsw.Connection, load: str, after: str, limit: int) -> tuple[Note, ...]:
+def notes(connection: Connection, load: str, after: str, limit: int) -> tuple[Note, ...]:
     """See `Store.notes`."""
     rows = connection.execute(
         "SELECT part, value FROM note WHERE load = ? AND part > ? ORDER BY part LIMIT ?", (load, after, max(limit, 0))
@@ -112,6 +110,6 @@ def notes(connection: apsw.Connection, load: str, after: str, limit: int) -> tup
     return tuple(Note(load, part, value) for part, value in rows)
 
 
-def loads(connection: apsw.Connection) -> tuple[str, ...]:
+def loads(connection: Connection) -> tuple[str, ...]:
     """See `Store.loads`."""
     return tuple(name for (name,) in connection.execute("SELECT DISTINCT load FROM note ORDER BY load"))

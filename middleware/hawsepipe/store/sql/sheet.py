@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from hawsepipe.store.sqlite import indexing, journal, log
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql import indexing, journal, log
+from hawsepipe.store.sql.pen import Pen
 
 _COLUMNS: Final = (
     "version",
@@ -21,9 +21,8 @@ _COLUMNS: Final = (
     "key",
 )
 _UPDATE: Final = f"UPDATE resource SET {' = ?, '.join(_COLUMNS[:-1])} = ? WHERE key = ?"  # noqa: S608  our own columns
-_INSERT: Final = (
-    f"INSERT INTO resource ({', '.join(_COLUMNS)}, type, id, first_recorded) VALUES ({', '.join('?' * 13)})"  # noqa: S608  our own columns
-)
+_NEW: Final = (*_COLUMNS, "type", "id", "first_recorded")
+_VERSION: Final = ("key", "recorded", "operation", "patients", "commitment", "opening", "salt", "content")
 
 _Tuple = tuple[Any, ...]
 
@@ -137,16 +136,18 @@ class Sheet:
             for key, stand in self._stands.items():
                 rows.replace(key, stand.before, stand.found)
             execute(_UPDATE, [it.row for it in self._stands.values() if it.named is None])
-            execute(_INSERT, [(*it.row, *it.named) for it in self._stands.values() if it.named is not None])
-            execute("INSERT INTO version VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, kept(?8, ?1))", self._versions)
+            insert = pen.connection.insert
+            insert("resource", _NEW, [(*it.row, *it.named) for it in self._stands.values() if it.named is not None])
+            kept = pen.connection.kept
+            insert("version", _VERSION, [(*row[:-1], kept(row[-1], row[0])) for row in self._versions])
             rows.write()
             log.enqueue(pen, self._leaves)
         if self._heard:
-            execute("UPDATE resource SET event = max(coalesce(event, ?1), ?1) WHERE key = ?2", self._heard)
+            execute("UPDATE resource SET event = ?1 WHERE key = ?2 AND (event IS NULL OR event < ?1)", self._heard)
         if self._settled:
             journal.settle(pen, self._settled)
         if self._concerned:
-            execute("INSERT OR IGNORE INTO concern (person, sequence) VALUES (?, ?)", self._concerned)
+            execute("INSERT INTO concern (person, sequence) VALUES (?, ?) ON CONFLICT DO NOTHING", self._concerned)
         pen.lanes.write()
         if self._released:
             # Nothing is before settling: what waits since this very sheet goes on as well.

@@ -10,16 +10,17 @@ from hawsepipe.errors import IdentityConflict
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.identity import MARKS, Named, lapsed, successor
 from hawsepipe.model import Resource
-from hawsepipe.store.sqlite.indexing import parameter_symbol
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.sqlite.sheet import Sheet
+from hawsepipe.store.sql.indexing import parameter_symbol
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sql.sheet import Sheet
 
 _STEPS: Final = 32
 """Successors that are followed; more are a circle."""
 
 _HOLDERS: Final = (
     "SELECT named.key, r.id FROM json_each(?1) AS named"
-    " CROSS JOIN token AS t ON t.parameter = ?2 AND t.code = named.value ->> 1 AND t.system = named.value ->> 0"
+    " CROSS JOIN token AS t ON t.parameter = ?2 AND t.code = named.value ->> 1"
+    " AND t.system = CAST(named.value ->> 0 AS BIGINT)"
     " CROSS JOIN resource AS r ON r.key = t.resource AND r.deleted = 0"
 )
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.query import Cursor, Kind, Sort
-from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.clauses import TABLES
-from hawsepipe.store.sqlite.indexing import parameter_symbol
+from hawsepipe.store.sql.binding import Bindings, joined
+from hawsepipe.store.sql.clauses import TABLES
+from hawsepipe.store.sql.indexing import parameter_symbol
 
 _KEYS = {
     Kind.TOKEN: ("code", "code"),
@@ -46,8 +46,10 @@ def _key(sort: Sort, name: str, type_: str, bindings: Bindings) -> Key:
     if sort.kind not in TABLES:
         raise InvalidRequest("this kind of parameter has no order", location="_sort")
     least, greatest = _KEYS[sort.kind]
-    # The sign keeps SQLite from looking for the extreme among all resources, by the index of values.
-    extreme = f"max(+{greatest})" if sort.descending else f"min(+{least})"
+    # The extreme must not be looked for among all resources, by the index of values.
+    column = greatest if sort.descending else least
+    hidden = column if column.startswith("hex") else bindings.probed(column)
+    extreme = f"max({hidden})" if sort.descending else f"min({hidden})"
     parameter = bindings.symbol(parameter_symbol(type_, sort.parameter))
     return Key(
         f"(SELECT {extreme} FROM {TABLES[sort.kind]} WHERE resource = r.key AND parameter = {parameter})",  # noqa: S608  our own names
@@ -81,7 +83,7 @@ def beyond(compiled: Sequence[Key], cursor: Cursor, bindings: Bindings) -> str:
             after = f"{key.name} {'<' if key.descending else '>'} {bound}"
             later = f"({after} OR {key.name} IS NULL)" if key.optional else after
             cases.append(joined("AND", [*equal, later]))
-        equal.append(f"{key.name} IS {bound}")
+        equal.append(f"{key.name} IS NOT DISTINCT FROM {bound}")
     cases.append(joined("AND", [*equal, f"key > {bindings.bind(cursor.key)}"]))
     found = joined("OR", cases)
     if compiled and not compiled[0].optional:

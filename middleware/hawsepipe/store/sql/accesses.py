@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import apsw
-
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.model import Access
-from hawsepipe.store.sqlite.instants import instant
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.instants import instant
+from hawsepipe.store.sql.pen import Pen
 
 
 def record(pen: Pen, accesses: Sequence[Access]) -> None:
@@ -37,7 +36,7 @@ def record(pen: Pen, accesses: Sequence[Access]) -> None:
     )
 
 
-def accesses(connection: apsw.Connection, after: int, limit: int) -> tuple[tuple[int, Access], ...]:
+def accesses(connection: Connection, after: int, limit: int) -> tuple[tuple[int, Access], ...]:
     """Return entries with a number above `after`, in order."""
     rows = connection.execute(
         "SELECT number, instant, subject, client, purpose, interaction, target, patients, permit, reasons, consents,"

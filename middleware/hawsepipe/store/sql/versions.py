@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import apsw
-
 from hawsepipe.model import Operation, Version
-from hawsepipe.store.sqlite.current import Current
-from hawsepipe.store.sqlite.instants import instant
-from hawsepipe.store.sqlite.schema import NAMED_AS, VERSION_BITS
+from hawsepipe.store.sql.connection import NAMED_AS, VERSION_BITS, Connection
+from hawsepipe.store.sql.current import Current
+from hawsepipe.store.sql.instants import instant
 
 _MASK: Final = (1 << VERSION_BITS) - 1
 _COLUMNS = (
@@ -28,13 +26,13 @@ def row_key(resource: int, version: int) -> int:
     return (resource << VERSION_BITS) | version
 
 
-def read(connection: apsw.Connection, type_: str, id_: str) -> Version | None:
+def read(connection: Connection, type_: str, id_: str) -> Version | None:
     """Return the current version, a tombstone included."""
     row = connection.execute(_CURRENT + _OF, (type_, id_)).fetchone()
     return None if row is None else version_of(type_, id_, row)
 
 
-def current(connection: apsw.Connection, type_key: int, type_: str, id_: str) -> Current | None:
+def current(connection: Connection, type_key: int, type_: str, id_: str) -> Current | None:
     """Return the current version for the writer, by the interned number of its type."""
     row = connection.execute(
         "SELECT key, version, first_recorded, indexed, event FROM resource WHERE type = ? AND id = ?", (type_key, id_)
@@ -42,11 +40,11 @@ def current(connection: apsw.Connection, type_key: int, type_: str, id_: str) ->
     return None if row is None else _current(connection, type_, id_, *row)
 
 
-def currents(connection: apsw.Connection, names: Sequence[tuple[int, str, str]]) -> Iterator[Current | None]:
+def currents(connection: Connection, names: Sequence[tuple[int, str, str]]) -> Iterator[Current | None]:
     """Yield what `current` gives of each (number of the type, type, id): which are there takes one statement."""
     rows = connection.execute(
         "SELECT named.key, r.key, r.version, r.first_recorded, r.indexed, r.event FROM json_each(?) AS named"
-        " CROSS JOIN resource AS r ON r.type = named.value ->> 0 AND r.id = named.value ->> 1",
+        " CROSS JOIN resource AS r ON r.type = CAST(named.value ->> 0 AS BIGINT) AND r.id = named.value ->> 1",
         (json.dumps([(type_key, id_) for type_key, _, id_ in names]),),
     )
     found = {place: row for place, *row in rows}
@@ -55,7 +53,7 @@ def currents(connection: apsw.Connection, names: Sequence[tuple[int, str, str]])
 
 
 def _current(
-    connection: apsw.Connection,
+    connection: Connection,
     type_: str,
     id_: str,
     key: int,
@@ -73,7 +71,7 @@ def _current(
     return Current(key, indexed, version_of(type_, id_, (row_key(key, version), recorded, first, *rest)), event)
 
 
-def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Version | None:
+def vread(connection: Connection, type_: str, id_: str, version: int) -> Version | None:
     """Return one version."""
     if not 0 < version <= _MASK:
         return None
@@ -82,7 +80,7 @@ def vread(connection: apsw.Connection, type_: str, id_: str, version: int) -> Ve
     return None if row is None else version_of(type_, id_, row)
 
 
-def history(connection: apsw.Connection, type_: str, id_: str, before: int | None, count: int) -> tuple[Version, ...]:
+def history(connection: Connection, type_: str, id_: str, before: int | None, count: int) -> tuple[Version, ...]:
     """Return versions below `before`, newest first."""
     limit = _MASK + 1 if before is None else max(min(before, _MASK + 1), 0)
     rows = connection.execute(
@@ -92,7 +90,7 @@ def history(connection: apsw.Connection, type_: str, id_: str, before: int | Non
     return tuple(version_of(type_, id_, row) for row in rows)
 
 
-def current_by_key(connection: apsw.Connection, type_: str, key: int) -> Version:
+def current_by_key(connection: Connection, type_: str, key: int) -> Version:
     """Return the current version of a resource that is known to exist, by its key."""
     row = connection.execute(
         f"SELECT {_COLUMNS}, r.id FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
@@ -103,7 +101,7 @@ def current_by_key(connection: apsw.Connection, type_: str, key: int) -> Version
     return version_of(type_, row[9], row)
 
 
-def spoken_of(connection: apsw.Connection, type_: str, id_: str) -> tuple[Version, ...]:
+def spoken_of(connection: Connection, type_: str, id_: str) -> tuple[Version, ...]:
     """Return the Provenances of messages that spoke of a resource which is another one's by now, oldest first."""
     keys: list[tuple[Any, ...]] = connection.execute(
         "SELECT f.resource FROM reference AS f CROSS JOIN resource AS r ON r.key = f.resource AND r.deleted = 0"
@@ -114,7 +112,7 @@ def spoken_of(connection: apsw.Connection, type_: str, id_: str) -> tuple[Versio
     return tuple(current_by_key(connection, "Provenance", row[0]) for row in keys)
 
 
-def present(connection: apsw.Connection, type_: str) -> tuple[Version, ...]:
+def present(connection: Connection, type_: str) -> tuple[Version, ...]:
     """Return the current version of every resource of a type that is not deleted."""
     keys: list[tuple[Any, ...]] = connection.execute(
         "SELECT key FROM resource WHERE type = (SELECT key FROM symbol WHERE text = ?) AND deleted = 0 ORDER BY key",

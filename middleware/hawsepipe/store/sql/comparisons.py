@@ -10,8 +10,8 @@ from decimal import Decimal, localcontext
 from typing import Final, assert_never
 
 from hawsepipe.fhir.query import DateValue, NumberValue, Prefix
-from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.decimals import sortable
+from hawsepipe.store.sql.binding import Bindings, joined
+from hawsepipe.store.sql.decimals import sortable
 
 _TENTH: Final = 10
 """`ap` reaches a tenth of the value, for a date a tenth of its distance from now, to both sides."""

@@ -6,10 +6,9 @@ import itertools
 from hashlib import sha256
 from typing import Final
 
-import apsw
-
 from hawsepipe.store.commonness import common, members
-from hawsepipe.store.sqlite.interned import Interned
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.interned import Interned
 
 _KEPT: Final = 4096
 """Sets that are remembered between transactions."""
@@ -27,13 +26,18 @@ _DIGEST: Final = 16
 class Common:
     """The sets that are known. What was added since `mark` can be forgotten after a rollback."""
 
-    def __init__(self, connection: apsw.Connection, symbols: Interned) -> None:
+    def __init__(self, connection: Connection, symbols: Interned) -> None:
         self._connection = connection
         self._symbols = symbols
         self._numbers: dict[bytes, int] = {}
         self._added: list[tuple[bytes, int]] = []
         self._written = 0
-        self._last: int = connection.execute("SELECT coalesce(max(key), 0) FROM common").get
+        self._last = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Learn how far the numbers go that are given."""
+        self._last = int(self._connection.execute("SELECT coalesce(max(key), 0) FROM common").get)
 
     def key(self, text: bytes) -> int | None:
         """Return the number of the set with this text, giving it one if it has none; None for the empty set."""
@@ -64,10 +68,8 @@ class Common:
                 for kind, values in members(text).items()
                 for value in sorted(values)
             ]
-            self._connection.executemany(
-                "INSERT INTO common VALUES (?, ?)", [(key, _digest(text)) for text, key in added]
-            )
-            self._connection.executemany("INSERT INTO common_facet VALUES (?, ?, ?)", rows)
+            self._connection.insert("common", ("key", "digest"), [(key, _digest(text)) for text, key in added])
+            self._connection.insert("common_facet", ("common", "kind", "value"), rows)
             self._written = len(self._added)
 
     def mark(self) -> tuple[int, int]:
@@ -94,7 +96,7 @@ def _digest(text: bytes) -> bytes:
     return sha256(text).digest()[:_DIGEST]
 
 
-def held_in_common(connection: apsw.Connection) -> None:
+def held_in_common(connection: Connection) -> None:
     """Take the facets that resources have in common out of their own, in tables that had them all there."""
     sets = Common(connection, Interned(connection, "symbol", "text"))
     moved: list[tuple[int | None, int]] = []

@@ -6,13 +6,10 @@ A search is on one type, so what depends on the type alone is decided here and n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any as Any_
 from typing import Final, assert_never
 
-import apsw
-
 from hawsepipe.store.commonness import OWN
-from hawsepipe.store.sqlite.binding import Bindings, joined
+from hawsepipe.store.sql.binding import Bindings, joined
 from hawsepipe.visibility import (
     All,
     Any,
@@ -34,16 +31,12 @@ Condition = str | bool
 """SQL, or what is known without asking the database."""
 
 LARGE: Final = 200
-"""Patients in groups above which SQLite asks us for a patient's group instead of reading every group for each search.
+"""Patients in groups above which a database that can asks us for a patient's group instead of reading every group for
+each search.
 """
 
 
-def register(connection: apsw.Connection) -> None:
-    """Give a connection the function that compiled conditions call."""
-    connection.create_scalar_function("group_of", _group_of, 2, deterministic=True)
-
-
-class _Groups:
+class Groups:
     """Which group a patient is in, the first that has it. The whole map is made only for a search that asks often."""
 
     _OFTEN: Final = 200
@@ -65,12 +58,6 @@ class _Groups:
         found = next((place for place, members in enumerate(self._groups) if patient in members), None)
         self._known[patient] = found
         return found
-
-
-def _group_of(*arguments: Any_) -> int | None:
-    groups, patient = arguments
-    assert isinstance(groups, _Groups)
-    return groups.number(patient)
 
 
 def visibility_condition(visibility: Visibility, type_: str, bindings: Bindings) -> Condition:
@@ -122,8 +109,8 @@ def _patients_condition(visibility: Visibility, type_: str, bindings: Bindings) 
     ]
     if default is True and all(condition is True for _, condition in groups):
         return True
-    if sum(len(members) for members, _ in groups) > LARGE:
-        numbers = _Groups([members for members, _ in groups])
+    if bindings.counts and sum(len(members) for members, _ in groups) > LARGE:
+        numbers = Groups([members for members, _ in groups])
         asked = f" group_of({bindings.pointer(numbers)}, p.id)"
         branches = [f"WHEN {place} THEN {_text(condition)}" for place, (_, condition) in enumerate(groups)]
     else:
@@ -143,11 +130,11 @@ def _facet(kind: str, bindings: Bindings) -> str:
 
 def _compared(measure: Measure, operator: str, bound: int, absent: bool, bindings: Bindings) -> str:
     # COALESCE keeps NULL out, which neither NOT nor CASE treats as false.
-    return f"COALESCE(r.{measure.value} {operator} {bindings.bind(bound)}, {int(absent)})"
+    return f"COALESCE(r.{measure.value} {operator} {bindings.bind(bound)}, {_text(absent)})"
 
 
 def _text(condition: Condition) -> str:
-    return str(int(condition)) if isinstance(condition, bool) else condition
+    return str(condition).upper() if isinstance(condition, bool) else condition
 
 
 def _all(conditions: list[Condition]) -> Condition:

@@ -18,20 +18,19 @@ from hawsepipe.store.contract import Application, Expectation, Extractor, Labell
 from hawsepipe.store.preparation import unprepared
 from hawsepipe.store.prepared import PreparedTransaction, Sight, Told
 from hawsepipe.store.redirection import redirected, spoken_of
-from hawsepipe.store.sqlite import journal
-from hawsepipe.store.sqlite.connection import FATAL
-from hawsepipe.store.sqlite.current import Current
-from hawsepipe.store.sqlite.drafting import Drafting, Planned, current_of
-from hawsepipe.store.sqlite.indexing import NOTHING, found_by, indexed
-from hawsepipe.store.sqlite.instants import instant
-from hawsepipe.store.sqlite.meeting import Meeting
-from hawsepipe.store.sqlite.ownership import strangers
-from hawsepipe.store.sqlite.pen import Pen
-from hawsepipe.store.sqlite.schema import NAMED_AS
-from hawsepipe.store.sqlite.search import search
-from hawsepipe.store.sqlite.sheet import Sheet, Stand
-from hawsepipe.store.sqlite.versions import currents, row_key
-from hawsepipe.store.sqlite.writer import unexpected
+from hawsepipe.store.sql import journal
+from hawsepipe.store.sql.connection import NAMED_AS
+from hawsepipe.store.sql.current import Current
+from hawsepipe.store.sql.drafting import Drafting, Planned, current_of
+from hawsepipe.store.sql.indexing import NOTHING, found_by, indexed
+from hawsepipe.store.sql.instants import instant
+from hawsepipe.store.sql.meeting import Meeting
+from hawsepipe.store.sql.ownership import strangers
+from hawsepipe.store.sql.pen import Pen
+from hawsepipe.store.sql.search import search
+from hawsepipe.store.sql.sheet import Sheet, Stand
+from hawsepipe.store.sql.versions import currents, row_key
+from hawsepipe.store.sql.writer import unexpected
 from hawsepipe.visibility import Facets, Subject, joined
 
 _NO_FACETS = Facets()
@@ -92,7 +91,7 @@ class Commits:
         try:
             with pen.savepoint():
                 sheet.write(pen)
-        except FATAL:
+        except pen.connection.fatal:
             raise
         except Exception:
             # One message's rows spoil the sheet. Which one shows when each is tried alone; its error is answered there.
@@ -110,7 +109,7 @@ class Commits:
         mark, struck = pen.mark(), sheet.mark()
         try:
             return self._draft(pen, sheet, meeting, transaction)
-        except FATAL:
+        except pen.connection.fatal:
             raise
         except Exception as error:
             if not pen.connection.in_transaction:
@@ -150,7 +149,7 @@ class Commits:
                 outcome = self._applied(pen, sheet, meeting, application, micros, waiting)
                 sheet.write(pen)
                 return outcome
-        except FATAL:
+        except pen.connection.fatal:
             raise
         except Exception as error:
             if not pen.connection.in_transaction:
@@ -180,7 +179,7 @@ class Commits:
                 sheet.settle(journal.held(sequence, application.label))
             whom = made[-1].patients if made else _people(pen, meeting, application)
             sheet.concern(sequence, map(pen.people.key, whom))
-        except FATAL:
+        except pen.connection.fatal:
             raise
         except Exception as error:
             if not pen.connection.in_transaction:

@@ -11,25 +11,38 @@ from typing import Final, assert_never
 
 from hawsepipe.fhir import content
 from hawsepipe.fhir.query import Chain, Clause, Condition, Either, Kind, Modifier, Reverse
-from hawsepipe.store.sqlite import looking
-from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.clauses import Predicate, predicate
-from hawsepipe.store.sqlite.formulas import visibility_condition
-from hawsepipe.store.sqlite.indexing import parameter_symbol
+from hawsepipe.store.sql.binding import Bindings, joined
+from hawsepipe.store.sql.candidates import source_of
+from hawsepipe.store.sql.clauses import Predicate, predicate
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.formulas import visibility_condition
+from hawsepipe.store.sql.indexing import parameter_symbol
 from hawsepipe.visibility import Visibility
 
-_NEVER: Final = Predicate("0")
+_NEVER: Final = Predicate("FALSE")
 
 
 class Compiler:
     """Compiles the conditions of one search. `now` (microseconds) is for approximate dates; `base` is our address."""
 
-    def __init__(self, visibility: Visibility, bindings: Bindings, now: int, base: str) -> None:
+    def __init__(self, connection: Connection, visibility: Visibility, bindings: Bindings, now: int, base: str) -> None:
+        self._connection = connection
         self._visibility = visibility
         self._bindings = bindings
+        self._given: list[Predicate] = []
         self._now = now
         self._base = base
         self._seen: dict[str, str | bool] = {}
+
+    def all(self, conditions: Sequence[Condition], type_: str) -> list[Predicate]:
+        """Return the conditions of a search, which hold together. Those that need a look at the content come last: they
+        are asked of what the others leave.
+        """
+        found: dict[int, Predicate] = {}
+        for place in sorted(range(len(conditions)), key=lambda place: _looks(conditions[place])):
+            found[place] = self.compiled(conditions[place], type_)
+            self._given = [*found.values()]
+        return [found[place] for place in range(len(conditions))]
 
     def compiled(self, condition: Condition, type_: str) -> Predicate:
         """Return a condition of a search on a type. Raises InvalidRequest for what this store does not search by."""
@@ -51,11 +64,11 @@ class Compiler:
         if clause.kind is Kind.COMPOSITE:
             return self._composite(clause, type_)
         test = content.test_of(type_, clause, self._base, self._now)
-        look = looking.condition(test, self._bindings)
         if clause.modifier is not Modifier.OF_TYPE:
-            return Predicate(look)
+            return Predicate(self._look(test, type_))
         wide = predicate(content.widened(clause), type_, self._bindings, self._now)
-        return Predicate(f"CASE WHEN {wide.condition} THEN {look} ELSE 0 END", wide.drivers, wide.ordered)
+        look = self._look(test, type_, wide)
+        return Predicate(f"CASE WHEN {wide.condition} THEN {look} ELSE FALSE END", wide.drivers, wide.ordered)
 
     def _composite(self, clause: Clause, type_: str) -> Predicate:
         """Index rows give the candidates; which of a resource's items they are of, its content tells."""
@@ -63,10 +76,25 @@ class Compiler:
         wide = _either(found)
         if content.is_whole(type_, clause.parameter):
             return wide
-        look = looking.condition(content.test_of(type_, clause, self._base, self._now), self._bindings)
-        return Predicate(f"CASE WHEN {wide.condition} THEN {look} ELSE 0 END", wide.drivers, wide.ordered)
+        look = self._look(content.test_of(type_, clause, self._base, self._now), type_, wide)
+        return Predicate(f"CASE WHEN {wide.condition} THEN {look} ELSE FALSE END", wide.drivers, wide.ordered)
+
+    def _look(self, test: content.Test, type_: str, *wide: Predicate) -> str:
+        given = [*self._given, *wide]
+
+        def candidates() -> str:
+            source = source_of(self._connection, given, self._bindings)
+            parts = [
+                f"r.type = {self._bindings.symbol(type_)}",
+                "r.deleted = 0",
+                *(f"({it.condition})" for it in given),
+            ]
+            return f"{source.tables} WHERE {joined('AND', parts)}"
+
+        return self._bindings.looked(test, candidates)
 
     def _chain(self, chain: Chain, type_: str) -> Predicate:
+        fence, unled = self._bindings.fence, self._bindings.probed("r.type")
         parameter = self._bindings.symbol(parameter_symbol(type_, chain.parameter))
         conditions: list[str] = []
         drivers: list[str] | None = []
@@ -79,14 +107,14 @@ class Compiler:
             conditions.append(
                 f"EXISTS (SELECT 1 FROM reference l WHERE l.resource = r.key AND l.parameter = {parameter}"  # noqa: S608  bound
                 f" AND l.type = {kind} AND EXISTS (SELECT 1 FROM resource r WHERE r.type = {kind} AND r.id = l.value"
-                f" AND {where}))"
+                f" AND {where}{fence}){fence})"
             )
             if drivers is not None and entry.drivers:
                 drivers.append(
                     f"SELECT l.resource AS resource FROM ({_union(entry)}) d"  # noqa: S608  bound
                     f" CROSS JOIN resource r ON r.key = d.resource"
                     f" CROSS JOIN reference l INDEXED BY reference_value ON l.parameter = {parameter}"
-                    f" AND l.value = r.id AND l.type = {kind} WHERE +r.type = {kind} AND {where}"
+                    f" AND l.value = r.id AND l.type = {kind} WHERE {unled} = {kind} AND {where}"
                 )
             else:
                 drivers = None
@@ -97,27 +125,30 @@ class Compiler:
         if found is None:
             return _NEVER
         where, entry = found
+        fence, unled = self._bindings.fence, self._bindings.probed("r.type")
         parameter = self._bindings.symbol(parameter_symbol(reverse.type, reverse.parameter))
         kind, owner = self._bindings.symbol(type_), self._bindings.symbol(reverse.type)
         condition = (
             f"EXISTS (SELECT 1 FROM reference l INDEXED BY reference_value WHERE l.parameter = {parameter}"  # noqa: S608  bound
             f" AND l.value = r.id AND l.type = {kind}"
-            f" AND EXISTS (SELECT 1 FROM resource r WHERE r.key = l.resource AND {where}))"
+            f" AND EXISTS (SELECT 1 FROM resource r WHERE r.key = l.resource AND {where}{fence}){fence})"
         )
         if not entry.drivers:
             return Predicate(condition)
         driver = (
             f"SELECT t.key AS resource FROM ({_union(entry)}) d CROSS JOIN resource r ON r.key = d.resource"  # noqa: S608  bound
             f" CROSS JOIN reference l ON l.resource = r.key AND l.parameter = {parameter} AND l.type = {kind}"
-            f" CROSS JOIN resource t ON t.type = {kind} AND t.id = l.value WHERE +r.type = {owner} AND {where}"
+            f" CROSS JOIN resource t ON t.type = {kind} AND t.id = l.value WHERE {unled} = {owner} AND {where}"
         )
         return Predicate(condition, (driver,))
 
     def _there(self, type_: str, condition: Condition) -> tuple[str, Predicate] | None:
         """Return when the row `r` of this type is there, visible and meets a condition; None: never."""
         seen = self.seen(type_)
+        given, self._given = self._given, []
         entry = self.compiled(condition, type_)
-        if seen is False or entry.condition == "0":
+        self._given = given
+        if seen is False or entry.condition == "FALSE":
             return None
         parts = ["r.deleted = 0", f"({entry.condition})", *([seen] if isinstance(seen, str) else [])]
         return joined("AND", parts), entry
@@ -127,6 +158,10 @@ class Compiler:
         if type_ not in self._seen:
             self._seen[type_] = visibility_condition(self._visibility, type_, self._bindings)
         return self._seen[type_]
+
+
+def _looks(condition: Condition) -> bool:
+    return isinstance(condition, Clause) and content.told_by_content(condition)
 
 
 def _union(entry: Predicate) -> str:
@@ -147,6 +182,6 @@ def _either(parts: Sequence[Predicate]) -> Predicate:
     if len(parts) == 1:
         return parts[0]
     condition = joined("OR", [f"({it.condition})" for it in parts])
-    if not all(it.drivers for it in parts if it.condition != "0"):
+    if not all(it.drivers for it in parts if it.condition != "FALSE"):
         return Predicate(condition)
     return Predicate(condition, tuple(driver for it in parts for driver in it.drivers))

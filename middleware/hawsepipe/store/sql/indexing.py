@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import apsw
-
 from hawsepipe.store.prepared import Sight
-from hawsepipe.store.sqlite.decimals import sortable
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.decimals import sortable
+from hawsepipe.store.sql.pen import Pen
 
 _KEYS: Final = {
     "token": ("parameter", "code", "system"),
@@ -28,10 +27,6 @@ _KEYS: Final = {
 }
 """The side tables and what is in a row beside the resource's key."""
 
-_INSERTS: Final = tuple(
-    f"INSERT INTO {table} (resource, {', '.join(columns)}) VALUES ({', '.join('?' * (len(columns) + 1))})"  # noqa: S608  our own tables
-    for table, columns in _KEYS.items()
-)
 _DELETES: Final = tuple(
     f"DELETE FROM {table} WHERE resource = ? AND {' AND '.join(f'{column} = ?' for column in columns)}"  # noqa: S608  our own tables
     for table, columns in _KEYS.items()
@@ -93,7 +88,7 @@ def found_by(pen: Pen, key: int, type_: str, sight: Sight, patients: Sequence[st
 class Rows:
     """Changes of rows of several resources, collected to be written table by table."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._inserts: list[list[_Tuple]] = [[] for _ in _KEYS]
         self._deletes: list[list[_Tuple]] = [[] for _ in _KEYS]
@@ -112,7 +107,9 @@ class Rows:
 
     def write(self) -> None:
         """Write everything that was collected."""
-        for statements, collected in ((_DELETES, self._deletes), (_INSERTS, self._inserts)):
-            for statement, rows in zip(statements, collected, strict=True):
-                if rows:
-                    self._connection.executemany(statement, rows)
+        for statement, rows in zip(_DELETES, self._deletes, strict=True):
+            if rows:
+                self._connection.executemany(statement, rows)
+        for (table, columns), rows in zip(_KEYS.items(), self._inserts, strict=True):
+            if rows:
+                self._connection.insert(table, ("resource", *columns), rows)

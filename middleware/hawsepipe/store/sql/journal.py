@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
-
-import apsw
 
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
 from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters, Waiting
-from hawsepipe.store.sqlite.instants import instant, optional_instant
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.instants import instant, optional_instant
+from hawsepipe.store.sql.pen import Pen
 
 _COLUMNS = (
     "sequence, feed, key, digest, media_type, received_at, unsealed(sealed, body, digest), reply, state, cause,"
@@ -73,7 +71,7 @@ def release(pen: Pen, sequences: Collection[int]) -> None:
         pen.connection.execute(
             "UPDATE journal SET state = 'received' WHERE state = 'held'"
             " AND sequence IN (SELECT value FROM json_each(?))",
-            (json.dumps(sorted(sequences)),),
+            (pen.connection.array(sorted(sequences)),),
         )
         pen.count(backlog=pen.state.backlog + pen.connection.changes())
 
@@ -87,16 +85,16 @@ def settle(pen: Pen, messages: Sequence[Settled]) -> None:
     )
 
 
-def waiting(connection: apsw.Connection, sequences: Sequence[int]) -> set[int]:
+def waiting(connection: Connection, sequences: Sequence[int]) -> set[int]:
     """Return which of these messages wait to be applied."""
     rows = connection.execute(
         "SELECT sequence FROM journal WHERE sequence IN (SELECT value FROM json_each(?)) AND state = 'received'",
-        (json.dumps(sequences),),
+        (connection.array(sequences),),
     )
     return {sequence for (sequence,) in rows}
 
 
-def waiting_by_feed(connection: apsw.Connection) -> dict[str, Waiting]:
+def waiting_by_feed(connection: Connection) -> dict[str, Waiting]:
     """Return how many messages of each feed wait to be applied, and since when."""
     found: dict[str, Waiting] = {}
     # Each state is part of the text, so that its partial index answers without the rows of the journal.
@@ -161,13 +159,13 @@ def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool
     return record(pen.connection, made)
 
 
-def record(connection: apsw.Connection, sequence: int) -> JournalRecord | None:
+def record(connection: Connection, sequence: int) -> JournalRecord | None:
     """Return one entry."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE sequence = ?", (sequence,)).fetchone()  # noqa: S608  our own columns
     return None if row is None else _record(row)
 
 
-def records(connection: apsw.Connection, state: JournalState, after: int, limit: int) -> tuple[JournalRecord, ...]:
+def records(connection: Connection, state: JournalState, after: int, limit: int) -> tuple[JournalRecord, ...]:
     """Return entries in a state (RECEIVED or DEAD) above a sequence, in order."""
     # The state is part of the text so that the partial index of that state is used.
     sql = f"SELECT {_COLUMNS} FROM journal WHERE state = '{state.value}' AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  an enum of ours
@@ -184,7 +182,7 @@ _ABOUT = (
 _SYSTEM = " AND t.system = (SELECT key FROM symbol WHERE text = ?)"
 
 
-def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecord, ...]:
+def messages(connection: Connection, asked: Messages) -> tuple[JournalRecord, ...]:
     """Return entries, newest first. A reason is looked for among dead letters unless a state is named."""
     state = asked.state if asked.state is not None or asked.text is None else JournalState.DEAD.value
     found: tuple[tuple[str, str | int | None], ...] = (
@@ -212,14 +210,14 @@ def messages(connection: apsw.Connection, asked: Messages) -> tuple[JournalRecor
     )
 
 
-def letters(connection: apsw.Connection, after: int, limit: int, only: Letters) -> tuple[JournalRecord, ...]:
+def letters(connection: Connection, after: int, limit: int, only: Letters) -> tuple[JournalRecord, ...]:
     """Return dead letters above a sequence, in order."""
     condition, values = _condition(only)
     sql = f"SELECT {_COLUMNS} FROM journal WHERE {condition} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  our own text
     return tuple(_record(row) for row in connection.execute(sql, (*values, after, max(limit, 0))))
 
 
-def letter_groups(connection: apsw.Connection, only: Letters) -> tuple[LetterGroup, ...]:
+def letter_groups(connection: Connection, only: Letters) -> tuple[LetterGroup, ...]:
     """Return dead letters by feed and refusal, the largest group first."""
     condition, values = _condition(only)
     rows = connection.execute(
@@ -246,7 +244,7 @@ def _condition(only: Letters) -> tuple[str, list[str | int]]:
     return " AND ".join(("state = 'dead'", *(text for text, _ in asked))), [value for _, value in asked]
 
 
-def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tuple[int, bytes] | None:
+def _live(connection: Connection, feed: str, key: str, digest: bytes) -> tuple[int, bytes] | None:
     row = connection.execute(
         "SELECT sequence, reply FROM journal WHERE feed = ? AND key = ? AND digest = ? AND state IN (?, ?, ?) LIMIT 1",
         (feed, key, digest, *_LIVE),
@@ -254,7 +252,7 @@ def _live(connection: apsw.Connection, feed: str, key: str, digest: bytes) -> tu
     return None if row is None else (row[0], row[1])
 
 
-def _used(connection: apsw.Connection, feed: str, key: str) -> bool:
+def _used(connection: Connection, feed: str, key: str) -> bool:
     """Whether a message with this key was accepted before, whatever its bytes."""
     row = connection.execute(
         "SELECT 1 FROM journal WHERE feed = ? AND key = ? AND state IN (?, ?, ?) LIMIT 1", (feed, key, *_LIVE)
@@ -277,17 +275,18 @@ def _insert(
     forced: bool = False,
 ) -> int:
     found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
-    pen.connection.execute(
+    sealed, body = pen.connection.sealed(message.body, message.digest)
+    made = pen.connection.execute(
         "INSERT INTO journal (feed, key, digest, media_type, received_at, body, reply, state, cause, location, text,"
         " replay_of, label, settled_at, forced, sealed)"
-        " VALUES (?1, ?2, ?3, ?4, ?5, sealed(?6, ?3), ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, sealing())",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING sequence",
         (
             message.feed,
             key,
             message.digest,
             message.media_type,
             received,
-            message.body,
+            body,
             reply,
             state.value,
             *found,
@@ -295,11 +294,12 @@ def _insert(
             label,
             settled,
             int(forced),
+            sealed,
         ),
-    )
+    ).get
     if state is JournalState.RECEIVED:
         pen.count(backlog=pen.state.backlog + 1)
-    return pen.connection.last_insert_rowid()
+    return int(made)
 
 
 def _record(row: tuple[Any, ...]) -> JournalRecord:

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import apsw
-
-from hawsepipe.store.sqlite.commonness import Common
-from hawsepipe.store.sqlite.current import Currents
-from hawsepipe.store.sqlite.interned import Interned
-from hawsepipe.store.sqlite.lanes import Lanes
+from hawsepipe.store.sql.commonness import Common
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.current import Currents
+from hawsepipe.store.sql.interned import Interned
+from hawsepipe.store.sql.lanes import Lanes
 
 
 class State(NamedTuple):
@@ -38,7 +37,7 @@ Mark = tuple[State, tuple[int, int], tuple[int, int], tuple[int, int], int, int,
 class Pen:
     """See the module. `state` is replaced, never changed; `stored` collects the types of new versions."""
 
-    connection: apsw.Connection
+    connection: Connection
     symbols: Interned
     people: Interned
     common: Common
@@ -50,13 +49,9 @@ class Pen:
     _written: int = -1
 
     @classmethod
-    def over(cls, connection: apsw.Connection) -> Pen:
+    def over(cls, connection: Connection) -> Pen:
         """Return a pen with the counters that the file has."""
-        instant, epoch, log_size = connection.execute("SELECT instant, epoch, log_size FROM state").get
-        leaves = connection.execute("SELECT coalesce(max(sequence), 0) FROM leaf").get
-        backlog = connection.execute("SELECT count(*) FROM journal WHERE state = 'received'").get
-        resources = connection.execute("SELECT coalesce(max(key), 0) FROM resource").get
-        state = State(instant, epoch, log_size, leaves, resources, backlog)
+        state = counted(connection)
         symbols = Interned(connection, "symbol", "text")
         return cls(
             connection,
@@ -67,6 +62,15 @@ class Pen:
             Lanes(connection),
             _saved=state,
         )
+
+    def renew(self) -> None:
+        """Learn what somebody else may have written since; numbers that were given never change."""
+        self.state = self._saved = counted(self.connection)
+        self.symbols.renew()
+        self.people.renew()
+        self.common.renew()
+        self.currents = Currents()
+        self.lanes = Lanes(self.connection)
 
     def count(self, **changes: int) -> None:
         """Give counters new values."""
@@ -96,7 +100,8 @@ class Pen:
 
     def begin(self) -> None:
         """Begin a transaction."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        if self.connection.begin():
+            self.renew()
         self._written = self.connection.total_changes()
 
     @contextmanager
@@ -114,8 +119,10 @@ class Pen:
             except BaseException:
                 if self.connection.in_transaction:
                     execute("ROLLBACK")
+                    self.back(mark)
                     self.begin()
-                self.back(mark)
+                else:
+                    self.back(mark)
                 raise
             return
         execute("SAVEPOINT job")
@@ -152,3 +159,12 @@ class Pen:
         self.lanes.settle()
         stored, self.stored = self.stored, []
         return stored
+
+
+def counted(connection: Connection) -> State:
+    """Return the counters that the tables have."""
+    instant, epoch, log_size = connection.execute("SELECT instant, epoch, log_size FROM state").get
+    leaves = connection.execute("SELECT coalesce(max(sequence), 0) FROM leaf").get
+    backlog = connection.execute("SELECT count(*) FROM journal WHERE state = 'received'").get
+    resources = connection.execute("SELECT coalesce(max(key), 0) FROM resource").get
+    return State(instant, epoch, log_size, leaves, resources, backlog)

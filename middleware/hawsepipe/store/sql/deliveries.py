@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import apsw
-
 from hawsepipe.hooks import Refusal
 from hawsepipe.store.answers import Delivery, Queue
-from hawsepipe.store.sqlite import journal
-from hawsepipe.store.sqlite.instants import optional_instant
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql import journal
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.instants import optional_instant
+from hawsepipe.store.sql.pen import Pen
 
 
 def route(pen: Pen, routes: Mapping[str, Sequence[str]]) -> None:
@@ -22,7 +21,7 @@ def route(pen: Pen, routes: Mapping[str, Sequence[str]]) -> None:
     )
 
 
-def following(connection: apsw.Connection, destination: str) -> Delivery | None:
+def following(connection: Connection, destination: str) -> Delivery | None:
     """Return the oldest entry of a queue that waits."""
     row = connection.execute(
         "SELECT number, sequence FROM delivery WHERE destination = ? AND cause IS NULL ORDER BY number LIMIT 1",
@@ -56,10 +55,10 @@ def again(pen: Pen, destination: str) -> int:
     return pen.connection.changes()
 
 
-def queues(connection: apsw.Connection) -> dict[str, Queue]:
+def queues(connection: Connection) -> dict[str, Queue]:
     """Return how long each queue is."""
     rows = connection.execute(
-        "SELECT destination, sum(cause IS NULL), sum(cause IS NOT NULL),"
+        "SELECT destination, count(*) FILTER (WHERE cause IS NULL), count(*) FILTER (WHERE cause IS NOT NULL),"
         " min(CASE WHEN cause IS NULL THEN queued_at END) FROM delivery GROUP BY destination"
     )
     return {name: Queue(waiting, aside, optional_instant(oldest)) for name, waiting, aside, oldest in rows}

@@ -6,7 +6,7 @@ it, selects that together give exactly the keys that meet it. R4 Search: https:/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -24,11 +24,14 @@ from hawsepipe.fhir.query import (
     TokenValue,
     UriValue,
 )
-from hawsepipe.store.sqlite.binding import Bindings, joined
-from hawsepipe.store.sqlite.comparisons import dates, instants, numbers
-from hawsepipe.store.sqlite.indexing import parameter_symbol
+from hawsepipe.store.sql.binding import Bindings, joined
+from hawsepipe.store.sql.comparisons import dates, instants, numbers
+from hawsepipe.store.sql.indexing import parameter_symbol
 
 T = TypeVar("T")
+
+By = Callable[[str], str]
+"""Gives a column as a condition names it."""
 
 TABLES: Final = {
     Kind.TOKEN: "token",
@@ -79,14 +82,15 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
     if clause.modifier is Modifier.MISSING:
         # Only missing=false asks for rows; both values together ask for nothing.
         wanted = {value.missing for value in clause.values if isinstance(value, MissingValue)}
-        rows = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key)"  # noqa: S608  our own tables
-        return Predicate(joined("OR", [f"NOT {rows}" if missing else rows for missing in sorted(wanted)] or ["0"]))
-    alternatives, single = _alternatives(clause, bindings, now, "")
-    # The sign keeps SQLite from probing a candidate by the index of values, which has all resources in it.
-    probed, _ = _alternatives(clause, bindings, now, "+")
+        rows = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key{bindings.fence})"  # noqa: S608  our own tables
+        return Predicate(joined("OR", [f"NOT {rows}" if missing else rows for missing in sorted(wanted)] or ["FALSE"]))
+    alternatives, single = _alternatives(clause, bindings, now, _as_it_is)
+    # A candidate must not be probed by the index of values, which has all resources in it.
+    probed, _ = _alternatives(clause, bindings, now, bindings.probed)
     if not alternatives:
-        return Predicate("1" if clause.modifier is Modifier.NOT else "0")
-    condition = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key AND {joined('OR', probed)})"  # noqa: S608  bound
+        return Predicate("TRUE" if clause.modifier is Modifier.NOT else "FALSE")
+    found = joined("OR", probed)
+    condition = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key AND {found}{bindings.fence})"  # noqa: S608  bound
     if clause.modifier is Modifier.NOT:
         return Predicate(f"NOT {condition}")
     if len(alternatives) > _WIDEST:
@@ -103,26 +107,22 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
     return Predicate(condition, drivers, single)
 
 
-def _alternatives(clause: Clause, bindings: Bindings, now: int, sign: str) -> tuple[list[str], bool]:
+def _alternatives(clause: Clause, bindings: Bindings, now: int, by: By) -> tuple[list[str], bool]:
     """Return conditions on rows, any of which is enough, and whether they are one equality, whose index has the keys
-    in order. `sign` stands before the columns of values.
+    in order. `by` gives the columns of values.
     """
     values = clause.values
     tokens = _of(values, TokenValue)
     references = _of(values, ReferenceValue)
     uris = _of(values, UriValue)
     found = [
-        *_tokens(tokens, bindings, sign),
-        *_references(references, bindings, sign),
-        *(_uris([value.uri for value in uris], clause.modifier, bindings, sign) if uris else []),
-        *(_string(value, clause.modifier, bindings, sign) for value in _of(values, StringValue)),
-        *(
-            part
-            for value in _of(values, DateValue)
-            for part in dates(value, f"{sign}low", f"{sign}high", bindings, now)
-        ),
-        *(_number(value, bindings, sign) for value in _of(values, NumberValue)),
-        *(_quantity(value, bindings, sign) for value in _of(values, QuantityValue)),
+        *_tokens(tokens, bindings, by),
+        *_references(references, bindings, by),
+        *(_uris([value.uri for value in uris], clause.modifier, bindings, by) if uris else []),
+        *(_string(value, clause.modifier, bindings, by) for value in _of(values, StringValue)),
+        *(part for value in _of(values, DateValue) for part in dates(value, by("low"), by("high"), bindings, now)),
+        *(_number(value, bindings, by) for value in _of(values, NumberValue)),
+        *(_quantity(value, bindings, by) for value in _of(values, QuantityValue)),
     ]
     equality = (
         (len(tokens) == 1 and tokens[0].code is not None)
@@ -130,6 +130,10 @@ def _alternatives(clause: Clause, bindings: Bindings, now: int, sign: str) -> tu
         or (len(uris) == 1 and clause.modifier is not Modifier.BELOW)
     )
     return found, equality and len(values) == 1
+
+
+def _as_it_is(column: str) -> str:
+    return column
 
 
 def _of(values: Sequence[object], kind: type[T]) -> list[T]:
@@ -141,52 +145,52 @@ def _among(texts: Iterable[str], bindings: Bindings) -> str:
     return f"= {bindings.bind(distinct.pop())}" if len(distinct) == 1 else f"IN {bindings.members(distinct)}"
 
 
-def _tokens(values: Sequence[TokenValue], bindings: Bindings, sign: str) -> list[str]:
+def _tokens(values: Sequence[TokenValue], bindings: Bindings, by: By) -> list[str]:
     found: list[str] = []
     for system in dict.fromkeys(value.system for value in values):
         group = [value.code for value in values if value.system == system]
         owner = [] if system is None else [f"system = {bindings.symbol(system)}"]
         codes = [code for code in group if code is not None]
         if len(codes) < len(group):  # `system|`: any code of it
-            found.append(joined("AND", owner or ["1"]))
+            found.append(joined("AND", owner or ["TRUE"]))
         else:
-            found.append(joined("AND", [f"{sign}code {_among(codes, bindings)}", *owner]))
+            found.append(joined("AND", [f"{by('code')} {_among(codes, bindings)}", *owner]))
     return found
 
 
-def _references(values: Sequence[ReferenceValue], bindings: Bindings, sign: str) -> list[str]:
+def _references(values: Sequence[ReferenceValue], bindings: Bindings, by: By) -> list[str]:
     found: list[str] = []
     urls = [value.url for value in values if value.url is not None]
     if urls:
-        found.append(f"({sign}value {_among(urls, bindings)} AND type = 0)")
+        found.append(f"({by('value')} {_among(urls, bindings)} AND type = 0)")
     local = [value for value in values if value.url is None and value.id is not None]
     for type_ in dict.fromkeys(value.type for value in local):
         ids = [value.id for value in local if value.type == type_ and value.id is not None]
         owner = "type <> 0" if type_ is None else f"type = {bindings.symbol(type_)}"
-        found.append(f"({sign}value {_among(ids, bindings)} AND {owner})")
+        found.append(f"({by('value')} {_among(ids, bindings)} AND {owner})")
     return found
 
 
-def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings, sign: str) -> list[str]:
+def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings, by: By) -> list[str]:
     if modifier is not Modifier.BELOW:
-        return [f"{sign}uri {_among(uris, bindings)}"]
+        return [f"{by('uri')} {_among(uris, bindings)}"]
     found: list[str] = []
     for uri in uris:
         path = uri.rstrip("/")
         # The character after the solidus is the digit nought: everything below a path lies between the two.
-        found.append(f"{sign}uri = {bindings.bind(path)}")
-        found.append(f"({sign}uri >= {bindings.bind(path + '/')} AND {sign}uri < {bindings.bind(path + '0')})")
+        found.append(f"{by('uri')} = {bindings.bind(path)}")
+        found.append(f"({by('uri')} >= {bindings.bind(path + '/')} AND {by('uri')} < {bindings.bind(path + '0')})")
     return found
 
 
-def _string(value: StringValue, modifier: Modifier | None, bindings: Bindings, sign: str) -> str:
+def _string(value: StringValue, modifier: Modifier | None, bindings: Bindings, by: By) -> str:
     if modifier is Modifier.EXACT:
-        return f"({sign}normal = {bindings.bind(value.normal)} AND exact = {bindings.bind(value.exact)})"
+        return f"({by('normal')} = {bindings.bind(value.normal)} AND exact = {bindings.bind(value.exact)})"
     if modifier is Modifier.CONTAINS:
         return f"instr(normal, {bindings.bind(value.normal)}) > 0"
-    low = f"{sign}normal >= {bindings.bind(value.normal)}"
+    low = f"{by('normal')} >= {bindings.bind(value.normal)}"
     above = _successor(value.normal)
-    return low if above is None else f"({low} AND {sign}normal < {bindings.bind(above)})"
+    return low if above is None else f"({low} AND {by('normal')} < {bindings.bind(above)})"
 
 
 def _successor(prefix: str) -> str | None:
@@ -200,17 +204,18 @@ def _successor(prefix: str) -> str | None:
     return None
 
 
-def _number(value: NumberValue, bindings: Bindings, sign: str) -> str:
-    return numbers(value, f"{sign}value", bindings)
+def _number(value: NumberValue, bindings: Bindings, by: By) -> str:
+    return numbers(value, by("value"), bindings)
 
 
-def _quantity(value: QuantityValue, bindings: Bindings, sign: str) -> str:
-    parts = [numbers(value.number, f"{sign}value", bindings)]
+def _quantity(value: QuantityValue, bindings: Bindings, by: By) -> str:
+    parts = [numbers(value.number, by("value"), bindings)]
     if value.system is not None:
         parts.append(f"system = {bindings.bind(value.system)}")
     if value.code is not None:
         code = bindings.bind(value.code)
-        parts.append(f"{sign}code = {code}" if value.system is not None else f"(+code = {code} OR unit = {code})")
+        either = f"({bindings.probed('code')} = {code} OR unit = {code})"
+        parts.append(f"{by('code')} = {code}" if value.system is not None else either)
     return joined("AND", parts)
 
 
@@ -221,7 +226,7 @@ def _ids(clause: Clause, type_: str, bindings: Bindings) -> Predicate:
     ids = [value.code for value in _of(clause.values, TokenValue) if value.code is not None and not value.system]
     ids += [value.id for value in _of(clause.values, ReferenceValue) if value.id is not None]
     if not ids:
-        return Predicate("1" if clause.modifier is Modifier.NOT else "0")
+        return Predicate("TRUE" if clause.modifier is Modifier.NOT else "FALSE")
     matched = f"id {_among(ids, bindings)}"
     if clause.modifier is Modifier.NOT:
         return Predicate(f"NOT r.{matched}")
@@ -234,7 +239,7 @@ def _last_updated(clause: Clause, type_: str, bindings: Bindings, now: int) -> P
         return _never_missing(clause)
     parts = [instants(value, "last_updated", bindings, now) for value in _of(clause.values, DateValue)]
     if not parts:
-        return Predicate("0")
+        return Predicate("FALSE")
     owner = bindings.symbol(type_)
     # Left alone SQLite takes the index of what is there, and reads all of the type.
     indexed = "resource INDEXED BY resource_updated"
@@ -246,4 +251,4 @@ def _last_updated(clause: Clause, type_: str, bindings: Bindings, now: int) -> P
 
 def _never_missing(clause: Clause) -> Predicate:
     present = any(isinstance(value, MissingValue) and not value.missing for value in clause.values)
-    return Predicate("1" if present else "0")
+    return Predicate("TRUE" if present else "FALSE")

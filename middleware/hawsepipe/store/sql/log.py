@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-import apsw
-
 from hawsepipe.errors import Conflict
 from hawsepipe.model import Anchor, Checkpoint, Receipt
 from hawsepipe.store.contract import Sequenced
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.pen import Pen
 
 _LEVEL_BITS: Final = 56
 _LEAF = b"\x00"
@@ -20,10 +19,10 @@ _LEAF = b"\x00"
 
 def enqueue(pen: Pen, commitments: Sequence[tuple[int, bytes]]) -> None:
     """Put commitments into the outbox by their places in it."""
-    pen.connection.executemany("INSERT INTO leaf (sequence, commitment) VALUES (?, ?)", commitments)
+    pen.connection.insert("leaf", ("sequence", "commitment"), commitments)
 
 
-def outbox(connection: apsw.Connection, limit: int) -> tuple[Anchor, ...]:
+def outbox(connection: Connection, limit: int) -> tuple[Anchor, ...]:
     """Return the oldest commitments that are not in the log."""
     rows = connection.execute(
         "SELECT sequence, commitment FROM leaf WHERE sequence > (SELECT log_size FROM state) ORDER BY sequence LIMIT ?",
@@ -41,7 +40,7 @@ def sequence(pen: Pen, batch: Sequenced) -> None:
     rows = pen.connection.execute(
         "SELECT sequence, commitment FROM leaf WHERE sequence > ? AND sequence <= ? ORDER BY sequence", (size, after)
     )
-    if [(anchor.sequence, anchor.digest) for anchor in batch.anchors] != rows.fetchall():
+    if [(anchor.sequence, anchor.digest) for anchor in batch.anchors] != [tuple(row) for row in rows]:
         raise Conflict("the batch does not hold the oldest commitments of the outbox")
     if batch.checkpoint.size != after:
         raise Conflict(f"the checkpoint says {batch.checkpoint.size} leaves, the log would have {after}")
@@ -51,13 +50,14 @@ def sequence(pen: Pen, batch: Sequenced) -> None:
     )
     head = batch.checkpoint
     pen.connection.execute(
-        "INSERT OR REPLACE INTO checkpoint (channel, size, root, note) VALUES (?, ?, ?, ?)",
+        "INSERT INTO checkpoint (channel, size, root, note) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (channel, size) DO UPDATE SET root = excluded.root, note = excluded.note",
         (head.channel, head.size, head.root, head.note),
     )
     pen.count(log_size=after)
 
 
-def checkpoint(connection: apsw.Connection, channel: str) -> Checkpoint | None:
+def checkpoint(connection: Connection, channel: str) -> Checkpoint | None:
     """Return the newest checkpoint."""
     row = connection.execute(
         "SELECT size, root, note FROM checkpoint WHERE channel = ? ORDER BY size DESC LIMIT 1", (channel,)
@@ -65,9 +65,7 @@ def checkpoint(connection: apsw.Connection, channel: str) -> Checkpoint | None:
     return None if row is None else Checkpoint(channel, *row)
 
 
-def checkpoint_covering(
-    connection: apsw.Connection, channel: str, index: int, backend: str | None
-) -> Checkpoint | None:
+def checkpoint_covering(connection: Connection, channel: str, index: int, backend: str | None) -> Checkpoint | None:
     """Return the smallest checkpoint above leaf `index`, one that `backend` has receipted if that is given."""
     receipted = (
         " AND EXISTS (SELECT 1 FROM receipt WHERE channel = c.channel AND size = c.size AND backend = ?)"
@@ -81,7 +79,7 @@ def checkpoint_covering(
     return None if row is None else Checkpoint(channel, *row)
 
 
-def nodes(connection: apsw.Connection, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+def nodes(connection: Connection, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
     """Return hashes by (level, index); what is not in the log yet is left out."""
     size = connection.execute("SELECT log_size FROM state").get
     found: dict[tuple[int, int], bytes] = {}
@@ -99,23 +97,23 @@ def nodes(connection: apsw.Connection, coordinates: Sequence[tuple[int, int]]) -
     return found
 
 
-def leaf_index(connection: apsw.Connection, commitment: bytes) -> int | None:
+def leaf_index(connection: Connection, commitment: bytes) -> int | None:
     """Return where a commitment is in the log."""
     place = connection.execute(
-        "SELECT min(sequence) FROM leaf WHERE substr(commitment, 1, 8) = substr(?1, 1, 8) AND commitment = ?1"
+        "SELECT min(sequence) FROM leaf WHERE substr(commitment, 1, 8) = ? AND commitment = ?"
         " AND sequence <= (SELECT log_size FROM state)",
-        (commitment,),
+        (commitment[:8], commitment),
     ).get
     return None if place is None else int(place) - 1
 
 
-def in_outbox(connection: apsw.Connection, commitment: bytes) -> bool:
+def in_outbox(connection: Connection, commitment: bytes) -> bool:
     """Return whether a commitment waits for its place in the log."""
     return bool(
         connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM leaf WHERE substr(commitment, 1, 8) = substr(?1, 1, 8) AND commitment = ?1"
+            "SELECT EXISTS (SELECT 1 FROM leaf WHERE substr(commitment, 1, 8) = ? AND commitment = ?"
             " AND sequence > (SELECT log_size FROM state))",
-            (commitment,),
+            (commitment[:8], commitment),
         ).get
     )
 
@@ -123,7 +121,9 @@ def in_outbox(connection: apsw.Connection, commitment: bytes) -> bool:
 def put_receipt(pen: Pen, receipt: Receipt) -> None:
     """Keep a receipt; a later one of the same backend for the same checkpoint takes the place of the earlier."""
     pen.connection.execute(
-        "INSERT OR REPLACE INTO receipt (channel, size, backend, root, position, proof) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO receipt (channel, size, backend, root, position, proof) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (channel, size, backend)"
+        " DO UPDATE SET root = excluded.root, position = excluded.position, proof = excluded.proof",
         (
             receipt.channel,
             receipt.size,
@@ -135,7 +135,7 @@ def put_receipt(pen: Pen, receipt: Receipt) -> None:
     )
 
 
-def receipts(connection: apsw.Connection, channel: str, size: int) -> tuple[Receipt, ...]:
+def receipts(connection: Connection, channel: str, size: int) -> tuple[Receipt, ...]:
     """Return every backend's receipt for a checkpoint."""
     rows = connection.execute(
         "SELECT backend, root, position, proof FROM receipt WHERE channel = ? AND size = ? ORDER BY backend",
@@ -146,7 +146,7 @@ def receipts(connection: apsw.Connection, channel: str, size: int) -> tuple[Rece
     )
 
 
-def anchored(connection: apsw.Connection, channel: str, backends: Sequence[str]) -> int:
+def anchored(connection: Connection, channel: str, backends: Sequence[str]) -> int:
     """Return how many leaves each of these backends has receipted; without any, how many are in the log."""
     if not backends:
         return int(connection.execute("SELECT log_size FROM state").get)

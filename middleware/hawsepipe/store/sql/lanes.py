@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import apsw
-
 from hawsepipe.store.answers import Lane
-from hawsepipe.store.sqlite.instants import instant
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.instants import instant
 
 
 class Entry(NamedTuple):
@@ -26,7 +25,7 @@ class Entry(NamedTuple):
 class Lanes:
     """The lanes of a store. Nearly always there are none, and then nothing here costs anything."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._entries: dict[int, Entry] = {}
         self._people: dict[str, dict[int, int]] = {}
@@ -128,12 +127,12 @@ _TOLD = (
 )
 
 
-def told(connection: apsw.Connection) -> tuple[Lane, ...]:
+def told(connection: Connection) -> tuple[Lane, ...]:
     """Return the lanes that are held, the longest held first."""
     return tuple(_lanes(connection))
 
 
-def _lanes(connection: apsw.Connection) -> Iterator[Lane]:
+def _lanes(connection: Connection) -> Iterator[Lane]:
     rows: list[Any] = connection.execute(_TOLD).fetchall()
     for person, position, waiting, oldest in rows:
         ((letter, state),) = connection.execute(

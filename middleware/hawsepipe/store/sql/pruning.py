@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import apsw
-
 from hawsepipe.store.answers import Pruned
 from hawsepipe.store.contract import JournalState
-from hawsepipe.store.sqlite.pen import Pen
+from hawsepipe.store.sql.connection import Connection
+from hawsepipe.store.sql.pen import Pen
 from hawsepipe.store.vault import Vault
 
 _PRUNED = (JournalState.APPLIED, JournalState.DISCARDED)
 """Nothing else is ever taken out: not what waits, not what a person has still to decide about."""
-
-_INCREMENTAL = 2
 
 
 def prune(pen: Pen, cutoffs: Mapping[JournalState, int], anchored: int, after: int, limit: int) -> Pruned:
@@ -44,14 +41,11 @@ def prune(pen: Pen, cutoffs: Mapping[JournalState, int], anchored: int, after: i
 
 
 def give_back(pen: Pen, pages: int) -> int:
-    """Give unused pages back, as far as the file can (one that was made before this could cannot)."""
-    if pen.connection.pragma("auto_vacuum") != _INCREMENTAL:
-        return 0
-    pen.connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
-    return int(pen.connection.pragma("freelist_count"))
+    """Give unused pages back, as far as the database can."""
+    return pen.connection.give_back(pages)
 
 
-def know(connection: apsw.Connection, vault: Vault) -> None:
+def know(connection: Connection, vault: Vault) -> None:
     """Compare a vault's keys with those that content is under, and note the current one before it is used.
 
     Raises StoreError when a key is missing, or is another one than it was.
