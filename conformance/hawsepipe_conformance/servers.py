@@ -187,3 +187,57 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def mosquitto(folder: Path, *lines: str, port: int = 0) -> Iterator[Server]:
+    """Run an MQTT broker that keeps sessions and messages on disk. `lines` are further ones of its configuration; those
+    that say how a client is let in come with a `listener` of their own. Raises RuntimeError when it is not installed.
+    """
+    binary = program("mosquitto", "apt-get install mosquitto", "/usr/sbin/mosquitto")
+    port = port or free_port()
+    state = folder / "broker"
+    state.mkdir(parents=True, exist_ok=True)
+    settings = [
+        "persistence true",
+        f"persistence_location {state}/",
+        "autosave_interval 1",
+        "max_queued_messages 100000",
+    ]
+    if os.geteuid() == 0:
+        settings.append("user root")
+    door = [] if any(line.startswith("listener ") for line in lines) else [f"listener {port} 127.0.0.1"]
+    if not any(line.startswith("allow_anonymous") for line in lines):
+        door.append("allow_anonymous true")
+    config = state / "mosquitto.conf"
+    config.write_text("\n".join([*settings, *(line.format(port=port) for line in lines), *door]) + "\n")
+    with running(Server([binary, "-c", str(config)], port, folder / "mosquitto.log")) as server:
+        yield server
+
+
+@contextmanager
+def orthanc(folder: Path) -> Iterator[tuple[Server, int]]:
+    """Run a DICOM archive; give the server, which listens for HTTP at `port`, and the port of its DICOM listener.
+
+    Raises RuntimeError when it is not installed.
+    """
+    binary = program("Orthanc", "apt-get install orthanc", "/usr/sbin/Orthanc")
+    port, dicom = free_port(), free_port()
+    state = folder / "archive"
+    state.mkdir(parents=True, exist_ok=True)
+    config = state / "orthanc.json"
+    settings = {
+        "Name": "TEST",
+        "StorageDirectory": str(state / "files"),
+        "IndexDirectory": str(state / "files"),
+        "HttpPort": port,
+        "DicomPort": dicom,
+        "DicomAet": "ARCHIVE",
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "StableAge": 1,
+        "Plugins": [],
+    }
+    config.write_text(json.dumps(settings))
+    with running(Server([binary, str(config)], port, folder / "orthanc.log")) as server:
+        yield server, dicom

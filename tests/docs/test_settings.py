@@ -15,6 +15,8 @@ from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_fhir import web as fhir_web
 from hawsepipe_hl7v2 import folder, message, mllp, outbound, senders, web
 from hawsepipe_hl7v2.settings import MESSAGES
+from hawsepipe_iomt import feed as mqtt
+from hawsepipe_iomt import translator as devices
 from hawsepipe_ledger_evm import plugin as evm_plugin
 from hawsepipe_ledger_log import plugin as log_plugin
 from hawsepipe_ledger_nats import plugin as nats_plugin
@@ -35,6 +37,8 @@ KINDS: dict[str, Kind[Any]] = {
     "Feed kind `hl7v2-files`": folder.KIND,
     "Feed kind `fhir-http`": fhir_web.KIND,
     "Feed kind `fhir-poll`": polling.KIND,
+    "Feed kind `mqtt`": mqtt.KIND,
+    "Translator kind `devices`": devices.KIND,
     "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,

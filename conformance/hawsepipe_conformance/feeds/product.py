@@ -35,6 +35,10 @@ _FLOW = (
     "hawsepipe_feed_held",
 )
 _LISTENING = ("mllp", "hl7v2-http", "fhir-http")
+_TRANSLATORS = {"fhir-http": "fhir", "fhir-poll": "fhir", "mqtt": "devices", "dicom-changes": "dicom"}
+"""Feed kinds and the kinds of their translators; all others have that of HL7 v2."""
+_PLUGINS = {"mqtt": "iomt", "dicom-changes": "dicom"}
+"""Plugins that are loaded only where a feed needs them."""
 _SCOPES = "user/*.rs hawsepipe/operate"
 _CONFIG = """
 [service]
@@ -44,7 +48,7 @@ port = {port}
 [consent]
 default_policy = "https://profiles.ihe.net/ITI/PCF/Policy-basic-normal"
 [plugins]
-load = ["fhir", "hl7v2", "ledger-log"]
+load = ["fhir", "hl7v2", "ledger-log"{plugins}]
 [[translators]]
 name = "hl7v2"
 kind = "hl7v2"
@@ -238,7 +242,9 @@ class Local(Product):
 
     def plan(self, plan: Plan) -> None:
         """Let the next start be of this plan."""
-        self._text = _CONFIG.format(port=self._port, service=_lines(plan.service))
+        kinds = {settings.get("kind") for settings in plan.feeds.values()}
+        plugins = "".join(f', "{plugin}"' for kind, plugin in _PLUGINS.items() if kind in kinds)
+        self._text = _CONFIG.format(port=self._port, service=_lines(plan.service), plugins=plugins)
         self._text += "".join(_feed(name, plan.feeds[name]) for name in plan.feeds) + plan.further
         if self.config.exists():
             self.config.write_text(self._text, encoding="utf-8")
@@ -357,9 +363,9 @@ def _feed(name: str, settings: Mapping[str, Any]) -> str:
     if kind in _LISTENING:
         own = {"port": 0} | own
     translator, text = "hl7v2", ""
-    if kind.startswith("fhir") or "translator" in settings:
+    if kind in _TRANSLATORS or "translator" in settings:
         translator = f"of-{name}"
-        text = f'\n[[translators]]\nname = "{translator}"\nkind = "{"fhir" if kind.startswith("fhir") else "hl7v2"}"\n'
+        text = f'\n[[translators]]\nname = "{translator}"\nkind = "{_TRANSLATORS.get(kind, "hl7v2")}"\n'
         text += "[translators.settings]\n" + _lines(settings.get("translator", {}))
     text += f'\n[[feeds]]\nname = "{name}"\nkind = "{kind}"\ntranslator = "{translator}"\n'
     text += f'on_failure = "{settings.get("on_failure", "hold")}"\n[feeds.settings]\n'

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hawsepipe_conformance.feeds.checks import (
     acknowledging,
     bytes_and_text,
+    devices,
     duplicates,
     durability,
     files,
@@ -45,6 +46,7 @@ _MODULES = (
     http,
     versions,
     migration,
+    devices,
 )
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}
