@@ -298,10 +298,14 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What leaves for the log: a place in the outbox and 32 bytes. There is no field that could hold health data."""
+    """What leaves for the log: a place in the outbox and 32 bytes. There is no field that could hold health data.
+
+    `place` stays: where the current-state map has the resource, empty for what is no version of one.
+    """
 
     sequence: int
     digest: bytes
+    place: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hawsepipe import AnchorStatus, Checkpoint, LedgerBackend, LedgerUnavailable, Meters, StoreError
-from hawsepipe.ledger import merkle
+from hawsepipe.ledger import merkle, statemap
 from hawsepipe.ledger.anchorer import Anchorer
+from hawsepipe.ledger.commitment import commitment, state_opening
 from hawsepipe.ledger.note import Signer
 from hawsepipe.ledger.publisher import LedgerState
 from hawsepipe.model import Version
 from hawsepipe.store.contract import Store
+from hawsepipe.store.sequencing import place_of
 from hawsepipe_conformance.faults import Fault, FaultyLedger
 
 Writer = Callable[..., Awaitable[tuple[Version, ...]]]
@@ -68,9 +70,15 @@ async def consistent(store: Store, ledger: LedgerBackend, versions: Sequence[Ver
     head = await store.checkpoint(channel)
     assert head is not None
     found = await leaves(store, head.size)
+    sealed = {size: leaf for size in range(1, head.size + 1) if (leaf := await store.state_leaf(size)) is not None}
     expected = {merkle.leaf_hash(version.commitment) for version in versions}
     assert len(found) == len(set(found)) == head.size
-    assert set(found) == expected
+    assert set(found) == expected | {merkle.leaf_hash(leaf.commitment) for leaf in sealed.values()}
+    latest = {place_of(one.type, one.id): one.commitment for one in sorted(versions, key=lambda it: it.version)}
+    assert sealed[head.size].root == statemap.grown({}, latest)[0]
+    for size, leaf in sealed.items():
+        assert found[size - 1] == merkle.leaf_hash(leaf.commitment)
+        assert leaf.commitment == commitment(leaf.salt, state_opening(channel, size, leaf.root))
     assert head.root == root(found)
     held = await ledger.scan(channel, 0)
     assert [one.size for one in held] == sorted({one.size for one in held})
@@ -93,8 +101,8 @@ async def test_what_is_in_the_outbox_gets_into_the_log_and_to_the_ledger(
     await consistent(store, ledger, made, channel)
     assert await store.outbox_depth() == 0
     assert anchorer.state is LedgerState.GOOD
-    assert meters.registry.get_sample_value("hawsepipe_ledger_log_size") == 3
-    assert meters.registry.get_sample_value("hawsepipe_ledger_anchored_size", {"backend": "log"}) == 3
+    assert meters.registry.get_sample_value("hawsepipe_ledger_log_size") == 4
+    assert meters.registry.get_sample_value("hawsepipe_ledger_anchored_size", {"backend": "log"}) == 4
 
 
 async def test_a_provenance_comes_before_what_it_made(
@@ -115,11 +123,11 @@ async def test_batches_are_bounded_and_the_ledger_gets_the_newest_only(
     assert await anchorers(store, backends={"log": ledger}, batch=5).once() is True
     sizes = [
         checkpoint.size
-        for index in range(12)
+        for index in range(15)
         if (checkpoint := await store.checkpoint_covering(channel, index, None)) is not None
     ]
-    assert sizes == [5] * 5 + [10] * 5 + [12] * 2
-    assert [one.size for one in await ledger.scan(channel, 0)] == [12]
+    assert sizes == [6] * 6 + [12] * 6 + [15] * 3
+    assert [one.size for one in await ledger.scan(channel, 0)] == [15]
     await consistent(store, ledger, made, channel)
 
 
@@ -139,10 +147,10 @@ async def test_a_log_goes_on_while_its_ledger_is_away_and_one_publish_catches_up
     assert anchorer.state is LedgerState.UNREACHABLE
     head = await store.checkpoint(channel)
     assert head is not None
-    assert head.size == 4
-    assert await store.receipts(channel, 4) == ()
+    assert head.size == 6
+    assert await store.receipts(channel, 6) == ()
     assert await anchorers(store, backends={"log": ledger}).once() is True
-    assert [one.size for one in await ledger.scan(channel, 0)] == [4]
+    assert [one.size for one in await ledger.scan(channel, 0)] == [6]
     await consistent(store, ledger, made, channel)
 
 
@@ -171,7 +179,7 @@ async def test_a_checkpoint_that_is_on_its_way_is_waited_for_before_a_newer_one_
     first = await write(store, patient(1))
     assert await anchorer.once() is False
     assert anchorer.states["log"] is LedgerState.GOOD  # nothing is wrong with it
-    assert await store.receipts(channel, 2) == ()
+    assert await store.receipts(channel, 3) == ()
     made = await write(store, patient(2))
     for _ in range(3):
         wall.forward(2)
@@ -181,7 +189,7 @@ async def test_a_checkpoint_that_is_on_its_way_is_waited_for_before_a_newer_one_
     wall.forward(2)
     assert await anchorer.once() is True
     assert slow.published == 2
-    assert len(await store.receipts(channel, 2)) == 1
+    assert len(await store.receipts(channel, 3)) == 1
     await consistent(store, ledger, (*first, *made), channel)
 
 
@@ -200,7 +208,7 @@ async def test_a_checkpoint_that_vanishes_while_it_is_on_its_way_is_published_ag
     wall.forward(120)
     assert await anchorer.once() is True
     assert slow.published == 2
-    assert len(await store.receipts(channel, 2)) == 1
+    assert len(await store.receipts(channel, 3)) == 1
 
 
 async def test_attempts_at_a_ledger_that_is_away_grow_apart(
@@ -257,7 +265,7 @@ async def test_an_anchorer_that_starts_anew_signs_no_second_root_for_a_size(
             made += await write(store, patient(number))
             assert await anchorer.once() is True
             await consistent(store, ledger, made, channel)
-    assert [one.size for one in await ledger.scan(channel, 0)] == [2, 4, 6, 8]
+    assert [one.size for one in await ledger.scan(channel, 0)] == [3, 6, 9, 12]
 
 
 async def test_a_store_restored_from_a_backup_is_seen_and_signs_nothing(
@@ -278,7 +286,7 @@ async def test_a_store_restored_from_a_backup_is_seen_and_signs_nothing(
             for number in range(earlier):
                 await write(store, patient(number))
                 await offline.once()
-            size = 2 * earlier
+            size = 3 * earlier
             await write(store, patient(7))
             anchorer = anchorers(store, backends={"log": ledger})
             with structlog.testing.capture_logs() as lines:
@@ -288,7 +296,7 @@ async def test_a_store_restored_from_a_backup_is_seen_and_signs_nothing(
             head = await store.checkpoint(channel)
             assert (head.size if head is not None else 0) == size
             assert await store.outbox_depth() == 2
-            assert [one.size for one in await ledger.scan(channel, 0)] == [4]
+            assert [one.size for one in await ledger.scan(channel, 0)] == [5]
 
 
 async def test_a_ledger_with_another_history_is_a_fork_and_is_not_overwritten(
@@ -337,7 +345,7 @@ async def test_one_ledger_s_trouble_does_not_keep_another_from_going_on(
         await write(store, patient(1))
         assert await anchorer.once() is False
         assert anchorer.states == {"a": LedgerState.GOOD, "b": LedgerState.UNREACHABLE}
-        assert [receipt.backend for receipt in await store.receipts(channel, 2)] == ["a"]
+        assert [receipt.backend for receipt in await store.receipts(channel, 3)] == ["a"]
 
 
 async def test_a_running_anchorer_wakes_when_it_is_told_and_passes_over_a_ledger_that_hangs(
@@ -359,7 +367,7 @@ async def test_a_running_anchorer_wakes_when_it_is_told_and_passes_over_a_ledger
             anchorer.notify()
             while await store.leaf_index(made[-1].commitment) is None:
                 await asyncio.sleep(0)
-            while not await store.receipts(channel, 2 * number + 4):
+            while not await store.receipts(channel, 3 * number + 6):
                 await asyncio.sleep(0)
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):

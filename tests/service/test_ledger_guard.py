@@ -139,8 +139,8 @@ async def test_without_its_trust_file_a_deleted_ledger_is_still_seen(used: Confi
         text = (await _get(used, "/metrics"))[1]
     assert 'hawsepipe_ledger_state{backend="log",state="rolled-back"} 1.0' in text
     assert 'hawsepipe_ledger_state{backend="log",state="good"} 0.0' in text
-    assert "hawsepipe_ledger_log_size 1.0" in text
-    assert 'hawsepipe_ledger_anchored_size{backend="log"} 1.0' in text
+    assert "hawsepipe_ledger_log_size 2.0" in text
+    assert 'hawsepipe_ledger_anchored_size{backend="log"} 2.0' in text
 
 
 async def test_a_ledger_that_is_deleted_while_it_runs_is_seen_and_care_goes_on(used: Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from hawsepipe.model import (
     Resource,
     Transaction,
 )
-from hawsepipe.store.contract import JournalEntry, Sequenced, Store
+from hawsepipe.store.contract import JournalEntry, Sequenced, StateLeaf, Store
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
@@ -107,6 +107,94 @@ class TestLog:
             *(store.sequence(Sequenced(0, anchors, (), self.head(3))) for _ in range(2)), return_exceptions=True
         )
         assert [type(answer) for answer in answers] == [type(None), Conflict]
+
+    def state(self, number: int) -> StateLeaf:
+        return StateLeaf(*(sha256(b"%d %d" % (number, part)).digest() for part in range(4)))
+
+    async def sealed(self, store: Store, patients: Sequence[str], pages: dict[str, bytes], since: int = 0) -> int:
+        """Log these patients in one batch with a state leaf; return the log's size."""
+        head = await store.checkpoint(self.CHANNEL)
+        start = 0 if head is None else head.size
+        for id_ in patients:
+            await store.commit(transaction(change("Patient", id_, n=start)))
+        anchors = tuple(await store.outbox(100))
+        size = start + len(anchors) + 1
+        await store.sequence(
+            Sequenced(start, anchors, (), self.head(size), self.state(size), tuple(pages.items()), since)
+        )
+        return size
+
+    async def test_a_state_leaf_is_the_last_one_of_its_batch(self, store: Store) -> None:
+        assert await self.sealed(store, ("a", "b"), {}) == 3
+        assert await self.sealed(store, ("c",), {}) == 5
+        assert [await store.state_leaf(size) for size in range(6)] == [
+            None, None, None, self.state(3), None, self.state(5),
+        ]  # fmt: skip
+        places = []
+        for id_ in "abc":
+            version = await store.read("Patient", id_)
+            assert version is not None
+            places.append(await store.leaf_index(version.commitment))
+            leaf = sha256(b"\x00" + version.commitment).digest()
+            assert await store.nodes([(0, places[-1] or 0)]) == {(0, places[-1]): leaf}
+        assert places == [0, 1, 3]
+        leaf = sha256(b"\x00" + self.state(5).commitment).digest()
+        assert await store.nodes([(0, 4), (0, 5), (0, -1)]) == {(0, 4): leaf}
+        assert await store.outbox_depth() == 0
+        assert await store.checkpoint(self.CHANNEL) == self.head(5)
+
+    async def test_an_anchor_tells_the_place_of_its_resource(self, store: Store) -> None:
+        await store.commit(transaction(change("Patient", "1")))
+        await store.commit(transaction(Change(Method.DELETE, "Patient", "1", None)))
+        assert [anchor.place for anchor in await store.outbox(9)] == [sha256(b"Patient/1").digest()] * 2
+
+    async def test_pages_are_given_as_of_each_size_until_they_are_forgotten(self, store: Store) -> None:
+        place = bytes.fromhex("ab" * 32)
+        one = await self.sealed(store, ("a",), {"": b"1", "a": b"2", "ab": b"3"})
+        two = await self.sealed(store, ("a",), {"": b"4", "ab": b"5"})
+        assert await store.pages((place,), None) == {"": b"4", "a": b"2", "ab": b"5"}
+        assert await store.pages((place,), two) == await store.pages((place,), None)
+        assert await store.pages((place, bytes(32)), one) == {"": b"1", "a": b"2", "ab": b"3"}
+        assert await store.pages((bytes(32),), None) == {"": b"4"}
+        assert await store.pages((place,), one - 1) == {}
+        three = await self.sealed(store, ("a",), {"": b"6"}, since=two)
+        assert await store.pages((place,), two) == {"": b"4", "a": b"2", "ab": b"5"}
+        assert await store.pages((place,), one) == {}
+        assert await store.pages((place,), three) == {"": b"6", "a": b"2", "ab": b"5"}
+
+    async def test_a_map_that_is_behind_the_log_is_not_sealed(self, store: Store) -> None:
+        await self.logged(store, 3, 2)
+        with pytest.raises(Conflict):
+            await self.sealed(store, ("x",), {})
+        behind = await store.uncharted(2)
+        assert [(one.sequence, one.place) for one in behind] == [
+            (number + 1, sha256(b"Patient/%d" % number).digest()) for number in range(2)
+        ]
+        await store.chart(2, (("", b"1"),))
+        assert [one.sequence for one in await store.uncharted(9)] == [3]
+        await store.chart(3, (("", b"2"),))
+        assert await store.uncharted(9) == ()
+        assert await store.pages((bytes(32),), None) == {"": b"2"}
+        assert await self.sealed(store, (), {"": b"3"}) == 5
+        with pytest.raises(Conflict):
+            await store.chart(4, ())
+
+    async def test_a_state_leaf_alone_is_no_batch(self, store: Store) -> None:
+        size = await self.sealed(store, ("a",), {})
+        with pytest.raises(Conflict):
+            await store.sequence(Sequenced(size, (), (), self.head(size + 1), self.state(size + 1)))
+
+    async def test_what_is_anchored_is_told_by_places_of_the_outbox(self, store: Store) -> None:
+        for id_ in "ab":
+            size = await self.sealed(store, (id_, f"{id_}2"), {})
+            if id_ == "a":
+                await store.put_receipt(Receipt("log", self.CHANNEL, size, self.head(size).root, "", {}))
+                held = self.head(size)
+        assert await store.anchored(self.CHANNEL, ()) == 4
+        assert await store.anchored(self.CHANNEL, ("log",)) == 2
+        assert await store.anchored(self.CHANNEL, ("log", "other")) == 0
+        assert await store.checkpoint(self.CHANNEL, "log") == held
+        assert await store.checkpoint(self.CHANNEL, "other") is None
 
     async def test_the_smallest_checkpoint_over_a_leaf_is_found_and_by_receipt(self, store: Store) -> None:
         await self.logged(store, 6, 2)

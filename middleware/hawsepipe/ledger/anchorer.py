@@ -7,6 +7,7 @@ on, and when it is back one publish catches up.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,11 +19,12 @@ from hawsepipe.clock import Clock
 from hawsepipe.errors import ConfigError, Conflict, VerificationError
 from hawsepipe.hooks import LedgerBackend
 from hawsepipe.ledger import merkle, note
+from hawsepipe.ledger.chart import Chart
 from hawsepipe.ledger.log import Log
 from hawsepipe.ledger.publisher import HALTED, LedgerState, Publisher
 from hawsepipe.meters import Meters
 from hawsepipe.model import Anchor, Checkpoint
-from hawsepipe.store.contract import Sequenced
+from hawsepipe.store.sequencing import Sequenced
 
 _log = structlog.get_logger("hawsepipe.ledger")
 
@@ -34,7 +36,7 @@ class Anchorer:
 
     `interval` is how often it looks without being told, `linger` how long it lets a batch gather, `patience` how
     long a backend may take for one call (all in seconds); `batch` is the most leaves that one checkpoint adds;
-    `random` gives floats in [0, 1) for the jitter of retries.
+    `random` gives floats in [0, 1) for the jitter of retries, `salts(n)` n unpredictable bytes.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Anchorer:
         meters: Meters,
         *,
         random: Callable[[], float] | None = None,
+        salts: Callable[[int], bytes] = secrets.token_bytes,
         interval: float = 1.0,
         linger: float = 0.1,
         batch: int = 1000,
@@ -61,6 +64,7 @@ class Anchorer:
         self._linger = linger
         self._batch = batch
         self._patience = patience
+        self._chart = Chart(store, channel, salts)
         self._broken = False
         self._refused: int | None = None  # the size at which the store refused the last batch
         self._reminded: datetime | None = None
@@ -209,8 +213,9 @@ class Anchorer:
         """Return the batch that appends these anchors, None (and halt) when the log is not what we signed."""
         head = await self._store.checkpoint(self._channel)
         size = head.size if head is not None else 0
-        # The first place after the log and the last one in it tell whether the store means the size that was signed.
-        edge = ((0, size), *(((0, size - 1),) if size else ()))
+        # The first place after the log, and the last two in it (a version's and its state leaf), tell whether the store
+        # means the size that was signed.
+        edge = ((0, size), *((0, place) for place in range(max(size - 2, 0), size)))
         found = await self._store.nodes((*merkle.peaks(size), *edge))
         try:
             frontier: merkle.Frontier | None = merkle.Frontier(size, [found[place] for place in merkle.peaks(size)])
@@ -224,11 +229,18 @@ class Anchorer:
         ):
             self._break("the log is not what its last checkpoint signed", size)
             return None
+        try:
+            await self._chart.catch_up(self._batch)
+            state, pages = await self._chart.sealed(size, anchors)
+        except VerificationError:
+            self._break("the current-state map is not what was sealed", size)
+            return None
         nodes: list[tuple[merkle.Coordinate, bytes]] = []
-        for anchor in anchors:
-            nodes.extend(frontier.append(merkle.leaf_hash(anchor.digest)))
+        for digest in (*(anchor.digest for anchor in anchors), state.commitment):
+            nodes.extend(frontier.append(merkle.leaf_hash(digest)))
+        since = self._chart.since(frontier.size, min((it.receipted for it in self._publishers), default=0))
         checkpoint = self._signer.checkpoint(frontier.size, frontier.root())
-        return Sequenced(start=size, anchors=anchors, nodes=tuple(nodes), checkpoint=checkpoint)
+        return Sequenced(size, anchors, tuple(nodes), checkpoint, state, pages, since)
 
     def _signed(self, head: Checkpoint) -> bool:
         try:

@@ -15,6 +15,11 @@ no value is absent:
     targets       provenance: `target` of each version, in order
     source, rules provenance: SHA-256, hex, of the source message and of the mapping rules in force
 
+A state leaf (kind state) has none of these but kind and channel, and
+
+    map           root, hex, of the current-state map (`statemap`) with all that is before it in the log
+    size          the log's size with it: it is the last leaf of its batch
+
 A target is named by a keyed hash under the target's own salt, so that a Provenance's opening tells its reader
 nothing about targets that they cannot open, and nothing at all about one whose salt was destroyed.
 """
@@ -111,6 +116,11 @@ def target(salt: bytes, opening: dict[str, Any]) -> str:
     """Return, in hex, how a Provenance names a target: a hash, under the target's salt, of what identifies it."""
     names: dict[str, Any] = {key: opening[key] for key in ("id", "type", "version", "versionHash") if key in opening}
     return sha256(_TARGET + salt + _encoded(names)).hexdigest()
+
+
+def state_opening(channel: str, size: int, root: bytes) -> bytes:
+    """Return the opening of the state leaf that makes the log's size `size`; `root` is the current-state map's."""
+    return _encoded({"channel": channel, "kind": "state", "map": root.hex(), "size": size})
 
 
 def instant_text(instant: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hawsepipe.model import Anchor, Checkpoint, Receipt
-from hawsepipe.store.contract import Sequenced
+from hawsepipe.store.sequencing import MapPage, Sequenced, StateLeaf
 
 
 class Log(Protocol):
@@ -24,8 +24,24 @@ class Log(Protocol):
         """Write a batch to the log, or raise and write nothing."""
         ...
 
-    async def checkpoint(self, channel: str) -> Checkpoint | None:
-        """Return the newest checkpoint."""
+    async def uncharted(self, limit: int) -> Sequence[Anchor]:
+        """Return the oldest commitments of the log that the current-state map does not hold."""
+        ...
+
+    async def chart(self, upto: int, pages: Sequence[MapPage]) -> None:
+        """Write pages of the map, which then holds the outbox's places up to `upto`."""
+        ...
+
+    async def pages(self, places: Sequence[bytes], size: int | None) -> Mapping[str, bytes]:
+        """Return the map's pages on the ways to these places, now or as the log of `size` leaves sealed them."""
+        ...
+
+    async def state_leaf(self, size: int) -> StateLeaf | None:
+        """Return the state leaf that is the last leaf of the log of this size."""
+        ...
+
+    async def checkpoint(self, channel: str, backend: str | None = None) -> Checkpoint | None:
+        """Return the newest checkpoint, of those that `backend` has receipted if it is given."""
         ...
 
     async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:

@@ -85,6 +85,7 @@ class Publisher:
         self._meters = meters
         self._random = random
         self._patience = patience
+        self.receipted = 0  # the size of the newest checkpoint that is known to be held for good
         self._head: Checkpoint | None = None
         self._head_known = False
         self._done: tuple[int, bytes] | None = None
@@ -105,6 +106,7 @@ class Publisher:
             middle = (low + high) // 2
             covering = await self._log.checkpoint_covering(self._channel, middle, self.name)
             low, high = (low, middle) if covering is None else (covering.size, high)
+        self.receipted = low
         self._meters.anchored_size.labels(self.name).set(low)
 
     def delay(self) -> float:
@@ -179,6 +181,7 @@ class Publisher:
         self._head, self._head_known = checkpoint, True
         await self._keep_receipt(handle, checkpoint)
         self._done = (checkpoint.size, checkpoint.root)
+        self.receipted = checkpoint.size
         self._meters.anchored_size.labels(self.name).set(checkpoint.size)
         return True
 

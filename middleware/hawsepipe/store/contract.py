@@ -53,6 +53,9 @@ from hawsepipe.model import (
 from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
 from hawsepipe.store.loads import Loads
 from hawsepipe.store.prepared import PreparedTransaction
+from hawsepipe.store.sequencing import MapPage
+from hawsepipe.store.sequencing import Sequenced as Sequenced
+from hawsepipe.store.sequencing import StateLeaf as StateLeaf
 from hawsepipe.visibility import Facets, Visibility
 
 ACTORS = frozenset(
@@ -233,24 +236,6 @@ class Application:
     hold: bool = False
 
 
-# -- the log -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sequenced:
-    """A batch that enters the log in one commit.
-
-    `anchors` get the indices `start`, `start + 1` …; `leaves` are RFC 6962 leaf hashes in that order, `nodes` the
-    inner nodes that became complete as ((level, index), hash) with level 1 above the leaves; `checkpoint` signs the
-    new head.
-    """
-
-    start: int
-    anchors: tuple[Anchor, ...]
-    nodes: tuple[tuple[tuple[int, int], bytes], ...]
-    checkpoint: Checkpoint
-
-
 EVERY_LETTER = Letters()
 
 
@@ -321,7 +306,7 @@ class Store(Loads, Protocol):
         ...
 
     async def anchored(self, channel: str, backends: Sequence[str]) -> int:
-        """Return how many leaves each backend has receipted; without backends, how many are in the log."""
+        """Return up to which place of the outbox each backend has receipted; without backends, is in the log."""
         ...
 
     # deliveries
@@ -451,13 +436,31 @@ class Store(Loads, Protocol):
         ...
 
     async def sequence(self, batch: Sequenced) -> None:
-        """Write a batch to the log. Raises Conflict unless `batch.start` is the log's size and the anchors are the
-        oldest ones.
+        """Write a batch to the log. Raises Conflict unless `batch.start` is the log's size, the anchors are the oldest
+        ones, and the map, if the batch has a state leaf, holds all before them.
         """
         ...
 
-    async def checkpoint(self, channel: str) -> Checkpoint | None:
-        """Return the newest checkpoint, None for an empty log."""
+    async def uncharted(self, limit: int) -> Sequence[Anchor]:
+        """Return the oldest commitments of the log that the current-state map does not hold: an older store's."""
+        ...
+
+    async def chart(self, upto: int, pages: Sequence[MapPage]) -> None:
+        """Write pages of the map, which then holds the outbox's places up to `upto`. Raises Conflict once the log has a
+        state leaf.
+        """
+        ...
+
+    async def pages(self, places: Sequence[bytes], size: int | None) -> Mapping[str, bytes]:
+        """Return the map's pages on the ways to these places, now or as the log of `size` leaves sealed them."""
+        ...
+
+    async def state_leaf(self, size: int) -> StateLeaf | None:
+        """Return the state leaf that is the last leaf of the log of this size, None when that is none."""
+        ...
+
+    async def checkpoint(self, channel: str, backend: str | None = None) -> Checkpoint | None:
+        """Return the newest checkpoint (that `backend` has receipted, if given), None when there is none."""
         ...
 
     async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:

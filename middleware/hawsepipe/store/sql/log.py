@@ -1,4 +1,6 @@
-"""The outbox and the log. A commitment's place in the outbox is its place in the log, so entering it moves no row."""
+"""The outbox and the log. A commitment's place in the outbox tells its place in the log, so entering it moves no row:
+the log has the outbox's order, with a state leaf after each batch (`statemap`).
+"""
 
 from __future__ import annotations
 
@@ -9,41 +11,49 @@ from typing import Final
 
 from hawsepipe.errors import Conflict
 from hawsepipe.model import Anchor, Checkpoint, Receipt
-from hawsepipe.store.contract import Sequenced
+from hawsepipe.store.sequencing import Sequenced
+from hawsepipe.store.sql import statemap
 from hawsepipe.store.sql.connection import Connection
 from hawsepipe.store.sql.pen import Pen
 
 _LEVEL_BITS: Final = 56
 _LEAF = b"\x00"
+_EVER: Final = 2**63 - 1
+_RECEIPTED: Final = " AND EXISTS (SELECT 1 FROM receipt WHERE channel = c.channel AND size = c.size AND backend = ?)"
 
 
-def enqueue(pen: Pen, commitments: Sequence[tuple[int, bytes]]) -> None:
-    """Put commitments into the outbox by their places in it."""
-    pen.connection.insert("leaf", ("sequence", "commitment"), commitments)
+def enqueue(pen: Pen, commitments: Sequence[tuple[int, bytes, int]]) -> None:
+    """Put commitments into the outbox by their places in it, with the row keys of what they commit to."""
+    pen.connection.insert("leaf", ("sequence", "commitment", "version"), commitments)
 
 
 def outbox(connection: Connection, limit: int) -> tuple[Anchor, ...]:
     """Return the oldest commitments that are not in the log."""
-    rows = connection.execute(
-        "SELECT sequence, commitment FROM leaf WHERE sequence > (SELECT log_size FROM state) ORDER BY sequence LIMIT ?",
-        (max(limit, 0),),
-    )
-    return tuple(Anchor(sequence, commitment) for sequence, commitment in rows)
+    return statemap.anchors(connection, connection.execute("SELECT log_size FROM state").get, _EVER, limit)
 
 
 def sequence(pen: Pen, batch: Sequenced) -> None:
-    """Write a batch to the log. Raises Conflict unless it continues the log with the oldest of the outbox."""
-    size = pen.state.log_size
+    """Write a batch to the log. Raises Conflict unless it continues the log with the oldest of the outbox, and unless
+    the map holds all before it if it has a state leaf.
+    """
+    logged = pen.state.log_size
+    size = statemap.tree_size(pen.connection, logged)
     if batch.start != size:
         raise Conflict(f"the batch starts at {batch.start}, the log has {size} leaves")
-    after = size + len(batch.anchors)
+    upto = logged + len(batch.anchors)
+    after = size + len(batch.anchors) + (batch.state is not None)
     rows = pen.connection.execute(
-        "SELECT sequence, commitment FROM leaf WHERE sequence > ? AND sequence <= ? ORDER BY sequence", (size, after)
+        "SELECT sequence, commitment FROM leaf WHERE sequence > ? AND sequence <= ? ORDER BY sequence", (logged, upto)
     )
     if [(anchor.sequence, anchor.digest) for anchor in batch.anchors] != [tuple(row) for row in rows]:
         raise Conflict("the batch does not hold the oldest commitments of the outbox")
     if batch.checkpoint.size != after:
         raise Conflict(f"the checkpoint says {batch.checkpoint.size} leaves, the log would have {after}")
+    if batch.state is not None:
+        if statemap.charted(pen) != logged or not batch.anchors:
+            raise Conflict("the current-state map is not as far as the log, or there is nothing new in it")
+        statemap.write(pen, batch.pages, after, batch.since)
+        statemap.seal(pen, batch.state, after, upto)
     pen.connection.executemany(
         "INSERT INTO node (key, hash) VALUES (?, ?)",
         [((level << _LEVEL_BITS) | index, digest) for (level, index), digest in batch.nodes],
@@ -54,24 +64,22 @@ def sequence(pen: Pen, batch: Sequenced) -> None:
         " ON CONFLICT (channel, size) DO UPDATE SET root = excluded.root, note = excluded.note",
         (head.channel, head.size, head.root, head.note),
     )
-    pen.count(log_size=after)
+    pen.count(log_size=upto)
 
 
-def checkpoint(connection: Connection, channel: str) -> Checkpoint | None:
-    """Return the newest checkpoint."""
+def checkpoint(connection: Connection, channel: str, backend: str | None = None) -> Checkpoint | None:
+    """Return the newest checkpoint, of those that `backend` has receipted if that is given."""
+    receipted = _RECEIPTED if backend is not None else ""
     row = connection.execute(
-        "SELECT size, root, note FROM checkpoint WHERE channel = ? ORDER BY size DESC LIMIT 1", (channel,)
+        f"SELECT size, root, note FROM checkpoint c WHERE channel = ?{receipted} ORDER BY size DESC LIMIT 1",  # noqa: S608  two constants
+        (channel,) if backend is None else (channel, backend),
     ).fetchone()
     return None if row is None else Checkpoint(channel, *row)
 
 
 def checkpoint_covering(connection: Connection, channel: str, index: int, backend: str | None) -> Checkpoint | None:
     """Return the smallest checkpoint above leaf `index`, one that `backend` has receipted if that is given."""
-    receipted = (
-        " AND EXISTS (SELECT 1 FROM receipt WHERE channel = c.channel AND size = c.size AND backend = ?)"
-        if backend is not None
-        else ""
-    )
+    receipted = _RECEIPTED if backend is not None else ""
     row = connection.execute(
         f"SELECT size, root, note FROM checkpoint c WHERE channel = ? AND size > ?{receipted} ORDER BY size LIMIT 1",  # noqa: S608  two constants
         (channel, index) if backend is None else (channel, index, backend),
@@ -81,14 +89,13 @@ def checkpoint_covering(connection: Connection, channel: str, index: int, backen
 
 def nodes(connection: Connection, coordinates: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
     """Return hashes by (level, index); what is not in the log yet is left out."""
-    size = connection.execute("SELECT log_size FROM state").get
+    logged = connection.execute("SELECT log_size FROM state").get
     found: dict[tuple[int, int], bytes] = {}
     for level, index in coordinates:
         if level == 0:
-            if 0 <= index < size:
-                leaf = connection.execute("SELECT commitment FROM leaf WHERE sequence = ?", (index + 1,)).get
-                if leaf is not None:
-                    found[level, index] = sha256(_LEAF + leaf).digest()
+            leaf = statemap.commitment_at(connection, index, logged)
+            if leaf is not None:
+                found[level, index] = sha256(_LEAF + leaf).digest()
         else:
             key = (level << _LEVEL_BITS) | index
             digest = connection.execute("SELECT hash FROM node WHERE key = ?", (key,)).get
@@ -104,7 +111,7 @@ def leaf_index(connection: Connection, commitment: bytes) -> int | None:
         " AND sequence <= (SELECT log_size FROM state)",
         (commitment[:8], commitment),
     ).get
-    return None if place is None else int(place) - 1
+    return None if place is None else statemap.tree_size(connection, int(place) - 1)
 
 
 def in_outbox(connection: Connection, commitment: bytes) -> bool:
@@ -147,11 +154,11 @@ def receipts(connection: Connection, channel: str, size: int) -> tuple[Receipt, 
 
 
 def anchored(connection: Connection, channel: str, backends: Sequence[str]) -> int:
-    """Return how many leaves each of these backends has receipted; without any, how many are in the log."""
+    """Return up to which place of the outbox each of these backends has receipted; without any, it is in the log."""
     if not backends:
         return int(connection.execute("SELECT log_size FROM state").get)
     sizes = [
         connection.execute("SELECT max(size) FROM receipt WHERE channel = ? AND backend = ?", (channel, name)).get
         for name in backends
     ]
-    return min(int(size or 0) for size in sizes)
+    return statemap.upto(connection, min(int(size or 0) for size in sizes))

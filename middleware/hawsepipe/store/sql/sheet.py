@@ -46,7 +46,7 @@ class Sheet:
 
     def __init__(self) -> None:
         self._versions: list[_Tuple] = []
-        self._leaves: list[tuple[int, bytes]] = []
+        self._leaves: list[tuple[int, bytes, int]] = []
         self._settled: list[journal.Settled] = []
         self._stands: dict[int, Stand] = {}
         self._replaced: list[tuple[int, Stand | None]] = []
@@ -62,7 +62,7 @@ class Sheet:
     def version(self, row: _Tuple, sequence: int, commitment: bytes) -> None:
         """Collect a version and its place in the outbox."""
         self._versions.append(row)
-        self._leaves.append((sequence, commitment))
+        self._leaves.append((sequence, commitment, row[0]))
 
     def stand(self, key: int, stand: Stand) -> None:
         """Collect what a resource becomes; of several, the last one counts."""

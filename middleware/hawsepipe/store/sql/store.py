@@ -22,13 +22,13 @@ from hawsepipe.store.contract import (
     JournalState,
     LetterGroup,
     Letters,
-    Sequenced,
     Waiting,
 )
 from hawsepipe.store.loads import Note, Outcome, Told
 from hawsepipe.store.prepared import PreparedTransaction
+from hawsepipe.store.sequencing import MapPage, Sequenced, StateLeaf
 from hawsepipe.store.sql import accesses as access_record
-from hawsepipe.store.sql import changes, deliveries, journal, lanes, loading, log, pruning, search, versions
+from hawsepipe.store.sql import changes, deliveries, journal, lanes, loading, log, pruning, search, statemap, versions
 from hawsepipe.store.sql.commits import Commits
 from hawsepipe.store.sql.pen import Pen, State, counted
 from hawsepipe.store.sql.readers import Readers
@@ -207,8 +207,20 @@ class SqlStore:
     async def sequence(self, batch: Sequenced) -> None:
         await self._write(partial(log.sequence, batch=batch), bulk=True)
 
-    async def checkpoint(self, channel: str) -> Checkpoint | None:
-        return await self._read(partial(log.checkpoint, channel=channel))
+    async def uncharted(self, limit: int) -> Sequence[Anchor]:
+        return await self._read(partial(statemap.uncharted, limit=limit))
+
+    async def chart(self, upto: int, pages: Sequence[MapPage]) -> None:
+        await self._write(partial(statemap.chart, upto=upto, pages=pages), bulk=True)
+
+    async def pages(self, places: Sequence[bytes], size: int | None) -> Mapping[str, bytes]:
+        return await self._read(partial(statemap.pages, places=places, size=size))
+
+    async def state_leaf(self, size: int) -> StateLeaf | None:
+        return await self._read(partial(statemap.state_leaf, size=size))
+
+    async def checkpoint(self, channel: str, backend: str | None = None) -> Checkpoint | None:
+        return await self._read(partial(log.checkpoint, channel=channel, backend=backend))
 
     async def checkpoint_covering(self, channel: str, index: int, backend: str | None) -> Checkpoint | None:
         return await self._read(partial(log.checkpoint_covering, channel=channel, index=index, backend=backend))

@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.connection import Connection
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 13
+VERSION: Final = 14
 """The newest version of the tables that this code knows."""
 
 DELIVERIES: Final = """
@@ -127,6 +127,25 @@ CREATE TABLE IF NOT EXISTS note (
 """
 """What loads of history note of themselves (since version 13)."""
 
+STATE: Final = """
+ALTER TABLE leaf ADD COLUMN version INTEGER;  -- the version that it commits to
+CREATE TEMP TABLE committed AS
+  SELECT l.sequence, v.key FROM version AS v CROSS JOIN leaf AS l
+    ON substr(l.commitment, 1, 8) = substr(v.commitment, 1, 8) AND l.commitment = v.commitment;
+UPDATE leaf SET version = committed.key FROM committed WHERE committed.sequence = leaf.sequence;
+DROP TABLE committed;
+-- The state leaves; each is in the log after the outbox's place `sequence`, and makes its size `size`.
+CREATE TABLE sealed (
+  sequence INTEGER PRIMARY KEY, size INTEGER NOT NULL UNIQUE,
+  root BLOB NOT NULL, commitment BLOB NOT NULL, opening BLOB NOT NULL, salt BLOB NOT NULL
+) STRICT;
+-- The current-state map: pages by the hex digits of the places below them, as of sizes of the log.
+CREATE TABLE spot (path TEXT NOT NULL, size INTEGER NOT NULL, page BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX spot_path ON spot (path, size);
+ALTER TABLE state ADD COLUMN charted INTEGER NOT NULL DEFAULT 0;  -- places of the outbox that the map holds
+"""
+"""What is the latest, provably; an older store's map is made before its next batch (since version 14)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -140,6 +159,7 @@ _STEPS: Final = {
     10: CONCERN,
     11: UNITS,
     12: NOTES,
+    13: STATE,
 }
 """What makes the next version of tables of a version."""
 
