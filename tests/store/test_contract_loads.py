@@ -19,7 +19,7 @@ from hawsepipe.store.contract import Store
 from hawsepipe.store.loads import Note, Outcome
 from hawsepipe.store.sqlite import schema
 
-from .conftest import OPENERS
+from .conftest import OPENERS, SINCE_13
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 Opener = Callable[..., AbstractAsyncContextManager[Store]]
@@ -114,7 +114,7 @@ async def test_a_store_without_notes_gets_them_when_it_is_opened(open_at: Opener
     async with open_at(tmp_path / "store"):
         pass
     file = apsw.Connection(str(tmp_path / "store" / "store.db"))
-    file.execute("DROP TABLE note; PRAGMA user_version = 12")
+    file.execute(SINCE_13 + "DROP TABLE note; PRAGMA user_version = 12")
     file.close()
     async with open_at(tmp_path / "store") as store:
         await store.keep([Note("a", "1", b"z")])

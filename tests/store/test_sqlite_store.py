@@ -123,6 +123,8 @@ async def test_a_store_from_before_facets_were_held_in_common_gets_the_same_rows
 async def test_a_store_from_before_there_was_an_index_of_it_knows_what_its_messages_spoke_of(
     open_at: Opener, tmp_path: Path
 ) -> None:
+    from .conftest import SINCE_13  # this file is a program as well, which knows no package
+
     named = {"url": KNOWN_AS, "valueReference": {"reference": "Patient/b"}}
     draft = {"resourceType": "Provenance", "id": "p", "extension": [{"url": "urn:other"}, named]}
     change = Change(Method.PUT, "Patient", "a", {"resourceType": "Patient"})
@@ -131,7 +133,7 @@ async def test_a_store_from_before_there_was_an_index_of_it_knows_what_its_messa
         told = await store.spoken_of("Patient", "b")
     with apsw.Connection(str(tmp_path / FILE)) as connection:
         gone = "SELECT key FROM symbol WHERE text = 'Provenance?:named-as'"
-        connection.execute(f"DELETE FROM reference WHERE parameter = ({gone}); PRAGMA user_version = 9")
+        connection.execute(f"{SINCE_13} DELETE FROM reference WHERE parameter = ({gone}); PRAGMA user_version = 9")
     async with open_at(tmp_path) as store:
         assert await store.spoken_of("Patient", "b") == told
         assert [version.reference for version in told] == ["Provenance/p"]
@@ -141,6 +143,8 @@ async def test_a_store_from_before_there_was_an_index_of_it_knows_what_its_messa
 async def test_a_store_from_before_there_was_a_list_of_it_knows_whom_its_messages_were_about(
     open_at: Opener, tmp_path: Path, book: Book
 ) -> None:
+    from .conftest import SINCE_13  # this file is a program as well, which knows no package
+
     message = RawMessage("adt", NOW, "application/hl7-v2", b"MSH|1")
     change = Change(Method.PUT, "Patient", "a", {"resourceType": "Patient"})
     draft = provenance.draft("feed:adt", id="p", source=message.digest)
@@ -153,7 +157,7 @@ async def test_a_store_from_before_there_was_a_list_of_it_knows_whom_its_message
         await store.apply([Application(entry.sequence, "", transaction)])
         assert [it.sequence for it in await store.messages(asked)] == [entry.sequence]
     with apsw.Connection(str(tmp_path / FILE)) as connection:
-        connection.execute("DROP TABLE concern; PRAGMA user_version = 10")
+        connection.execute(SINCE_13 + "DROP TABLE concern; PRAGMA user_version = 10")
     async with open_at(tmp_path) as store:
         assert [it.sequence for it in await store.messages(asked)] == [entry.sequence]
 
