@@ -56,6 +56,16 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentSettings:
+    """From which size on content is kept beside the store, how much one may be, how long what nothing names stays."""
+
+    inline_bytes: int
+    max_bytes: int
+    grace_hours: float
+    sweep_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSettings:
     """When an alert is told again, and from when on a message that waits is one; in seconds."""
 
@@ -74,6 +84,7 @@ class Config:
     log_format: str
     workers: int
     journal: JournalSettings
+    contents: ContentSettings
     alerts: AlertSettings
     host: str
     port: int
@@ -258,6 +269,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
             key=journal.get("key"),
             keys={name: folder / file for name, file in journal["keys"].items()},
         ),
+        contents=ContentSettings(**document["contents"]),
         alerts=AlertSettings(**document["alerts"]),
         host=api["host"],
         port=api["port"],

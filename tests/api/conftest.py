@@ -26,6 +26,8 @@ from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import ALL_NORMAL, PolicySettings
 from hawsepipe.consent.view import Gate
+from hawsepipe.contents.disk import DiskContents
+from hawsepipe.contents.taking import Taking
 from hawsepipe.exports.files import Folder
 from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir import definitions
@@ -43,6 +45,12 @@ from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
 
 CHANNEL = "test.example/hawsepipe"
+INLINE = 20_000
+"""Bytes of a content that stays in its resource."""
+
+MOST = 950_000
+"""Bytes that a content may have."""
+
 BASE = "https://fhir.example.org/fhir"
 FHIR = "application/fhir+json; charset=utf-8"
 
@@ -165,7 +173,8 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         )
         make_key(tmp_path / "issuer.jwk", os.urandom)
         issuer = Issuer.read(tmp_path / "issuer.jwk", "https://fhir.example.org/auth", BASE)
-        gate = Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters)
+        taking = Taking(DiskContents(tmp_path / "contents"), bytes(32), INLINE)
+        gate = Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters, taking=taking)
         exports = Exports(Folder(tmp_path / "exports"), gate, filters(parameters), clock)
         application = Application(
             gate=gate,
@@ -182,6 +191,8 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
                 issuer=issuer.url, jwks_url=f"{BASE}/../auth/jwks", token_url="https://fhir.example.org/auth/token"
             ),
             max_body=100_000,
+            taking=taking,
+            max_content=MOST,
         )
         signer = Signer(CHANNEL, signing_key(tmp_path / "log.key"))
         anchorer = Anchorer(store, {}, signer, CHANNEL, clock, meters)

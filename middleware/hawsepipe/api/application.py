@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from hawsepipe.api.binary import read_raw
+from hawsepipe.api.binary import read_raw, sent_raw
 from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services
 from hawsepipe.api.capability import capability_statement, terminology_capabilities
 from hawsepipe.api.cursors import Cursors
@@ -22,9 +22,11 @@ from hawsepipe.api.negotiation import JSON, Format, answer_format, preference
 from hawsepipe.api.openapi import description
 from hawsepipe.api.rendering import COMMON, content, resource
 from hawsepipe.api.routes import Found, Interaction, Router
+from hawsepipe.api.uploads import Uploads
 from hawsepipe.api.writes import Write
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.clock import Clock
+from hawsepipe.contents.taking import Taking
 from hawsepipe.errors import (
     Gone,
     HawsepipeError,
@@ -82,18 +84,23 @@ class Application:
         smart_configuration: Mapping[str, Any] | None = None,
         page_size: int = 50,
         max_body: int = MAX_BODY,
+        taking: Taking | None = None,
+        max_content: int = 0,
     ) -> None:
         """`base_url` has no trailing slash; `cursor_key` is 32 secret bytes that outlive a restart; `version` is the
-        software's.
+        software's. `taking` keeps large contents, of `max_content` bytes at most.
         """
         self.max_body = max_body
+        self._uploads = None if taking is None else Uploads(taking, max_content)
         self._gate = gate
         self._verifier = verifier
         self._clock = clock
         self._meters = meters
         self._log = structlog.get_logger("hawsepipe.api")
         check = Validator(definitions.load()).check
-        self._services = Services(base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock)
+        self._services = Services(
+            base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock, taking
+        )
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
         self._router = Router(types)
@@ -142,7 +149,20 @@ class Application:
             raise NotFound("no such address")
         if len(request.body) > self.max_body:
             raise TooLarge(f"a body may have {self.max_body} bytes")
+        if request.upload is not None:
+            request = await self._received(request, principal)
         return await route.run(self._call(request, found, principal))
+
+    def streams(self, request: Request) -> bool:
+        """Say whether the body of a request may come as `upload`: the content of a Binary, of whatever size."""
+        kind = request.segments[0] if request.segments else None
+        return self._uploads is not None and len(request.segments) <= 2 and sent_raw(kind, request)
+
+    async def _received(self, request: Request, principal: Principal) -> Request:
+        """Return a request with its body read. Who may write no Binary at all has nothing read."""
+        if self._uploads is None or not self._gate.view(principal).may_write("Binary"):
+            return replace(request, upload=None)
+        return await self._uploads.received(request)
 
     def _call(self, request: Request, found: Found, principal: Principal) -> Call:
         return Call(

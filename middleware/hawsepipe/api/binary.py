@@ -11,19 +11,18 @@ from binascii import Error as NotBase64
 from http import HTTPStatus
 from typing import Final
 
+from hawsepipe.api import large
 from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, JSON, XML
-from hawsepipe.api.rendering import COMMON, fetched, validators
+from hawsepipe.api.parts import NAMES
+from hawsepipe.api.rendering import fetched, validators
 from hawsepipe.errors import HawsepipeError, InvalidRequest
 from hawsepipe.fhir import codec
+from hawsepipe.fhir.contents import element_of, held_in
 from hawsepipe.model import Resource, Version
 
 _FHIR: Final = re.compile("|".join(re.escape(it) for it in (FHIR_JSON, FHIR_XML, JSON, XML, "text/xml", "text/json")))
-_TYPE: Final = re.compile(
-    r"[\w!#$&^.+-]+/[\w!#$&^.+-]+( ?; ?[\w!#$&^.+-]+=(\"[\w !#$&^.+:/-]*\"|[\w!#$&^.+-]+))*", re.ASCII
-)
-_UNKNOWN: Final = "application/octet-stream"
 _CONTEXT: Final = "x-security-context"
 
 
@@ -44,23 +43,27 @@ def sent_raw(kind: str | None, request: Request) -> bool:
     return bool(given) and _FHIR.match(given) is None
 
 
-def answered(version: Version, call: Call) -> Response:
+async def answered(version: Version, call: Call) -> Response:
     """Answer a read: with the content of a Binary if that is what is asked for, else as FHIR; or 304."""
     response = fetched(version, call)
-    raw = read_raw(call.path.get("type"), call.request) and response.status == HTTPStatus.OK
-    return shown(version) if raw else response
+    if version.type != "Binary" or response.status != HTTPStatus.OK:
+        return response
+    stored = codec.decode(version.content or b"{}")
+    held = held_in(stored)
+    if read_raw("Binary", call.request):
+        return await large.raw(
+            version, str(stored.get("contentType", "")), _content(stored) if held is None else held, call
+        )
+    if held is None or any(name in NAMES for name, _ in call.request.query):
+        return response
+    return await large.whole(version, call.format, held, call, validators(version))
 
 
-def shown(version: Version) -> Response:
-    """Answer with the content. It is a client's: a browser is told not to run it, nor to guess what it is."""
-    held = codec.decode(version.content or b"{}")
-    kind = str(held.get("contentType", ""))
+def _content(stored: Resource) -> bytes:
     try:
-        body = b64decode(str(held.get("data", "")), validate=False)
+        return b64decode(str(stored.get("data", "")), validate=False)
     except (NotBase64, ValueError) as error:
         raise HawsepipeError("what is stored of a Binary is not base64") from error
-    headers = {"Content-Type": kind if _TYPE.fullmatch(kind) else _UNKNOWN, "Content-Security-Policy": "sandbox"}
-    return Response(200, {**COMMON, **validators(version), **headers}, body)
 
 
 def sent(request: Request, identity: str | None = None) -> Resource:
@@ -69,7 +72,7 @@ def sent(request: Request, identity: str | None = None) -> Resource:
     `X-Security-Context` says by whose consents it is shown.
     """
     kind = (request.header("content-type") or "").strip()
-    if _TYPE.fullmatch(kind) is None:
+    if not large.is_media_type(kind):
         raise InvalidRequest("the content has no media type", location="Content-Type")
     made: Resource = {"resourceType": "Binary"}
     if identity is not None:
@@ -78,6 +81,8 @@ def sent(request: Request, identity: str | None = None) -> Resource:
     context = request.header(_CONTEXT)
     if context is not None:
         made["securityContext"] = {"reference": context.strip()}
-    if request.body:
+    if request.held is not None:
+        made["_data"] = element_of(request.held)
+    elif request.body:
         made["data"] = b64encode(request.body).decode("ascii")
     return made

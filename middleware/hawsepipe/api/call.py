@@ -12,6 +12,7 @@ from hawsepipe.api.negotiation import Format, Preference
 from hawsepipe.clock import Clock
 from hawsepipe.consent.everything import Wanted
 from hawsepipe.consent.orders import Criteria, Order, Written
+from hawsepipe.contents.taking import Taking
 from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
@@ -54,6 +55,10 @@ class View(Protocol):
         """Return which types may be asked for at all."""
         ...
 
+    def may_write(self, kind: str) -> bool:
+        """Return whether a type may be created or updated at all."""
+        ...
+
     async def members(self, group: str) -> Sequence[str]:
         """Return the patients of a Group. Raises NotFound, Gone, Forbidden, InvalidRequest."""
         ...
@@ -82,7 +87,7 @@ class Gate(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash; `check` says whether
-    a resource is R4.
+    a resource is R4; `taking` has the large contents.
     """
 
     base_url: str
@@ -93,6 +98,7 @@ class Services:
     check: Callable[[Resource], Sequence[Issue]]
     exports: Exports
     clock: Clock
+    taking: Taking | None = None
 
 
 @dataclass(frozen=True, slots=True)

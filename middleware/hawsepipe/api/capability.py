@@ -11,11 +11,13 @@ from hawsepipe.api.expand import EXPANDED_BY
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
 from hawsepipe.api.routes import COMPARTMENTS, TABLE, TYPE, Route
 from hawsepipe.consent.policy import SERVER_MADE
+from hawsepipe.contents.taking import OPERATION
 from hawsepipe.fhir.code_systems import of_r4
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
 
+_CONTENT: Final = "urn:uuid:0b9d5f0a-74a5-5a3c-8a25-6a5f6f2f9d51"
 _RECEIPT: Final = "urn:uuid:6f0c2b0e-5c0a-5d0e-9a51-0e6d1f4f6a11"
 _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
@@ -149,6 +151,8 @@ def _definition(code: str, name: str) -> str:
     """Return the canonical of an operation: those of R4 are of all resources or of a type."""
     if code == "$receipt":
         return _RECEIPT
+    if code == OPERATION:
+        return _CONTENT
     if code == "$export":
         return _EXPORTS[name]
     of = "Resource" if code in _OF_ALL else name

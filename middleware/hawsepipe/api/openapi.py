@@ -10,6 +10,7 @@ from hawsepipe.api.export import NDJSON
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML, FORM, JSON
 from hawsepipe.api.routes import RELATED, TABLE, TYPE, Route
 from hawsepipe.api.writes import Write
+from hawsepipe.contents.taking import OPERATION
 
 _RESOURCES: Final = (FHIR_JSON, FHIR_XML)
 _ID: Final = r"^[A-Za-z0-9.\-]{1,64}$"
@@ -43,6 +44,7 @@ _QUERY: Final = {
     "$translate": ("url", "code", "system", "targetsystem", "reverse"),
     "$export": ("_outputFormat", "_since", "_type", "_typeFilter"),
     "$validate": ("mode", "profile"),
+    OPERATION: ("sha256",),
 }
 _KINDS: Final = {
     "smart-configuration": (JSON,),
@@ -62,8 +64,9 @@ _HEADERS: Final = {
     "delete": ("If-Match", "Prefer"),
     "$meta-add": ("If-Match",),
     "$meta-delete": ("If-Match",),
-    "read": ("If-None-Match", "If-Modified-Since"),
-    "vread": ("If-None-Match", "If-Modified-Since"),
+    "read": ("If-None-Match", "If-Modified-Since", "Range"),
+    "vread": ("If-None-Match", "If-Modified-Since", "Range"),
+    OPERATION: ("Range",),
     "transaction": ("Prefer",),
     "$export": ("Prefer",),
 }
@@ -161,7 +164,7 @@ def _accepted(route: Route) -> tuple[str, ...]:
 def _responses(route: Route) -> dict[str, Any]:
     kinds = _KINDS.get(route.code, _RESOURCES)
     # A Binary is answered in whatever form it has.
-    raw = ("*/*",) if route.code in {"read", "vread"} else ()
+    raw = ("*/*",) if route.code in {"read", "vread", OPERATION} else ()
     answer = {"description": "done", "content": {kind: {} for kind in (*kinds, *raw)}}
     found: dict[str, Any] = {"200": answer}
     if isinstance(route.run, Write) and route.code in {"create", "update"}:
@@ -170,6 +173,9 @@ def _responses(route: Route) -> dict[str, Any]:
         found["202"] = {"description": "taken on, or under way"}
     if route.code in {"$export", "$export-cancel"}:
         del found["200"]
+    if route.code in {"read", "vread", OPERATION}:
+        found["206"] = {"description": "the range of a content that was asked for", "content": {"*/*": {}}}
+        found["416"] = {"description": "the content has no such range"}
     if route.code == "delete":
         found["204"] = {"description": "deleted, or nothing to delete"}
     schema = {"$ref": "#/components/schemas/Resource"}

@@ -12,4 +12,4 @@ from hawsepipe.api.rendering import refuse_unknown
 async def read(call: Call) -> Response:
     """Answer with the current version, or 304."""
     refuse_unknown(call, [pair for pair in call.request.query if pair[0] not in NAMES])
-    return answered(await call.view.read(call.type, call.id), call)
+    return await answered(await call.view.read(call.type, call.id), call)

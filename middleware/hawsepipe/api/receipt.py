@@ -8,7 +8,7 @@ from hawsepipe.api.call import Call
 from hawsepipe.api.exchange import Response
 from hawsepipe.api.negotiation import JSON, Format
 from hawsepipe.api.rendering import content, refuse_unknown
-from hawsepipe.api.vread import version_of
+from hawsepipe.api.versions import version_of
 from hawsepipe.errors import LedgerError, Pushback
 
 _RETRY_AFTER = 2.0

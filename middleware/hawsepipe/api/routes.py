@@ -24,6 +24,7 @@ from hawsepipe.api.export import (
     export_system,
 )
 from hawsepipe.api.history import history, history_across
+from hawsepipe.api.large import attachment, attachment_of_version
 from hawsepipe.api.lastn import lastn
 from hawsepipe.api.lookup import lookup, subsumes
 from hawsepipe.api.match import match
@@ -37,6 +38,7 @@ from hawsepipe.api.update import conditional_update, update
 from hawsepipe.api.validate import validate
 from hawsepipe.api.validate_code import validate_code_of_system, validate_code_of_value_set
 from hawsepipe.api.vread import vread
+from hawsepipe.contents.taking import OPERATION
 
 Interaction = Callable[[Call], Awaitable[Response]]
 
@@ -127,6 +129,8 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),
     Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),
+    Route("GET", (TYPE, _ID, OPERATION), OPERATION, attachment),
+    Route("GET", (*_VERSION, OPERATION), OPERATION, attachment_of_version),
     Route("POST", (TYPE, "$validate"), "$validate", validate),
     Route("GET", (TYPE, _ID, "$validate"), "$validate", validate),
     Route("POST", (TYPE, _ID, "$validate"), "$validate", validate),

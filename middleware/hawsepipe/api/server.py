@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -78,10 +80,30 @@ async def _answered(application: Application, request: web.Request, base_path: s
     try:
         bare = Request(request.method, _segments(request, base_path), (), headers)
         query = tuple(pairs(request.rel_url.raw_query_string.encode("utf-8")))
+        bare = Request(request.method, bare.segments, query, headers)
+        if application.streams(bare):
+            return await application.handle(replace(bare, upload=_upload(request)))
         body = await _body(request, application.max_body) if request.method in _WITH_BODY else b""
     except HawsepipeError as error:
         return application.refuse(bare, error)
-    return await application.handle(Request(request.method, bare.segments, query, headers, body))
+    return await application.handle(replace(bare, body=body))
+
+
+async def _upload(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield the body as it comes. Raises InvalidRequest when it stops coming, UnsupportedMediaType as `_body`."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a body must not be compressed", location="Content-Encoding")
+    try:
+        while True:
+            async with asyncio.timeout(_BODY_SECONDS):
+                part = await request.content.read(_CHUNK)
+            if not part:
+                return
+            yield part
+    except TimeoutError as error:
+        raise InvalidRequest("the body did not come in time") from error
+    except web.RequestPayloadError as error:
+        raise InvalidRequest("the body did not come whole") from error
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -14,6 +14,7 @@ from hawsepipe.clock import Clock
 from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.policy import SERVER_MADE, PolicySettings
 from hawsepipe.consent.scopes import Reach, reach
+from hawsepipe.contents.taking import Taking
 from hawsepipe.errors import Forbidden
 from hawsepipe.fhir import references
 from hawsepipe.meters import Meters
@@ -33,6 +34,7 @@ class House(Protocol):
     meters: Meters
     identity: Callable[[], str]
     judge: Judge
+    taking: Taking | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,9 @@ class Admission:
             await self.refuse(asked, kind or "server", refused)
         return asked
 
-    def covers(self, interaction: str, kind: str) -> bool:
+    def covers(self, interaction: str, kind: str, *, writes: bool = False) -> bool:
         """Say whether tenant, scope and role let the principal ask for an interaction with a type."""
-        return self._refusal(interaction, kind, writes=False) is None
+        return self._refusal(interaction, kind, writes) is None
 
     async def check_content(self, asked: Asked, kind: str, content: Resource) -> None:
         """Refuse content that is not the principal's to write, or to delete. Raises Forbidden."""

@@ -21,6 +21,7 @@ from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.searches import Searches
 from hawsepipe.consent.writing import Writing
+from hawsepipe.contents.taking import Taking
 from hawsepipe.errors import Gone, InvalidRequest, NotFound
 from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.query import Cursor, Page, Query
@@ -39,7 +40,7 @@ class Gate:
     """Opens views on one store.
 
     `labels` must be the labeller that the store was opened with; `identity` gives ids of new resources; `rules` narrow
-    what is visible.
+    what is visible; `taking` keeps large contents beside the store.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Gate:
         labels: Labels | None = None,
         identity: Callable[[], str] = new_id,
         rules: Sequence[ConsentRule] = (),
+        taking: Taking | None = None,
     ) -> None:
+        self.taking = taking
         self.store = store
         self.clock = clock
         self.settings = settings
@@ -106,6 +109,10 @@ class View:
     def within_reach(self, interaction: str, kinds: Iterable[str]) -> tuple[str, ...]:
         """Return which types the principal may ask for at all: by tenant, scope and role, whatever there is of them."""
         return tuple(kind for kind in kinds if self._admission.covers(interaction, kind))
+
+    def may_write(self, kind: str) -> bool:
+        """Return whether the principal may create or update a type at all, whatever there is of it."""
+        return any(self._admission.covers(interaction, kind, writes=True) for interaction in ("create", "update"))
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Return the patients of a visible Group; see `consent.exports`. Raises NotFound, Gone, Forbidden."""

@@ -14,6 +14,7 @@ in the same commit, a sealed Task that tells the privacy officer of the pair.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -203,7 +204,7 @@ class Writing:
         plan.asked = replace(plan.asked, target=plan.reference)
         self._admission.note(plan.asked, PERMIT, ())
         plan.created = True
-        content = {**resource, "id": plan.identity}
+        content = await self._taken({**resource, "id": plan.identity}, plan.reference)
         plan.change = Change(Method.CREATE, order.type, str(plan.identity), content, if_match=0)
 
     async def _decide_update(self, plan: _Plan, resource: Resource) -> None:
@@ -219,7 +220,8 @@ class Writing:
         plan.created = current.content is None
         # On the version that was decided about, so that nothing slips in between.
         base = 0 if plan.created else current.version
-        plan.change = Change(Method.PUT, kind, identity, resource, if_match=base)
+        taken = await self._taken(resource, plan.reference)
+        plan.change = Change(Method.PUT, kind, identity, taken, if_match=base)
 
     async def _decide_patch(self, plan: _Plan) -> None:
         order, identity = plan.order, str(plan.identity)
@@ -239,7 +241,8 @@ class Writing:
         check_meta(resource)
         await self._admission.check_content(plan.asked, order.type, resource)
         await self._same_person(plan.asked, current, resource)
-        plan.change = Change(Method.PUT, order.type, identity, resource, if_match=current.version)
+        taken = await self._taken(resource, plan.reference)
+        plan.change = Change(Method.PUT, order.type, identity, taken, if_match=current.version)
 
     async def _decide_delete(self, plan: _Plan) -> None:
         order, identity = plan.order, str(plan.identity)
@@ -253,6 +256,15 @@ class Writing:
         _check_tags(order, current)
         await self._admission.check_content(plan.asked, order.type, decoded(current.content))
         plan.change = Change(Method.DELETE, order.type, identity, None, if_match=current.version)
+
+    async def _taken(self, resource: Resource, reference: str) -> Resource:
+        """Return content without what is too large for the store. Raises InvalidResource."""
+        taking = self._house.taking
+        if taking is None:
+            return resource
+        if taking.waits(resource):
+            return await asyncio.to_thread(taking.taken, resource, reference)
+        return taking.taken(resource, reference)
 
     async def _standing(self, plan: _Plan, sight: str) -> tuple[Version | None, bool, Decision]:
         """Return the current version, whether the principal sees it, and whether she may do what she asks."""

@@ -9,11 +9,13 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import structlog
 
+from hawsepipe.contents.taking import Taking
 from hawsepipe.errors import HawsepipeError, MessageError
 from hawsepipe.fhir import provenance
 from hawsepipe.fhir.identity import Named, named
@@ -86,7 +88,11 @@ class Effects:
 
     width = 2
 
-    def __init__(self, translators: Mapping[str, Translator], preparation: Preparation) -> None:
+    def __init__(
+        self, translators: Mapping[str, Translator], preparation: Preparation, taking: Taking | None = None
+    ) -> None:
+        """`taking` keeps large content beside the store; without it resources hold all of it."""
+        self._taking = taking
         self._translators = translators
         self._preparation = preparation
         self._turn = threading.Lock()
@@ -127,6 +133,7 @@ class Effects:
         if not translation.changes:
             return Effect(translation.label, None, _no_effect(translation), findings)
         try:
+            translation = self._without_contents(task.message, translation)
             transaction = self._preparation.transaction(_transaction(task, translation, rules))
         except HawsepipeError as error:
             reason = f"{type(error).__name__}: the {len(translation.changes)} changes were not taken"
@@ -139,6 +146,19 @@ class Effects:
             reason = f"the changes cannot be prepared ({type(error).__name__})"
             return Effect(translation.label, None, Refusal("mapping", "", reason), findings, named(translation.changes))
         return Effect(translation.label, transaction, None, findings)
+
+    def _without_contents(self, message: RawMessage, translation: Translation) -> Translation:
+        """Return the translation with its large contents kept beside the store."""
+        taking = self._taking
+        if taking is None or not taking.concerns(message.body):
+            return translation
+        changes = [
+            change
+            if change.resource is None
+            else replace(change, resource=taking.taken(change.resource, f"{change.type}/{change.id}"))
+            for change in translation.changes
+        ]
+        return replace(translation, changes=tuple(changes))
 
 
 def _transaction(task: Task, translation: Translation, rules: bytes) -> Transaction:

@@ -29,8 +29,13 @@ def make_keys(config: Config) -> None:
     signing_key(folder / "log.key")
     if not (folder / "issuer.key").exists():
         make_key(folder / "issuer.key", secrets.token_bytes)
+    for name in ("cursor.key", "content.key"):
+        _make_secret(folder / name)
+
+
+def _make_secret(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
-        descriptor = os.open(folder / "cursor.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_CURSOR_BYTES))
             file.flush()
@@ -45,10 +50,17 @@ def require_keys(config: Config) -> Path:
     folder = config.data / "keys"
     if not folder.is_dir():
         raise ConfigError("service.data", f"{folder} does not exist; `hawsepipe init` makes the keys")
-    for name in _KEYS:
+    if not (config.data / "contents").exists():
+        _make_secret(folder / "content.key")  # a data directory from before there was one
+    for name in (*_KEYS, "content.key"):
         if not (folder / name).exists():
             raise ConfigError("service.data", f"{folder / name} is missing; put it back from a backup")
     return folder
+
+
+def content_key(path: Path) -> bytes:
+    """Return the 32 bytes that prove which contents were sent here. Raises ConfigError as `cursor_key`."""
+    return cursor_key(path)
 
 
 def cursor_key(path: Path) -> bytes:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hawsepipe.config import Config
 from hawsepipe.consent.labels import Labels
+from hawsepipe.contents.disk import DiskContents
+from hawsepipe.contents.taking import Taking
 from hawsepipe.fhir import definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.validate import Validator
+from hawsepipe.service.credentials import content_key
 from hawsepipe.store.preparation import Preparation
 from hawsepipe.store.vault import Vault, read_keys
 
@@ -34,3 +37,9 @@ def vault(config: Config) -> Vault:
 def preparation(config: Config) -> Preparation:
     """Return what works changes out with these."""
     return Preparation(labeller(config), extractor(config), validator(), config.base_url)
+
+
+def taking(config: Config) -> Taking:
+    """Return what keeps large content. Raises ConfigError when its key is missing."""
+    contents = DiskContents(config.data / "contents", vault(config))
+    return Taking(contents, content_key(config.data / "keys" / "content.key"), config.contents.inline_bytes)

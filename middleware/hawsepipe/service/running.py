@@ -35,6 +35,8 @@ from hawsepipe.clock import Clock
 from hawsepipe.config import Config
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.view import Gate
+from hawsepipe.contents.sweeping import Sweeping
+from hawsepipe.contents.taking import Taking
 from hawsepipe.errors import HawsepipeError, PluginError
 from hawsepipe.exports.files import Folder
 from hawsepipe.exports.jobs import Exports
@@ -147,6 +149,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 vault=preparing.vault(config),
             )
         )
+        taking = preparing.taking(config)
         opener = Opener(stack, config, clock, meters)
         ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
         translators = await opener.all(loaded.translators, config.translators, "translators")
@@ -168,7 +171,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
 
         pipeline = Pipeline(
             store,
-            await _desk(stack, config, of_feeds),
+            await _desk(stack, config, of_feeds, taking),
             clock,
             meters,
             committed,
@@ -178,6 +181,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             _task(stack, anchorer.run(), "anchorer"),
             _task(stack, pipeline.run(), "pipeline"),
             _task(stack, Watch(store, clock, alerts, timedelta(seconds=config.alerts.oldest_seconds)).run(), "watch"),
+            _task(stack, _sweeping(config, store, taking, clock).run(), "sweeping"),
             *_retention(stack, config, store, ledgers, clock, meters),
             *(_task(stack, courier.run(), name) for name, courier in couriers.items()),
         )
@@ -185,7 +189,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
         )
         rules = await opener.all(loaded.consent_rules, config.consent_rules, "consent_rules")
-        gate = Gate(store, clock, policy, meters, rules=tuple(rules.values()))
+        gate = Gate(store, clock, policy, meters, rules=tuple(rules.values()), taking=taking)
         evidence = Evidence(store, config.channel, ledgers)
         origin = credentials.origin(config)
         parameters = Parameters(facts, config.base_url)
@@ -206,6 +210,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             ),
             page_size=config.page_size,
             max_body=config.max_body,
+            taking=taking,
+            max_content=config.contents.max_bytes,
         )
         authorization = AuthorizationServer(
             issuer,
@@ -266,9 +272,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         yield Service(config, store, store_path / FILE, listeners.feeds, pipeline, tasks)
 
 
-async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str, Translator]) -> Desk:
+async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str, Translator], taking: Taking) -> Desk:
     """Return where messages are translated: in workers if the configuration has any."""
-    own = Effects(translators, preparing.preparation(config))
+    own = Effects(translators, preparing.preparation(config), taking)
     if not config.workers:
         return own
     rules = {name: translator.rules_digest for name, translator in translators.items()}
@@ -307,6 +313,13 @@ async def _couriers(
         )
         for outlet in config.destinations
     }
+
+
+def _sweeping(config: Config, store: Store, taking: Taking, clock: Clock) -> Sweeping:
+    """Return what takes away contents that nothing names."""
+    terms = config.contents
+    grace, interval = timedelta(hours=terms.grace_hours), timedelta(seconds=terms.sweep_seconds)
+    return Sweeping(store, taking.contents, clock, grace, interval)
 
 
 def _retention(

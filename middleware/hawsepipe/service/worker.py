@@ -29,7 +29,7 @@ from hawsepipe.intake.frames import LENGTH, answered, framed, value
 from hawsepipe.meters import Meters
 from hawsepipe.ops import logs
 from hawsepipe.service.kinds import Opener
-from hawsepipe.service.preparing import preparation
+from hawsepipe.service.preparing import preparation, taking
 
 MODULE: Final = "hawsepipe.service.worker"
 
@@ -68,7 +68,7 @@ async def _work(config: Config, frames: _Frames, link: socket.socket) -> None:
         except HawsepipeError as error:
             link.sendall(framed(str(error)))
             return
-        effects = Effects(translators, preparation(config))
+        effects = Effects(translators, preparation(config), taking(config))
         gc.collect()
         gc.freeze()
         # What comes after is values without cycles, and going through them again and again costs a third of the work.

@@ -415,6 +415,10 @@ class Store(Loads, Protocol):
         """
         ...
 
+    async def contents_named(self, sha256s: Sequence[str]) -> frozenset[str]:
+        """Return which of these contents (`fhir.contents`) a version names, whether it is current or not."""
+        ...
+
     # access record
 
     async def record(self, accesses: Sequence[Access]) -> None:

@@ -19,6 +19,8 @@ Moves = Mapping[tuple[str, str], str]
 def redirected(transaction: PreparedTransaction, moves: Moves) -> PreparedTransaction:
     """Return the transaction about the resources that `moves` names; its Provenance tells which ones it named."""
     names = {f'"{type_}/{old}"'.encode(): f'"{type_}/{new}"'.encode() for (type_, old), new in moves.items()}
+    # What is kept beside the resource is had by its address.
+    names |= {f'"{type_}/{old}/$'.encode(): f'"{type_}/{new}/$'.encode() for (type_, old), new in moves.items()}
     trail = transaction.lines if transaction.story is None else transaction.story.lines
     lines: dict[str, str] = {}
     for reference, text in trail.items():
@@ -48,7 +50,7 @@ def _change(change: PreparedChange, moves: Moves, names: Mapping[bytes, bytes]) 
 
 def _inside(names: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     """Return the names as they stand in `link[Patient/1]`."""
-    return {b"[" + old[1:-1] + b"]": b"[" + new[1:-1] + b"]" for old, new in names.items()}
+    return {b"[" + old[1:-1] + b"]": b"[" + new[1:-1] + b"]" for old, new in names.items() if old.endswith(b'"')}
 
 
 def _renamed(content: bytes, names: Mapping[bytes, bytes]) -> bytes:

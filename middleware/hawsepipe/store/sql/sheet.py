@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
+from hawsepipe.fhir import contents
 from hawsepipe.store.sql import indexing, journal, log
 from hawsepipe.store.sql.pen import Pen
 
@@ -140,6 +141,14 @@ class Sheet:
             insert("resource", _NEW, [(*it.row, *it.named) for it in self._stands.values() if it.named is not None])
             kept = pen.connection.kept
             insert("version", _VERSION, [(*row[:-1], kept(row[-1], row[0])) for row in self._versions])
+            uses = [
+                (sha256, row[0])
+                for row in self._versions
+                if row[-1] is not None
+                for sha256 in contents.named(row[-1])
+            ]
+            if uses:
+                execute("INSERT INTO content (sha256, version) VALUES (?, ?) ON CONFLICT DO NOTHING", uses)
             rows.write()
             log.enqueue(pen, self._leaves)
         if self._heard:

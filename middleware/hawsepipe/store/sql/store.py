@@ -187,6 +187,9 @@ class SqlStore:
     async def consent_epoch(self) -> int:
         return (await self._counted()).epoch
 
+    async def contents_named(self, sha256s: Sequence[str]) -> frozenset[str]:
+        return await self._read(partial(versions.contents_named, sha256s=sha256s))
+
     # access record
 
     async def record(self, accesses: Sequence[Access]) -> None:

@@ -32,6 +32,15 @@ def read(connection: Connection, type_: str, id_: str) -> Version | None:
     return None if row is None else version_of(type_, id_, row)
 
 
+def contents_named(connection: Connection, sha256s: Sequence[str]) -> frozenset[str]:
+    """Return which of these contents a version names."""
+    rows = connection.execute(
+        "SELECT DISTINCT sha256 FROM content WHERE sha256 IN (SELECT value FROM json_each(?))",
+        (connection.array(sha256s),),
+    )
+    return frozenset(sha256 for (sha256,) in rows)
+
+
 def current(connection: Connection, type_key: int, type_: str, id_: str) -> Current | None:
     """Return the current version for the writer, by the interned number of its type."""
     row = connection.execute(

@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.connection import Connection
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 14
+VERSION: Final = 15
 """The newest version of the tables that this code knows."""
 
 DELIVERIES: Final = """
@@ -146,6 +146,13 @@ ALTER TABLE state ADD COLUMN charted INTEGER NOT NULL DEFAULT 0;  -- places of t
 """
 """What is the latest, provably; an older store's map is made before its next batch (since version 14)."""
 
+CONTENTS: Final = """
+CREATE TABLE IF NOT EXISTS content (
+  sha256 TEXT, version INTEGER, PRIMARY KEY (sha256, version)
+) STRICT, WITHOUT ROWID;
+"""
+"""Which versions name a content that is kept beside the store (since version 15)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -160,6 +167,7 @@ _STEPS: Final = {
     11: UNITS,
     12: NOTES,
     13: STATE,
+    14: CONTENTS,
 }
 """What makes the next version of tables of a version."""
 
