@@ -73,7 +73,7 @@ def test_what_is_within_the_bound_stays(taking: Taking) -> None:
 
 def test_a_small_content_in_the_place_of_a_large_one_takes_the_mark_away(taking: Taking) -> None:
     large = attachment(taking.taken(document(data=DATA), "DocumentReference/d"))
-    small = taking.taken(document(**{"data": "AAAA", "_data": large["_data"]}), "DocumentReference/d")
+    small = taking.taken(document(data="AAAA", _data=large["_data"]), "DocumentReference/d")
     assert attachment(small) == {"contentType": "application/pdf", "data": "AAAA"}
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from hawsepipe.consent.labels import Labels
-from hawsepipe.fhir import definitions
+from hawsepipe.contents.disk import DiskContents
+from hawsepipe.contents.taking import Taking
+from hawsepipe.fhir import contents, definitions
 from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.intake.effects import Effects, Task
@@ -74,3 +78,28 @@ async def test_changes_of_an_unforeseen_shape_become_a_dead_letter(effects: Effe
     assert odd.refusal.text == "the changes cannot be prepared (TypeError)"
     assert before.refusal is None
     assert after.refusal is None
+
+
+class Scanning:
+    """Makes a Media of each message, with a content of so many bytes as it says."""
+
+    media_types = frozenset({"text/plain"})
+    rules_digest = bytes(32)
+
+    def translate(self, message: RawMessage) -> Translation:
+        data = base64.b64encode(bytes(int(message.body.split()[0]))).decode()
+        resource = {"resourceType": "Media", "id": "m", "status": "completed", "content": {"data": data}}
+        return Translation((Change(Method.PUT, "Media", "m", resource),), (), (), "scan")
+
+
+def test_a_large_content_is_kept_before_anything_is_made_of_it(tmp_path: Path) -> None:
+    facts = definitions.load()
+    made = Preparation(Labels(), Extractor(facts, BASE), Validator(facts), BASE)
+    taking = Taking(DiskContents(tmp_path), bytes(32), 1000)
+    desk = Effects({"feed": Scanning()}, made, taking)
+    effects = desk.all([_task(1, "5000" + " " * 6000), _task(2, "500" + " " * 6000)])
+    large, small = (effect.transaction.changes[0].effect[1] for effect in effects if effect.transaction is not None)
+    (digest,) = contents.named(large)
+    assert b"".join(taking.contents.read(digest)) == bytes(5000)
+    assert contents.named(small) == frozenset()
+    assert len(large) < 1000

@@ -26,7 +26,7 @@ from hawsepipe.errors import (
     NotFound,
     PreconditionFailed,
 )
-from hawsepipe.fhir import codec, identity, provenance
+from hawsepipe.fhir import codec, contents, identity, provenance
 from hawsepipe.fhir.index import Row, TokenRow
 from hawsepipe.hooks import Refusal, Reuse
 from hawsepipe.meters import Meters
@@ -929,6 +929,15 @@ class TestIdentity:
         assert order is not None
         assert (order.version, order.patients) == (2, ("a",))
 
+    async def test_the_address_of_a_content_follows_its_order_to_another_name(self, store: Store) -> None:
+        url = {"url": "urn:x", "valueAttachment": {"url": "ServiceRequest/n/$content?sha256=1"}}
+        await self.apply(store, self.sent(1, self.person("a", "a"), self.order("a")))
+        await self.apply(store, self.sent(2, self.person("b", "b"), self.order("b", extension=[url])))
+        order = await self.of(store, "p2")
+        (extension,) = content(order)["extension"]
+        assert order.id != "n"
+        assert extension["valueAttachment"]["url"] == f"ServiceRequest/{order.id}/$content?sha256=1"
+
     async def test_a_message_that_merges_takes_what_was_the_others(self, store: Store) -> None:
         await self.apply(
             store, self.sent(1, self.person("a", "a")), self.sent(2, self.person("b", "b"), self.order("b"))
@@ -950,3 +959,26 @@ class TestIdentity:
         forged = change("Provenance", "x", extension=[{"url": provenance.UNCHANGED, "valueBoolean": True}])
         with pytest.raises(InvalidRequest):
             await store.commit(transaction(forged))
+
+
+class TestContents:
+    """Which contents that are kept beside the store are named by a version."""
+
+    def named(self, digest: str, place: str = "d", **more: Any) -> Change:
+        held = contents.Held(digest, 5, "proof")
+        attachment = {"_data": contents.element_of(held), "url": f"Media/{place}/$content?sha256={digest}"}
+        return change("Media", place, status="completed", content=attachment, **more)
+
+    async def test_a_content_stays_named_as_long_as_a_version_of_the_past_names_it(self, store: Store) -> None:
+        one, two, never = "1" * 64, "2" * 64, "3" * 64
+        await store.commit(transaction(self.named(one)))
+        await store.commit(transaction(self.named(two)))
+        await store.commit(transaction(change("Media", "d", Method.DELETE)))
+        assert await store.contents_named([one, two, never]) == {one, two}
+
+    async def test_what_is_not_committed_names_nothing(self, store: Store) -> None:
+        digest = "4" * 64
+        with pytest.raises(PreconditionFailed):
+            await store.commit(transaction(self.named(digest), change("Media", "other", if_match=3)))
+        assert await store.contents_named([digest]) == frozenset()
+        assert await store.contents_named([]) == frozenset()

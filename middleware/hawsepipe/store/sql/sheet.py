@@ -142,10 +142,7 @@ class Sheet:
             kept = pen.connection.kept
             insert("version", _VERSION, [(*row[:-1], kept(row[-1], row[0])) for row in self._versions])
             uses = [
-                (sha256, row[0])
-                for row in self._versions
-                if row[-1] is not None
-                for sha256 in contents.named(row[-1])
+                (sha256, row[0]) for row in self._versions if row[-1] is not None for sha256 in contents.named(row[-1])
             ]
             if uses:
                 execute("INSERT INTO content (sha256, version) VALUES (?, ?) ON CONFLICT DO NOTHING", uses)
