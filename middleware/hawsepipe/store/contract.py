@@ -59,18 +59,10 @@ from hawsepipe.store.sequencing import StateLeaf as StateLeaf
 from hawsepipe.visibility import Facets, Visibility
 
 ACTORS = frozenset(
-    {
-        "CareTeam",
-        "Device",
-        "Group",
-        "HealthcareService",
-        "Organization",
-        "OrganizationAffiliation",
-        "Person",
-        "Practitioner",
-        "PractitionerRole",
-        "RelatedPerson",
-    }
+    (
+        "CareTeam Device Group HealthcareService Organization OrganizationAffiliation"
+        " Person Practitioner PractitionerRole RelatedPerson"
+    ).split()
 )
 """The types of resource that say who an actor is and belongs to."""
 
