@@ -24,7 +24,8 @@ OPENERS = ["open_at"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
 SINCE_13 = """
-DROP TABLE content; DROP TABLE sealed; DROP TABLE spot; ALTER TABLE state DROP COLUMN charted; ALTER TABLE leaf DROP COLUMN version;
+DROP TABLE content;
+DROP TABLE sealed; DROP TABLE spot; ALTER TABLE state DROP COLUMN charted; ALTER TABLE leaf DROP COLUMN version;
 """
 """What undoes the step of the tables after version 13: begin with it."""
 

@@ -58,12 +58,9 @@ from hawsepipe.store.sequencing import Sequenced as Sequenced
 from hawsepipe.store.sequencing import StateLeaf as StateLeaf
 from hawsepipe.visibility import Facets, Visibility
 
-ACTORS = frozenset(
-    (
-        "CareTeam Device Group HealthcareService Organization OrganizationAffiliation"
-        " Person Practitioner PractitionerRole RelatedPerson"
-    ).split()
-)
+_PEOPLE = frozenset({"CareTeam", "Group", "Person", "Practitioner", "PractitionerRole", "RelatedPerson"})
+_HOUSES = frozenset({"Device", "HealthcareService", "Organization", "OrganizationAffiliation"})
+ACTORS = _PEOPLE | _HOUSES
 """The types of resource that say who an actor is and belongs to."""
 
 # -- what a store is opened with ---------------------------------------------------------------------------------------
