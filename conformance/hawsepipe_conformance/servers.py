@@ -7,6 +7,7 @@ A server that is not installed is a RuntimeError with the line that installs it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,10 +45,13 @@ def program(name: str, install: str, *places: str) -> str:
 def npm_packages(folder: Path) -> Path:
     """Return the `node_modules` of a folder with a package.json, which are installed once if they are not there."""
     found = folder / "node_modules"
-    if not found.is_dir():
-        npm = program("npm", "apt-get install nodejs npm")
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(folder)]
-        subprocess.run(command, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    # Tests in several processes ask for the same folder: one installs, the others wait for all of it.
+    with (Path(tempfile.gettempdir()) / f"hawsepipe-npm-{zlib.crc32(bytes(folder))}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.is_dir():
+            npm = program("npm", "apt-get install nodejs npm")
+            command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
+            subprocess.run([*command, "--prefix", str(folder)], check=True, timeout=300, stdout=subprocess.DEVNULL)
     return found
 
 
