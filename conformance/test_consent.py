@@ -1,4 +1,4 @@
-"""The consent decision cases that ship with the project pass, from outside as a person would run them."""
+"""The consent cases that ship with the project pass, from outside as a person would run them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,75 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
 from hawsepipe_conformance import consent
+from hawsepipe_conformance.timing import Timing, likelihood
 
 CASES = files("hawsepipe_conformance").joinpath("consent_cases.json")
 DOCUMENT = json.loads(CASES.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("outcome", consent.run(DOCUMENT), ids=lambda outcome: str(outcome.id))
-def test_a_decision_case_comes_out_as_expected(outcome: consent.Outcome) -> None:
-    assert outcome.differences == ()
+# Nobody sends events to subscribers yet, nor seals what a search showed. The case about time needs quiet and thousands
+# of requests.
+NOT_YET = {"O35", "O39"}
+BY_TIME = {"O40"}
 
 
-def test_there_are_sixty_one_decision_cases() -> None:
-    assert len(consent.run(DOCUMENT)) == 61
+def told(case: dict[str, Any], pairs: int = 5_000) -> tuple[str, ...]:
+    (outcome,) = consent.run({**DOCUMENT, "cases": [case]}, Timing(pairs))
+    return outcome.differences
+
+
+@pytest.mark.parametrize("case", DOCUMENT["cases"], ids=lambda case: str(case["id"]))
+def test_a_case_comes_out_as_expected(case: dict[str, Any]) -> None:
+    if case["id"] in BY_TIME:
+        pytest.skip("a soak test asks it")
+    assert bool(told(case)) is (case["id"] in NOT_YET)
+
+
+@pytest.mark.soak
+def test_time_does_not_tell_hidden_from_absent() -> None:
+    assert told(next(case for case in DOCUMENT["cases"] if case["id"] == "O40")) == ()
+
+
+def test_there_are_eighty_six_cases() -> None:
+    assert len(DOCUMENT["cases"]) == 86
+
+
+@pytest.mark.parametrize(
+    ("id", "wrong"),
+    [
+        ("O01", {"total": 4}),
+        ("O01", {"ids": ["Observation/o1"]}),
+        ("O09", {"forbidden": ["o1"]}),
+        ("O14", {"next": True}),
+        ("O16", {"status": 200}),
+        ("O18", {"sameAs": {"method": "GET", "path": "/Observation/o1"}}),
+        ("O19", {"ids": []}),
+        ("O21", {"sideEffect": "the moon rises"}),
+        ("O27", {"notIds": ["Observation/o1"]}),
+        ("O29", {"colour": "blue"}),
+    ],
+)
+def test_an_expectation_that_is_falsified_fails(id: str, wrong: dict[str, Any]) -> None:
+    case = next(case for case in DOCUMENT["cases"] if case["id"] == id)
+    assert told({**case, "expect": {**case["expect"], **wrong}})
+
+
+def test_a_precondition_that_is_not_understood_fails() -> None:
+    case = next(case for case in DOCUMENT["cases"] if case["id"] == "O18")
+    assert told({**case, "precondition": "h1 is on the moon"})
+
+
+def test_two_samples_of_one_distribution_are_likely_and_two_that_differ_are_not() -> None:
+    random = Random(3)
+    one, other = ([random.gauss(0, 1) for _ in range(800)] for _ in range(2))
+    assert likelihood(one, other) > 0.05
+    assert likelihood(one, [it + 0.5 for it in other]) < 0.001
 
 
 def test_the_runner_prints_a_line_a_case_and_fails_when_one_fails(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
-"""Run consent decision cases: `python -m hawsepipe_conformance.consent CASES.json [--json]`.
+"""Run consent cases: `python -m hawsepipe_conformance.consent CASES.json [--json] [--pairs N]`.
 
-A case of kind `decision` states consents, a directory, a request, a resource version and what must come out. One line
-a case; the exit status is 1 when one fails. Cases of other kinds need a running server and are passed over.
+A case of kind `decision` states consents, a directory, a request, a resource version and what must come out; one of
+kind `noninterference` a store, a request to the API and its answer, which must be the same without what is hidden
+(`twins`). One line a case; the exit status is 1 when one fails. A case of another kind fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,11 @@ from hawsepipe.consent.request import BreakGlass, Request, request
 from hawsepipe.fhir.dates import interval
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Decision, Principal
+from hawsepipe.ops import logs
 from hawsepipe.visibility import Subject, visible
+from hawsepipe_conformance.houses import BASE
+from hawsepipe_conformance.timing import Timing
+from hawsepipe_conformance.twins import differences
 
 _STATUS_403 = frozenset({"scope", "role"})
 
@@ -45,13 +52,26 @@ class Outcome:
         return not self.differences
 
 
-def run(document: Mapping[str, Any]) -> tuple[Outcome, ...]:
-    """Run every decision case of a document of schema `consent-cases/1`."""
+def run(document: Mapping[str, Any], timing: Timing | None = None) -> tuple[Outcome, ...]:
+    """Run every case of a document of schema `consent-cases/1`."""
     defaults = document.get("defaults", {})
-    return tuple(_run(case, defaults) for case in document["cases"] if case["kind"] == "decision")
+    return tuple(_run(case, defaults, timing or Timing()) for case in document["cases"])
 
 
-def _run(case: Mapping[str, Any], defaults: Mapping[str, Any]) -> Outcome:
+def _run(case: Mapping[str, Any], defaults: Mapping[str, Any], timing: Timing) -> Outcome:
+    if case["kind"] == "decision":
+        return _decided(case, defaults)
+    if case["kind"] != "noninterference":
+        return Outcome(case["id"], case["title"], (f"not understood: a case of kind {case['kind']}",))
+    settings = _settings({**defaults, **case.get("config", {})}, case["requester"]["tenant"])
+    duties = frozenset(duty["path"] for duty in case.get("obligations", ()) if duty["code"] == "REDACT")
+    settings = replace(settings, base_url=BASE, redactions={case["requester"]["roleCode"]: duties} if duties else {})
+    with tempfile.TemporaryDirectory() as folder:
+        found = asyncio.run(differences(case, settings, Path(folder), timing))
+    return Outcome(case["id"], case["title"], tuple(found))
+
+
+def _decided(case: Mapping[str, Any], defaults: Mapping[str, Any]) -> Outcome:
     settings = _settings({**defaults, **case.get("config", {})}, case["request"]["tenant"])
     asked = _request(case)
     consents = gathered(one for consent in case["consents"] if (one := directive(consent)) is not None)
@@ -132,8 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hawsepipe_conformance.consent", description=__doc__)
     parser.add_argument("cases", type=Path, help="a file of schema consent-cases/1")
     parser.add_argument("--json", action="store_true", help="print one JSON array instead of lines")
+    parser.add_argument("--pairs", type=int, default=5_000, help="paired requests of a case about time (5000)")
     options = parser.parse_args(arguments)
-    outcomes = run(json.loads(options.cases.read_text(encoding="utf-8")))
+    logs.configure("error", "json")
+    outcomes = run(json.loads(options.cases.read_text(encoding="utf-8")), Timing(options.pairs))
     if options.json:
         print(json.dumps([asdict(outcome) | {"passed": outcome.passed} for outcome in outcomes], indent=1))
     else:

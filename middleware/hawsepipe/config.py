@@ -97,6 +97,8 @@ class Config:
     permit_ceiling: str
     privacy_officer_roles: frozenset[str]
     role_policy: Mapping[str, frozenset[str]] | None
+    redactions: Mapping[str, frozenset[str]]
+    references: str
     plugins: tuple[str, ...]
     translators: tuple[Instance, ...]
     feeds: tuple[Instance, ...]
@@ -282,6 +284,8 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         permit_ceiling=consent["permit_ceiling"],
         privacy_officer_roles=frozenset(consent["privacy_officer_roles"]),
         role_policy={role: frozenset(types) for role, types in roles.items()} if roles else None,
+        redactions={role: frozenset(paths) for role, paths in consent.get("redactions", {}).items()},
+        references=consent["references"],
         plugins=tuple(document["plugins"]["load"]),
         translators=_instances("translators", document.get("translators", [])),
         feeds=_instances("feeds", document.get("feeds", [])),

@@ -15,7 +15,7 @@ from hawsepipe.model import Issue, Severity
 
 
 def _order(call: Call) -> Order:
-    """Delete a resource: 204, also when there is none, so that hidden and absent are one.
+    """Delete a resource: 204, also when it was deleted before; 404 when there is none, or none to be seen.
 
     With If-Match only if that version is current (else 412). A deletion is a version like any other.
     """

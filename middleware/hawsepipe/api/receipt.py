@@ -9,7 +9,7 @@ from hawsepipe.api.exchange import Response
 from hawsepipe.api.negotiation import JSON, Format
 from hawsepipe.api.rendering import content, refuse_unknown
 from hawsepipe.api.versions import version_of
-from hawsepipe.errors import LedgerError, Pushback
+from hawsepipe.errors import Forbidden, LedgerError, Pushback
 
 _RETRY_AFTER = 2.0
 
@@ -22,6 +22,9 @@ async def receipt(call: Call) -> Response:
     """
     refuse_unknown(call, call.request.query)
     version = await version_of(call)
+    if version.opening is None and version.content is not None:
+        # It would show, or let one try out, what this requester does not get of the version.
+        raise Forbidden("a receipt is of a version as it is stored, and of this one you see a part")
     try:
         document = await call.services.evidence(version)
     except Pushback:

@@ -29,6 +29,10 @@ become a large one; and we log ourselves.
 """
 
 _log = structlog.get_logger("hawsepipe.api")
+_BEAT: Final = 0.02
+_EVENED: Final = frozenset({404, 405})
+"""What is answered alike for hidden and for absent."""
+
 _BODY_SECONDS: Final = 60.0
 _CHUNK: Final = 65_536
 _NAME: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -39,8 +43,11 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
     """Return the routes that serve everything below `base_path` (`/fhir`, without a trailing slash)."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        started = asyncio.get_running_loop().time()
         name = request.headers.get("X-Request-Id", "")
         response = await _answered(application, request, base_path)
+        if response.status in _EVENED:
+            await _evened(started)
         headers = {**response.headers, "Server": "Hawsepipe"}
         # It goes back and nowhere else: whatever a client takes for a name, a patient's number even, is in no log.
         if _NAME.fullmatch(name):
@@ -52,6 +59,14 @@ def routes(application: Application, base_path: str) -> list[web.RouteDef]:
         return web.Response(status=response.status, headers=headers, body=response.body)
 
     return [web.route("*", base_path, handle), web.route("*", base_path + r"/{rest:[\s\S]*}", handle)]
+
+
+async def _evened(started: float) -> None:
+    """Wait for the next beat since a request came: how long it took to look at what is hidden is not to be told from
+    how long it took to find nothing.
+    """
+    taken = asyncio.get_running_loop().time() - started
+    await asyncio.sleep(_BEAT - taken % _BEAT)
 
 
 async def _streamed(request: web.Request, response: Response, headers: dict[str, str]) -> web.StreamResponse:

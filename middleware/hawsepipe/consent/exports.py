@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Final
 
 from hawsepipe.consent.admission import PERMIT, Admission, House
+from hawsepipe.consent.naming import unnamed
 from hawsepipe.consent.persons import patients_named, throughout
+from hawsepipe.consent.redaction import Redaction, blind, redaction
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import Gone, InvalidRequest, NotFound, StoreError
 from hawsepipe.fhir.compartment import refers, ways
@@ -69,9 +71,10 @@ class Batch:
 class Exports:
     """Reads portions for one principal."""
 
-    def __init__(self, house: House, admission: Admission) -> None:
+    def __init__(self, house: House, admission: Admission, without: Redaction | None = None) -> None:
         self._house = house
         self._admission = admission
+        self._without = without or redaction(frozenset())
 
     async def members(self, group: str) -> tuple[str, ...]:
         """Return the ids of a visible Group's patients, with the other records of the same persons, in order.
@@ -105,7 +108,7 @@ class Exports:
         search = searches[place.search]
         query = replace(search.query, count=count, cursor=Cursor((), place.key) if place.key else None)
         persons = await judge.linked(visibility, patients_named(query))
-        page = await self._house.store.search(throughout(query, persons), visibility)
+        page = await self._house.store.search(blind(unnamed(throughout(query, persons)), self._without), visibility)
         versions = [version for version in page.versions if _in_time(version, portion)]
         if portion.level is Level.PATIENT:
             versions = [version for version in versions if version.patients]
@@ -165,6 +168,7 @@ class Exports:
         for query in filters.values():
             plain = query.clauses[: len(query.clauses) - search.narrowing]
             asked = replace(query, clauses=(*plain, _ids([it.id for it in versions])), count=len(versions))
+            asked = blind(unnamed(asked), self._without)
             known.update(it.id for it in (await self._house.store.search(asked, visibility)).versions)
         return [version for version in versions if version.id not in known]
 

@@ -13,7 +13,9 @@ from typing import Final
 
 from hawsepipe.consent.admission import PERMIT, Admission, Asked, House
 from hawsepipe.consent.judge import EVERYTHING
+from hawsepipe.consent.naming import unnamed
 from hawsepipe.consent.orders import Criteria, Order, Pair
+from hawsepipe.consent.redaction import Redaction, blind
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import InvalidRequest, PreconditionFailed, StoreError, TooLarge
 from hawsepipe.fhir import links
@@ -38,10 +40,11 @@ class Matches:
     commit.
     """
 
-    def __init__(self, house: House, admission: Admission, criteria: Criteria | None) -> None:
+    def __init__(self, house: House, admission: Admission, criteria: Criteria | None, without: Redaction) -> None:
         self._house = house
         self._admission = admission
         self._criteria = criteria
+        self._without = without
         self._found: dict[tuple[str, tuple[Pair, ...]], Version | None] = {}
         self.names: dict[str, str] = {}
         self.expected: list[Expectation] = []
@@ -64,7 +67,7 @@ class Matches:
             return self._found[kind, pairs]
         if len(self._found) >= MOST:
             raise TooLarge(f"a transaction may have {MOST} criteria")
-        query = self._query(kind, pairs, 2)
+        query = blind(unnamed(self._query(kind, pairs, 2)), self._without)
         asked = await self._admission.admitted("search-type", kind, kind)
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hawsepipe.consent.redaction import Redaction, known, redaction
+from hawsepipe.errors import ConfigError
+
 SERVER_MADE: Final = frozenset({"AuditEvent", "Provenance"})
 """Types that the server alone writes, as the record of what others did."""
 
@@ -29,7 +32,9 @@ class PolicySettings:
     of them; the role `*`: every role that is not named); None leaves every type to every role, and with a table a
     role that it does not cover may use nothing. `require_verification` leaves out consents without
     `verification.verified`. `tenant` is the tenant of the data behind this gate. `recheck` decides each search result
-    once more before it leaves.
+    once more before it leaves. `redactions` names the elements that a role does not get (`Patient.birthDate`; the
+    role `*`: every role that is not named); who has several roles gets what none of them leaves out. `references` says
+    what a client's resource may refer to: `visible` (what the client sees) or `any`.
     """
 
     default_policy: str = DENY
@@ -42,6 +47,14 @@ class PolicySettings:
     tenant: str = "main"
     base_url: str = ""
     recheck: bool = True
+    references: str = "visible"
+    redactions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a redaction that would leave out nothing."""
+        for path in sorted(frozenset[str]().union(*self.redactions.values())):
+            if not known(path):
+                raise ConfigError("consent.redactions", f"R4 has no element {path} that could be left out")
 
     def types(self, roles: frozenset[str]) -> frozenset[str] | None:
         """Return the types that these roles may use together, None for all types."""
@@ -51,6 +64,12 @@ class PolicySettings:
         for role in roles:
             allowed |= self.role_policy.get(role, self.role_policy.get("*", frozenset()))
         return None if "*" in allowed else frozenset(allowed)
+
+    def redaction(self, roles: frozenset[str]) -> Redaction:
+        """Return what these roles do not get."""
+        others = self.redactions.get("*", frozenset())
+        found = [self.redactions.get(role, others) for role in roles] or [others]
+        return redaction(frozenset[str]().union(*found))
 
     def officer(self, roles: frozenset[str]) -> bool:
         """Say whether one of these roles is a privacy officer's."""

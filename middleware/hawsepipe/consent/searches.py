@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hawsepipe.consent.admission import PERMIT, Admission, House
+from hawsepipe.consent.naming import unnamed
 from hawsepipe.consent.persons import patients_named, throughout
+from hawsepipe.consent.redaction import Redaction, blind
 from hawsepipe.consent.stored import decoded
 from hawsepipe.errors import StoreError
 from hawsepipe.fhir.query import Cursor, Page, Query, Total, named
@@ -19,9 +21,10 @@ _START = (0, 0)
 class Searches:
     """Searches over what is visible, as if nothing else were there."""
 
-    def __init__(self, house: House, admission: Admission) -> None:
+    def __init__(self, house: House, admission: Admission, without: Redaction) -> None:
         self._house = house
         self._admission = admission
+        self._without = without
 
     async def one(self, query: Query) -> Page:
         """Return one page of one type. Raises Forbidden."""
@@ -29,7 +32,7 @@ class Searches:
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)
         persons = await judge.linked(visibility, patients_named(query))
-        page = await self._found(throughout(query, persons), visibility)
+        page = await self._found(self._meant(query, persons), visibility)
         await self._admission.record(asked, PERMIT, (*page.versions, *page.included), _told(query.type, query))
         return page
 
@@ -43,7 +46,7 @@ class Searches:
         judge = self._house.judge
         visibility = await judge.visibility(self._admission.principal, asked.interaction, asked.now)
         persons = await judge.linked(visibility, frozenset[str]().union(*map(patients_named, queries)))
-        meant = [throughout(query, persons) for query in queries]
+        meant = [self._meant(query, persons) for query in queries]
         total = None
         if any(query.total is Total.ACCURATE for query in meant):
             counted = [await self._found(replace(query, count=0), visibility) for query in meant]
@@ -78,6 +81,12 @@ class Searches:
                 return page, following if following[0] < len(queries) else None
             number, key = following
         return Page((), None, None), None
+
+    def _meant(self, query: Query, persons: Mapping[str, frozenset[str]]) -> Query:
+        """Return a search of persons, as if nobody had what the role does not get, and references said nothing of what
+        is not seen.
+        """
+        return blind(unnamed(throughout(query, persons)), self._without)
 
     async def _found(self, query: Query, visibility: Visibility) -> Page:
         page = await self._house.store.search(query, visibility)

@@ -8,10 +8,12 @@ the same text. Every access is recorded before anything of it leaves; when it ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from hawsepipe.clock import Clock
 from hawsepipe.consent.admission import Admission, Asked
+from hawsepipe.consent.dressing import Dressing
 from hawsepipe.consent.everything import Everything, Wanted
 from hawsepipe.consent.exports import Batch, Exports, Place, Portion
 from hawsepipe.consent.histories import Histories
@@ -74,6 +76,7 @@ class View:
     def __init__(self, gate: Gate, principal: Principal) -> None:
         self._gate = gate
         self._admission = Admission(gate, principal)
+        self._dressing = Dressing(gate, self._admission)
         self.principal = principal
 
     async def read(self, type: str, id: str) -> Version:
@@ -96,15 +99,18 @@ class View:
 
     async def history(self, type: str, id: str, before: int | None, count: int, span: Span = EVER) -> Page:
         """Instance history (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
-        return await Histories(self._gate, self._admission).instance(type, id, before, count, span)
+        page = await Histories(self._gate, self._admission).instance(type, id, before, count, span)
+        return await self._dressed(page, "history-instance")
 
     async def changes(self, type: str | None, before: Cursor | None, count: int, span: Span = EVER) -> Page:
         """History of a type, or of the system (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
-        return await Histories(self._gate, self._admission).across(type, before, count, span)
+        page = await Histories(self._gate, self._admission).across(type, before, count, span)
+        return await self._dressed(page, "history-system" if type is None else "history-type")
 
     async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
         """Compartment (https://hl7.org/fhir/R4/patient-operation-everything.html); see `consent.everything`."""
-        return await Everything(self._gate, self._admission).page(wanted, after, count)
+        page = await Everything(self._gate, self._admission).page(wanted, after, count)
+        return await self._dressed(page, "search-type")
 
     def within_reach(self, interaction: str, kinds: Iterable[str]) -> tuple[str, ...]:
         """Return which types the principal may ask for at all: by tenant, scope and role, whatever there is of them."""
@@ -120,7 +126,9 @@ class View:
 
     async def bulk(self, portion: Portion, place: Place, count: int) -> Batch:
         """Return what comes next of an export; see `consent.exports`. Raises Forbidden."""
-        return await Exports(self._gate, self._admission).batch(portion, place, count)
+        batch = await Exports(self._gate, self._admission, self._dressing.redaction).batch(portion, place, count)
+        versions = await self._dressing.several(batch.versions, "export", self._gate.clock())
+        return replace(batch, versions=tuple(versions))
 
     async def still_allowed(self, kind: str, named: Sequence[tuple[str, int]]) -> frozenset[tuple[str, int]]:
         """Return which exported (id, version) may be given now; see `consent.exports`. Raises Forbidden."""
@@ -132,11 +140,13 @@ class View:
         Who asks for what is about a patient gets what is about the person: records that were merged count as one.
         Raises Forbidden.
         """
-        return await Searches(self._gate, self._admission).one(query)
+        page = await Searches(self._gate, self._admission, self._dressing.redaction).one(query)
+        return await self._dressed(page, "search-type")
 
     async def search_across(self, queries: Sequence[Query], after: Cursor | None, count: int) -> Page:
         """Search several types one after the other; see `consent.searches`. Raises Forbidden."""
-        return await Searches(self._gate, self._admission).across(queries, after, count)
+        page = await Searches(self._gate, self._admission, self._dressing.redaction).across(queries, after, count)
+        return await self._dressed(page, "search-type")
 
     async def create(self, resource: Resource) -> Version:
         """Create (https://hl7.org/fhir/R4/http.html#create) under an id of ours;
@@ -160,7 +170,13 @@ class View:
 
     async def write(self, orders: Sequence[Order], criteria: Criteria | None = None) -> tuple[Written, ...]:
         """Carry out orders together, all or nothing, in one transaction of the store; see `consent.writing`."""
-        return await Writing(self._gate, self._admission, criteria).carried_out(orders)
+        written = await Writing(self._gate, self._admission, self._dressing, criteria).carried_out(orders)
+        now = self._gate.clock()
+        shown = [None if it.version is None else await self._dressing.one(it.version, "read", now) for it in written]
+        return tuple(replace(it, version=version) for it, version in zip(written, shown, strict=True))
+
+    async def _dressed(self, page: Page, interaction: str) -> Page:
+        return await self._dressing.page(page, interaction, self._gate.clock())
 
     async def _shown(self, asked: Asked, version: Version | None, current: Version | None = None) -> Version:
         """Return a version that is visible; `current`, if given, must be visible too."""
@@ -174,7 +190,7 @@ class View:
             raise NotFound(f"there is no {asked.target}")
         if version.content is None:
             raise Gone(f"{asked.target} was deleted")
-        return version
+        return await self._dressing.one(version, asked.interaction, asked.now)
 
 
 def _version(written: Sequence[Written]) -> Version:

@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hawsepipe.consent.admission import PERMIT, Admission, Asked, House
+from hawsepipe.consent.dressing import Dressing
 from hawsepipe.consent.labels import check_meta
 from hawsepipe.consent.matches import Matches
 from hawsepipe.consent.orders import Criteria, Order, Written
+from hawsepipe.consent.referring import Targets
 from hawsepipe.consent.stored import decoded
 from hawsepipe.consent.terms import SIGHT, SIGHT_OF_DELETED
 from hawsepipe.errors import (
@@ -36,7 +38,7 @@ from hawsepipe.errors import (
     PreconditionFailed,
     RequestError,
 )
-from hawsepipe.fhir import provenance, references
+from hawsepipe.fhir import mentions, provenance, references
 from hawsepipe.fhir.codec import check_depth
 from hawsepipe.model import Change, Decision, Method, Resource, Transaction, Version
 from hawsepipe.visibility import SEALED
@@ -83,9 +85,11 @@ class _Plan:
 class Writing:
     """Carries out orders for one principal; `criteria` reads those of conditional orders."""
 
-    def __init__(self, house: House, admission: Admission, criteria: Criteria | None) -> None:
+    def __init__(self, house: House, admission: Admission, dressing: Dressing, criteria: Criteria | None) -> None:
         self._house = house
         self._admission = admission
+        self._dressing = dressing
+        self._targets = Targets(house, admission)
         self._criteria = criteria
 
     async def carried_out(self, orders: Sequence[Order]) -> tuple[Written, ...]:
@@ -98,9 +102,10 @@ class Writing:
         plans = [await self._admitted(place, order) for place, order in enumerate(orders)]
         for _ in range(_ATTEMPTS):
             attempt = [replace(plan) for plan in plans]
-            matches = Matches(self._house, self._admission, self._criteria)
+            matches = Matches(self._house, self._admission, self._criteria, self._dressing.redaction)
             try:
                 await self._matched(attempt, matches)
+                self._targets.made = frozenset(plan.reference for plan in attempt if plan.identity is not None)
                 for plan in attempt:
                     with plan.named():
                         await self._decided(plan, matches)
@@ -117,6 +122,10 @@ class Writing:
     async def _admitted(self, place: int, order: Order) -> _Plan:
         target = order.type if order.id is None else f"{order.type}/{order.id}"
         plan = _Plan(place, order, await self._asked(place, order, target), order.id)
+        if order.interaction in {"update", "patch"} and self._dressing.redaction.concerns(order.type):
+            # She would write back what she was shown, and what she was not shown would be gone.
+            with plan.named():
+                await self._admission.refuse(plan.asked, order.type, "redacted")
         if order.interaction == "create" and order.name is not None:
             plan.identity = self._house.identity()
         return plan
@@ -200,6 +209,7 @@ class Writing:
                 raise PreconditionFailed("there is nothing that If-Match could name")
         await self._admission.check_content(plan.asked, order.type, resource)
         check_meta(resource)
+        await self._targets.check(plan.asked, resource)
         plan.identity = plan.identity or self._house.identity()
         plan.asked = replace(plan.asked, target=plan.reference)
         self._admission.note(plan.asked, PERMIT, ())
@@ -217,6 +227,7 @@ class Writing:
             raise MethodNotAllowed(f"there is no {plan.asked.target} to update; new resources get their id by POST")
         _check_tags(plan.order, current)
         await self._same_person(plan.asked, current, resource)
+        resource = await self._kept(plan.asked, current, resource)
         plan.created = current.content is None
         # On the version that was decided about, so that nothing slips in between.
         base = 0 if plan.created else current.version
@@ -234,14 +245,16 @@ class Writing:
             raise Forbidden(f"consents do not let the requester correct {plan.asked.target}")
         _check_tags(order, current)
         assert order.alter is not None, "a patch alters"
-        resource = order.alter(decoded(current.content))
+        # What she sees is what is patched: a test of what references say of the hidden must not tell of it.
+        held = decoded(current.content)
+        resource = order.alter(self._dressing.dressed(held, await self._unsaid(plan.asked, held)))
         check_depth(resource)
         if resource.get("resourceType") != order.type or resource.get("id") != identity:
             raise InvalidRequest("a patch must leave id and resourceType as they are", expression=_id(order))
         check_meta(resource)
         await self._admission.check_content(plan.asked, order.type, resource)
         await self._same_person(plan.asked, current, resource)
-        taken = await self._taken(resource, plan.reference)
+        taken = await self._taken(await self._kept(plan.asked, current, resource), plan.reference)
         plan.change = Change(Method.PUT, order.type, identity, taken, if_match=current.version)
 
     async def _decide_delete(self, plan: _Plan) -> None:
@@ -250,6 +263,8 @@ class Writing:
         if current is None or current.content is None or not seen:
             if order.if_match is not None:
                 raise PreconditionFailed("there is nothing that If-Match could name")
+            if order.criteria is None and not order.bundled and (current is None or not seen):
+                raise NotFound(f"there is no {plan.asked.target}")
             return
         if not decision.permit:
             raise Forbidden(f"consents do not let the requester delete {plan.asked.target}")
@@ -276,6 +291,22 @@ class Writing:
             decision = await (await judge.sit(principal, asked.interaction, asked.now)).decide(version)
         self._admission.note(asked, decision, () if version is None else (version,))
         return version, seen, decision
+
+    async def _kept(self, asked: Asked, current: Version, resource: Resource) -> Resource:
+        """Return new content with what references of the current one say of resources that the principal does not see,
+        and check what it refers to newly.
+        """
+        before = await self._house.judge.content(current)
+        if before is None:
+            await self._targets.check(asked, resource)
+            return resource
+        await self._targets.check(asked, resource, before)
+        base = self._house.settings.base_url
+        return mentions.restored(resource, before, await self._unsaid(asked, before), base)
+
+    async def _unsaid(self, asked: Asked, resource: Resource) -> frozenset[str]:
+        named = mentions.mentioned(resource, self._house.settings.base_url)
+        return await self._dressing.hidden(named, "read", asked.now)
 
     async def _same_person(self, asked: Asked, current: Version, resource: Resource) -> None:
         """Refuse a change that would make the resource another person's, or two patients one, unless an officer asks.

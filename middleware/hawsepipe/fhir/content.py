@@ -16,6 +16,7 @@ from hawsepipe.fhir.definitions import SearchParameter, load
 from hawsepipe.fhir.expression import OutsideSubset, Path, compile_expression, leaves
 from hawsepipe.fhir.extraction import emitter
 from hawsepipe.fhir.index import Row
+from hawsepipe.fhir.mentions import SAYING
 from hawsepipe.fhir.query import (
     Clause,
     CompositeValue,
@@ -258,8 +259,11 @@ def _strings(node: Any, key: str = "") -> Iterator[str]:
     if isinstance(node, str):
         yield _TAG.sub(" ", node) if key == "div" else node
     elif isinstance(node, dict):
+        # What a reference says of another resource is not this one's to be found by: the other may be hidden.
+        passed_over: tuple[str, ...] = SAYING if "reference" in node else ()
         for name, child in node.items():
-            yield from _strings(child, name)
+            if name not in passed_over:
+                yield from _strings(child, name)
     elif isinstance(node, list):
         for child in node:
             yield from _strings(child, key)

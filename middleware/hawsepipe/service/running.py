@@ -130,6 +130,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         default_policy=config.default_policy,
         permit_ceiling=config.permit_ceiling,
         role_policy=config.role_policy,
+        redactions=config.redactions,
+        references=config.references,
         privacy_officer_roles=config.privacy_officer_roles,
         tenant=config.tenant,
         base_url=config.base_url,
