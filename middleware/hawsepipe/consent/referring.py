@@ -4,7 +4,7 @@ Who writes about a patient whom she does not see would read back whether that pa
 would swallow what she wrote, the other not. References that were there before, foreign ones, those to contained
 resources and those by identifier alone are not asked about. What a scope or role does not reach cannot be seen at all,
 and is not asked about either, but for patients: of them the consents alone are asked as soon as the client may read
-back what it writes.
+back what it writes. Officers write about everybody, and consents name whomever they will.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from hawsepipe.consent.admission import Admission, Asked, House
+from hawsepipe.consent.decide import GUARDED
 from hawsepipe.errors import InvalidResource
 from hawsepipe.fhir.query import Clause, Kind, Query, TokenValue
 from hawsepipe.fhir.references import parse, walk
@@ -36,7 +37,9 @@ class Targets:
         `before` is the resource as it was: what it referred to it may still refer to.
         """
         settings = self._house.settings
-        if settings.references != "visible":
+        if settings.references != "visible" or settings.officer(self._admission.principal.roles):
+            return
+        if resource.get("resourceType") in GUARDED:  # hers or the officer's, and read back by them whatever it says
             return
         known = self.made | frozenset(name for _, name in self._named(before or {}))
         named: dict[str, str] = {}
