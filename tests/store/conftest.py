@@ -16,11 +16,13 @@ import pytest
 from hawsepipe.fhir.index import Row, TokenRow
 from hawsepipe.meters import Meters
 from hawsepipe.model import Draft, Issue, Resource, Seal, Severity
+from hawsepipe.store import postgres
 from hawsepipe.store.contract import Store
+from hawsepipe.store.postgres import Database
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.visibility import Facets
 
-OPENERS = ["open_at"]
+OPENERS = ["open_at", "open_in_postgres"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
 SINCE_13 = """
@@ -157,6 +159,28 @@ def open_at(book: Book, clock: Callable[[], datetime], meters: Meters) -> Opener
             clock=clock,
             meters=meters,
             **options,  # type: ignore[arg-type]  # readers and vfs, as open_store types them
+        )
+
+    return opened
+
+
+@pytest.fixture
+def open_in_postgres(
+    book: Book, clock: Callable[[], datetime], meters: Meters, database_at: Callable[[Path], Database]
+) -> Opener:
+    """Opens a store in a PostgreSQL schema of the path."""
+    sealer = CountingSealer()
+
+    def opened(path: Path, **options: object) -> AbstractAsyncContextManager[Store]:
+        return postgres.open_store(
+            database_at(path),
+            sealer=sealer,
+            labeller=BookLabeller(book),
+            extractor=BookExtractor(book),
+            validator=KeyValidator(),
+            clock=clock,
+            meters=meters,
+            **options,  # type: ignore[arg-type]  # as open_store types them
         )
 
     return opened

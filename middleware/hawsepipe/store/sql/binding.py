@@ -15,12 +15,13 @@ class Bindings(Protocol):
     """Named parameters of the statements of one search; each method returns SQL that stands for a value.
 
     `values` are the values. `fence` ends a subquery that is asked of a candidate, so that it stays one; `counts`: a
-    function of ours says in which of many groups a patient is.
+    function of ours says in which of many groups a patient is; `longest`: so many characters of a string an index has.
     """
 
     values: dict[str, Any]
     fence: str
     counts: bool
+    longest: int | None
 
     def bind(self, value: str | int | bytes | None) -> str:
         """Bind one value."""
@@ -44,6 +45,14 @@ class Bindings(Protocol):
 
     def probed(self, column: str) -> str:
         """Return a column such that no index of it is used."""
+        ...
+
+    def indexed(self, column: str) -> str:
+        """Return a column as its index has it."""
+        ...
+
+    def fit(self, text: str) -> str:
+        """Return a text as columns with an index hold it."""
         ...
 
     def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:

@@ -84,7 +84,7 @@ def predicate(clause: Clause, type_: str, bindings: Bindings, now: int) -> Predi
         wanted = {value.missing for value in clause.values if isinstance(value, MissingValue)}
         rows = f"EXISTS (SELECT 1 FROM {source} AND resource = r.key{bindings.fence})"  # noqa: S608  our own tables
         return Predicate(joined("OR", [f"NOT {rows}" if missing else rows for missing in sorted(wanted)] or ["FALSE"]))
-    alternatives, single = _alternatives(clause, bindings, now, _as_it_is)
+    alternatives, single = _alternatives(clause, bindings, now, bindings.indexed)
     # A candidate must not be probed by the index of values, which has all resources in it.
     probed, _ = _alternatives(clause, bindings, now, bindings.probed)
     if not alternatives:
@@ -132,16 +132,12 @@ def _alternatives(clause: Clause, bindings: Bindings, now: int, by: By) -> tuple
     return found, equality and len(values) == 1
 
 
-def _as_it_is(column: str) -> str:
-    return column
-
-
 def _of(values: Sequence[object], kind: type[T]) -> list[T]:
     return [value for value in values if isinstance(value, kind)]
 
 
 def _among(texts: Iterable[str], bindings: Bindings) -> str:
-    distinct = set(texts)
+    distinct = {bindings.fit(text) for text in texts}
     return f"= {bindings.bind(distinct.pop())}" if len(distinct) == 1 else f"IN {bindings.members(distinct)}"
 
 
@@ -184,8 +180,9 @@ def _uris(uris: Sequence[str], modifier: Modifier | None, bindings: Bindings, by
 
 
 def _string(value: StringValue, modifier: Modifier | None, bindings: Bindings, by: By) -> str:
+    head = value.normal[: bindings.longest]
     if modifier is Modifier.EXACT:
-        return f"({by('normal')} = {bindings.bind(value.normal)} AND exact = {bindings.bind(value.exact)})"
+        return f"({by('normal')} = {bindings.bind(head)} AND exact = {bindings.bind(value.exact)})"
     if modifier is Modifier.CONTAINS:
         return f"instr(normal, {bindings.bind(value.normal)}) > 0"
     low = f"{by('normal')} >= {bindings.bind(value.normal)}"
@@ -211,9 +208,9 @@ def _number(value: NumberValue, bindings: Bindings, by: By) -> str:
 def _quantity(value: QuantityValue, bindings: Bindings, by: By) -> str:
     parts = [numbers(value.number, by("value"), bindings)]
     if value.system is not None:
-        parts.append(f"system = {bindings.bind(value.system)}")
+        parts.append(f"system = {bindings.bind(bindings.fit(value.system))}")
     if value.code is not None:
-        code = bindings.bind(value.code)
+        code = bindings.bind(bindings.fit(value.code))
         either = f"({bindings.probed('code')} = {code} OR unit = {code})"
         parts.append(f"{by('code')} = {code}" if value.system is not None else either)
     return joined("AND", parts)

@@ -82,6 +82,10 @@ class Connection(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """Commit; when this returns, what was written is on the disk."""
+        ...
+
     def look(self) -> None:
         """Begin a transaction that only reads, all of it as of one moment."""
         ...

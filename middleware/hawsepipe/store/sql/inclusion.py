@@ -63,8 +63,12 @@ def included(
             raise InvalidRequest(f"more than {MOST} resources are included with one page", location="_include")
         fresh = new
         asked = [include for include in includes if include.iterate]
-    ordered = sorted(known.items(), key=lambda item: (item[1], item[0]))
-    return tuple(versions.current_by_key(connection, type_, key) for key, type_ in ordered)
+    by_type: dict[str, list[int]] = {}
+    for key, type_ in sorted(known.items()):
+        by_type.setdefault(type_, []).append(key)
+    return tuple(
+        version for type_ in sorted(by_type) for version in versions.current_by_keys(connection, type_, by_type[type_])
+    )
 
 
 def _related(connection: Connection, include: Include, keys: Collection[int]) -> Sequence[tuple[int, str]]:

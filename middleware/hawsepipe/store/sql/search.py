@@ -64,7 +64,7 @@ def search(
         rows = standing.merged(rows, beyond, query.sort, query.count + 1)
     more = len(rows) > query.count
     del rows[query.count :]
-    found = tuple(versions.current_by_key(connection, query.type, row[0]) for row in rows)
+    found = versions.current_by_keys(connection, query.type, [row[0] for row in rows])
     beside = included(connection, query.includes, [row[0] for row in rows], visibility)
     return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0], begun) if more else None, total, beside)
 

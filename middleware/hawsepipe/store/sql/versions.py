@@ -110,6 +110,19 @@ def current_by_key(connection: Connection, type_: str, key: int) -> Version:
     return version_of(type_, row[9], row)
 
 
+def current_by_keys(connection: Connection, type_: str, keys: Sequence[int]) -> tuple[Version, ...]:
+    """Return the current versions of resources that are known to exist, in the order of their keys as given."""
+    if not keys:
+        return ()
+    rows = connection.execute(
+        f"SELECT {_COLUMNS}, r.id FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | r.version)"  # noqa: S608  constants
+        " WHERE r.key IN (SELECT value FROM json_each(?))",
+        (connection.array(keys),),
+    )
+    found = {row[0] >> VERSION_BITS: version_of(type_, row[9], row) for row in rows}
+    return tuple(found[key] for key in keys)
+
+
 def spoken_of(connection: Connection, type_: str, id_: str) -> tuple[Version, ...]:
     """Return the Provenances of messages that spoke of a resource which is another one's by now, oldest first."""
     keys: list[tuple[Any, ...]] = connection.execute(
@@ -118,7 +131,7 @@ def spoken_of(connection: Connection, type_: str, id_: str) -> tuple[Version, ..
         " AND f.type = (SELECT key FROM symbol WHERE text = ?) ORDER BY f.resource",
         (NAMED_AS, id_, type_),
     ).fetchall()
-    return tuple(current_by_key(connection, "Provenance", row[0]) for row in keys)
+    return current_by_keys(connection, "Provenance", [row[0] for row in keys])
 
 
 def present(connection: Connection, type_: str) -> tuple[Version, ...]:
@@ -127,7 +140,7 @@ def present(connection: Connection, type_: str) -> tuple[Version, ...]:
         "SELECT key FROM resource WHERE type = (SELECT key FROM symbol WHERE text = ?) AND deleted = 0 ORDER BY key",
         (type_,),
     ).fetchall()
-    return tuple(current_by_key(connection, type_, row[0]) for row in keys)
+    return current_by_keys(connection, type_, [row[0] for row in keys])
 
 
 def version_of(type_: str, id_: str, row: Any) -> Version:

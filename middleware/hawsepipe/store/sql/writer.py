@@ -106,7 +106,7 @@ class Writer:
                 if not job.future.cancelled():
                     outcomes.append(self._do(job))
             pen.save()
-            pen.connection.execute("COMMIT")
+            pen.connection.finish()
         except pen.connection.errors as error:
             pen.connection.undone()
             pen.back(before)

@@ -23,6 +23,7 @@ class Bindings:
         self.values: dict[str, Any] = {}
         self.fence = ""
         self.counts = True
+        self.longest: int | None = None
 
     def bind(self, value: str | int | bytes | None) -> str:
         """Bind one value."""
@@ -51,6 +52,14 @@ class Bindings:
     def probed(self, column: str) -> str:
         """Return a column such that no index of it is used: a sign before it tells SQLite so."""
         return f"+{column}"
+
+    def indexed(self, column: str) -> str:
+        """Return a column as its index has it: as it is."""
+        return column
+
+    def fit(self, text: str) -> str:
+        """Return a text as columns with an index hold it: as it is."""
+        return text
 
     def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:
         """Return the condition on `r` that its content meets a test: a function is asked for each candidate."""

@@ -65,6 +65,10 @@ class Connection(apsw.Connection):
         self.execute("BEGIN IMMEDIATE")
         return False
 
+    def finish(self) -> None:
+        """Commit."""
+        self.execute("COMMIT")
+
     def look(self) -> None:
         """Begin a transaction that only reads."""
         self.execute("BEGIN")
