@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -27,7 +27,9 @@ from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Total
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Draft, Issue, Method, Resource, Seal, Transaction
+from hawsepipe.store import postgres
 from hawsepipe.store.contract import Store
+from hawsepipe.store.postgres import Database
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.visibility import Constant, Facets, InstanceIn, Not, Visibility
 
@@ -77,11 +79,25 @@ VALUE_SETS = {
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[World]]:
+    """Hospitals in stores of SQLite."""
+    yield from _worlds(lambda: _opened(tmp_path_factory.mktemp("store")), range(4))
+
+
+@pytest.fixture(scope="module")
+def worlds_in_postgres(schemas: Any) -> Iterator[list[World]]:
+    """Hospitals in stores of PostgreSQL."""
+    taken = [schemas.taken() for _ in range(2)]
+    left = iter(taken)
+    yield from _worlds(lambda: _opened_in_postgres(next(left)), range(2))
+    schemas.given_back(taken)
+
+
+def _worlds(opened: Callable[[], Any], seeds: Iterable[int]) -> Iterator[list[World]]:
     with asyncio.Runner() as run:
         made: list[World] = []
         contexts = []
-        for seed in range(4):
-            context = _opened(tmp_path_factory.mktemp("store"))
+        for seed in seeds:
+            context = opened()
             store = run.run(context.__aenter__())
             contexts.append(context)
             made.append(run.run(_filled(run, store, seed)))
@@ -95,6 +111,14 @@ def _opened(path: Path) -> Any:
     return open_store(
         path, sealer=plain, labeller=plain, extractor=Extractor(DEFINITIONS, BASE), validator=plain,
         clock=lambda: START + timedelta(days=30), meters=Meters(), base_url=BASE,
+    )  # fmt: skip
+
+
+def _opened_in_postgres(database: Database) -> Any:
+    plain = Plain()
+    return postgres.open_store(
+        database, sealer=plain, labeller=plain, extractor=Extractor(DEFINITIONS, BASE), validator=plain,
+        clock=lambda: START + timedelta(days=30), meters=Meters(), base_url=BASE, readers=1,
     )  # fmt: skip
 
 
@@ -197,6 +221,33 @@ def test_thousands_of_searches_answer_as_the_naive_one_does(
     count: int,
 ) -> None:
     compared(worlds[seed], *asked, hide, close, count)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=quiet)
+@examples
+def test_a_search_in_postgres_answers_as_the_naive_one_does(
+    worlds_in_postgres: list[World],
+    seed: int,
+    asked: tuple[str, list[tuple[str, str]]],
+    hide: set[str],
+    close: set[str],
+    count: int,
+) -> None:
+    compared(worlds_in_postgres[seed % 2], *asked, hide, close, count)
+
+
+@pytest.mark.soak
+@settings(max_examples=int(os.environ.get("HAWSEPIPE_SEARCHES", "3000")), deadline=None, suppress_health_check=quiet)
+@examples
+def test_thousands_of_searches_in_postgres_answer_as_the_naive_one_does(
+    worlds_in_postgres: list[World],
+    seed: int,
+    asked: tuple[str, list[tuple[str, str]]],
+    hide: set[str],
+    close: set[str],
+    count: int,
+) -> None:
+    compared(worlds_in_postgres[seed % 2], *asked, hide, close, count)
 
 
 @pytest.mark.parametrize("kind", sorted(OWN))

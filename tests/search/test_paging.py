@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hawsepipe.fhir.extraction import Extractor
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Resource, Transaction
+from hawsepipe.store import postgres
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
 from hawsepipe.visibility import Constant, Visibility
@@ -28,16 +30,19 @@ PARAMETERS = Parameters(load(), BASE)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     plain = Plain()
+    how: dict[str, Any] = {
+        "sealer": plain, "labeller": plain, "extractor": Extractor(load(), BASE), "validator": plain,
+        "clock": lambda: START, "meters": Meters(), "base_url": BASE,
+    }  # fmt: skip
     async with AsyncExitStack() as stack:
-        yield await stack.enter_async_context(
-            open_store(
-                tmp_path / "store", sealer=plain, labeller=plain, extractor=Extractor(load(), BASE), validator=plain,
-                clock=lambda: START, meters=Meters(), base_url=BASE,
-            )
-        )  # fmt: skip
+        if request.param == "sqlite":
+            yield await stack.enter_async_context(open_store(tmp_path / "store", **how))
+        else:
+            database = request.getfixturevalue("database_at")(tmp_path)
+            yield await stack.enter_async_context(postgres.open_store(database, **how))
 
 
 def person(number: int, chance: Random) -> Resource:

@@ -77,14 +77,14 @@ async def test_what_is_still_to_be_delivered_stays(store: Store) -> None:
     assert await store.journal(sequence) is None
 
 
-async def test_the_room_is_given_back_slice_by_slice(opener: Opener, tmp_path: Path) -> None:
+async def test_the_room_is_given_back_slice_by_slice(open_at: Opener, tmp_path: Path) -> None:
     file = tmp_path / "store.db"
 
     def pages() -> int:
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
             return int(database.execute("PRAGMA page_count").fetchone()[0])
 
-    async with opener(tmp_path) as store:
+    async with open_at(tmp_path) as store:
         for number in range(1200):
             await journalled(store, f"n{number}")
             if number % 100 == 99:
@@ -124,13 +124,13 @@ def whole(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
-async def test_raw_content_is_sealed_and_keys_change(opener: Opener, tmp_path: Path) -> None:
-    async with opener(tmp_path) as store:
+async def test_raw_content_is_sealed_and_keys_change(open_at: Opener, tmp_path: Path) -> None:
+    async with open_at(tmp_path) as store:
         await journalled(store, "plain")
-    async with opener(tmp_path, vault=Vault(KEYS, "old")) as store:
+    async with open_at(tmp_path, vault=Vault(KEYS, "old")) as store:
         await journalled(store, "old")
         await keep(store, "first")
-    async with opener(tmp_path, vault=Vault(KEYS, "new")) as store:
+    async with open_at(tmp_path, vault=Vault(KEYS, "new")) as store:
         await journalled(store, "new")
         await keep(store, "second")
         records = await store.received(0, 10)
@@ -173,8 +173,8 @@ async def test_a_missing_or_wrong_key_stops_the_start(
 
 
 def test_no_statement_reads_content_without_opening_it() -> None:
-    folder = Path(str(files("hawsepipe.store.sqlite")))
-    text = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    folders = [Path(str(files(f"hawsepipe.store.{name}"))) for name in ("sql", "sqlite", "postgres")]
+    text = "".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.glob("*.py"))
     assert re.findall(r"(?<!opened\()v\.content", text) == []
     assert re.findall(r"SELECT[^;\"]*[ ,](?:content|body)\b", text) == []
 

@@ -60,8 +60,8 @@ class Bindings:
         return f"(SELECT value FROM json_each({self._bound(list(values), 'text[]')}))"  # noqa: S608  bound
 
     def keys(self, values: Iterable[int]) -> str:
-        """Bind any number of keys as a table with a column `value`."""
-        return f"unnest({self._bound(list(values), 'bigint[]')})"
+        """Bind any number of keys as a table `k` with a column `value`."""
+        return f"unnest({self._bound(list(values), 'bigint[]')}) AS k(value)"
 
     def pointer(self, value: object) -> str:
         """Refuse: no function of ours is called by PostgreSQL."""
@@ -88,22 +88,16 @@ class Bindings:
         """Return a text as columns with an index hold it."""
         return fit(text)
 
-    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:
+    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], tuple[str, str]]) -> str:
         """Return the condition on `r` that its content meets a test: what can be it is read, and looked at."""
-        source = candidates()
+        tables, where = candidates()
         rows = self._connection.execute(
-            f"SELECT r.key, opened(content.content, content.key) FROM {_beside(source)}",  # noqa: S608  bound
+            f"SELECT r.key, opened(held.content, held.key) FROM {tables}"  # noqa: S608  bound
+            f" JOIN version held ON held.key = ((r.key << {VERSION_BITS}) | r.version) WHERE {where}",
             self.values,
         )
         found = [key for key, content in rows if content is not None and test(codec.decode(content))]
         return f"r.key = ANY({self._bound(found, 'bigint[]')})"
-
-
-def _beside(source: str) -> str:
-    """Return a FROM and WHERE with the content of `r` beside it."""
-    tables, where, conditions = source.partition(" WHERE r.type")
-    joined = f"JOIN version content ON content.key = ((r.key << {VERSION_BITS}) | r.version)"
-    return f"{tables} {joined}{where}{conditions}"
 
 
 def fit(text: str) -> str:

@@ -32,7 +32,7 @@ class Bindings(Protocol):
         ...
 
     def keys(self, values: Iterable[int]) -> str:
-        """Bind any number of keys as a table with a column `value`."""
+        """Bind any number of keys as a table `k` with a column `value`."""
         ...
 
     def pointer(self, value: object) -> str:
@@ -55,9 +55,9 @@ class Bindings(Protocol):
         """Return a text as columns with an index hold it."""
         ...
 
-    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:
-        """Return the condition on `r` that its content meets a test. `candidates` gives the FROM and WHERE of what can
-        be `r`.
+    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], tuple[str, str]]) -> str:
+        """Return the condition on `r` that its content meets a test. `candidates` gives the FROM and the WHERE of what
+        can be `r`.
         """
         ...
 

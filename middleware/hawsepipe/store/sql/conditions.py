@@ -82,14 +82,14 @@ class Compiler:
     def _look(self, test: content.Test, type_: str, *wide: Predicate) -> str:
         given = [*self._given, *wide]
 
-        def candidates() -> str:
+        def candidates() -> tuple[str, str]:
             source = source_of(self._connection, given, self._bindings)
             parts = [
                 f"r.type = {self._bindings.symbol(type_)}",
                 "r.deleted = 0",
                 *(f"({it.condition})" for it in given),
             ]
-            return f"{source.tables} WHERE {joined('AND', parts)}"
+            return source.tables, joined("AND", parts)
 
         return self._bindings.looked(test, candidates)
 

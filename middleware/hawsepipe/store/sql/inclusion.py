@@ -23,7 +23,7 @@ SELECT DISTINCT r.key, t.text FROM (SELECT value FROM json_each(:keys)) k
   CROSS JOIN resource r ON r.type = l.type AND r.id = l.value
   CROSS JOIN symbol t ON t.key = r.type
 WHERE l.parameter IN (SELECT key FROM symbol WHERE text IN (SELECT value FROM json_each(:parameters)))
-  AND r.deleted = 0 AND (:target IS NULL OR t.text = :target)
+  AND r.deleted = 0 AND (CAST(:target AS TEXT) IS NULL OR t.text = :target)
 """
 _BACKWARD: Final = """
 SELECT DISTINCT r.key, t.text FROM (SELECT value FROM json_each(:keys)) k
@@ -33,7 +33,7 @@ SELECT DISTINCT r.key, t.text FROM (SELECT value FROM json_each(:keys)) k
   CROSS JOIN resource r ON r.key = l.resource
   CROSS JOIN symbol t ON t.key = r.type
 WHERE r.deleted = 0
-  AND (:target IS NULL OR m.type = (SELECT key FROM symbol WHERE text = :target))
+  AND (CAST(:target AS TEXT) IS NULL OR m.type = (SELECT key FROM symbol WHERE text = :target))
 """
 
 
@@ -88,7 +88,7 @@ def _visible(connection: Connection, found: dict[int, str], visibility: Visibili
         keys = bindings.keys(key for key, held in found.items() if held == type_)
         where = f"WHERE {condition}" if isinstance(condition, str) else ""
         rows = connection.execute(
-            f"SELECT r.key FROM {keys} k CROSS JOIN resource r ON r.key = k.value {where}",  # noqa: S608  bound
+            f"SELECT r.key FROM {keys} CROSS JOIN resource r ON r.key = k.value {where}",  # noqa: S608  bound
             bindings.values,
         )
         seen |= {row[0]: type_ for row in rows}

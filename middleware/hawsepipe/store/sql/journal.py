@@ -189,7 +189,7 @@ def messages(connection: Connection, asked: Messages) -> tuple[JournalRecord, ..
         ("sequence < ?", asked.before),
         ("replace(key, rtrim(key, replace(key, '|', '')), '') = ?", asked.control),
         ("feed = ?", asked.feed),
-        ("instr(text, ?)", asked.text),
+        ("instr(text, ?) > 0", asked.text),
         ("received_at >= ?", microseconds(asked.since) if asked.since else None),
         ("received_at < ?", microseconds(asked.until) if asked.until else None),
     )

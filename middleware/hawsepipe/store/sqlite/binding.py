@@ -36,8 +36,8 @@ class Bindings:
         return f"(SELECT value FROM json_each({self.bind(json.dumps(list(values)))}))"  # noqa: S608  bound
 
     def keys(self, values: Iterable[int]) -> str:
-        """Bind any number of keys as a table with a column `value`."""
-        return f"json_each({self.bind(json.dumps(list(values)))})"
+        """Bind any number of keys as a table `k` with a column `value`."""
+        return f"json_each({self.bind(json.dumps(list(values)))}) k"
 
     def pointer(self, value: object) -> str:
         """Bind a Python object for a function of ours; SQL sees NULL."""
@@ -61,6 +61,6 @@ class Bindings:
         """Return a text as columns with an index hold it: as it is."""
         return text
 
-    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], str]) -> str:
+    def looked(self, test: Callable[[Resource], bool], candidates: Callable[[], tuple[str, str]]) -> str:
         """Return the condition on `r` that its content meets a test: a function is asked for each candidate."""
         return f"looked_at({self.pointer(test)}, ({_CONTENT}))"
