@@ -60,7 +60,8 @@ async def _emptied(url: str, schemas: Sequence[str]) -> None:
                 f"SELECT setval(pg_get_serial_sequence('\"{name}\".{table}', '{column}'), 1, false);"
                 for table, column in (("journal", "sequence"), ("delivery", "number"), ("access", "number"))
             )
-            begun = f'UPDATE "{name}".state SET instant = 0, epoch = 0, log_size = 0, tick = 0, turn = 0, token = NULL;'
+            numbers = ("instant", "epoch", "log_size", "tick", "charted", "turn")
+            begun = f'UPDATE "{name}".state SET {", ".join(f"{number} = 0" for number in numbers)};'
             await connection.execute(f"BEGIN;{emptied}{restarted}{begun}COMMIT")
     finally:
         await connection.close()

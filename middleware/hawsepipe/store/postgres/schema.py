@@ -30,10 +30,11 @@ CREATE FUNCTION hidden(value bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLE
 CREATE TABLE state (
   one bigint PRIMARY KEY CHECK (one = 1),
   instant bigint NOT NULL, epoch bigint NOT NULL, log_size bigint NOT NULL, tick bigint NOT NULL,
+  charted bigint NOT NULL,
   turn bigint NOT NULL,  -- commits that wrote anything: who finds another one than his own has to look again
   token text             -- of the newest commit
 ) WITH (fillfactor = 10);
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, NULL);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, NULL);
 
 CREATE TABLE symbol (key bigint PRIMARY KEY, text text COLLATE "C" NOT NULL);
 CREATE INDEX symbol_text ON symbol USING hash (text);
@@ -133,8 +134,14 @@ CREATE TABLE quantity (
 CREATE INDEX quantity_resource ON quantity (resource, parameter);
 CREATE INDEX quantity_value ON quantity (parameter, code, value, resource);
 
-CREATE TABLE leaf (sequence bigint PRIMARY KEY, commitment bytea NOT NULL);
+CREATE TABLE leaf (sequence bigint PRIMARY KEY, commitment bytea NOT NULL, version bigint);
 CREATE INDEX leaf_commitment ON leaf (substr(commitment, 1, 8));
+CREATE TABLE sealed (
+  sequence bigint PRIMARY KEY, size bigint NOT NULL UNIQUE,
+  root bytea NOT NULL, commitment bytea NOT NULL, opening bytea NOT NULL, salt bytea NOT NULL
+);
+CREATE TABLE spot (path text COLLATE "C", size bigint, page bytea NOT NULL, PRIMARY KEY (path, size));
+CREATE TABLE content (sha256 text COLLATE "C", version bigint, PRIMARY KEY (sha256, version));
 CREATE TABLE node (key bigint PRIMARY KEY, hash bytea NOT NULL);
 CREATE TABLE checkpoint (
   channel text COLLATE "C", size bigint, root bytea NOT NULL, note bytea NOT NULL, PRIMARY KEY (channel, size)
