@@ -37,6 +37,7 @@ def own(values: Mapping[str, frozenset[str]]) -> tuple[tuple[str, str], ...]:
     return tuple((kind, value) for kind in sorted(OWN & values.keys()) for value in sorted(values[kind]))
 
 
+@functools.lru_cache(_KEPT)
 def members(text: bytes) -> Mapping[str, frozenset[str]]:
     """Return what `common` made a text of."""
     return _READER.decode(text) if text else {}

@@ -10,22 +10,24 @@ refers to: one that differs in their ids alone differs in these alone in all tha
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.fhir import canonical, codec
 from hawsepipe.fhir.index import Grouped, grouped
-from hawsepipe.fhir.merge import joins_to_itself
 from hawsepipe.fhir.primitives import fits
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Severity
+from hawsepipe.store import casts
+from hawsepipe.store.casting import Casting
 from hawsepipe.store.elementwise import ElementExtractor, ElementLabeller, ElementValidator
 from hawsepipe.store.moulds import Masked, Mould, masked, masked_members, mould
 from hawsepipe.store.outlines import Luck, Outline, Part, apart, outline
-from hawsepipe.visibility import Facets
+from hawsepipe.store.prepared import Sight
+from hawsepipe.store.wholes import Element, Meta, Whole, plain
 
 REFUSED: Final = frozenset({Severity.ERROR, Severity.FATAL})
 """Findings of the validator that keep a resource out."""
@@ -61,50 +63,6 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-@dataclass(slots=True)
-class _Element:
-    """One element of resources of one type, worked out: `"name":value` as it is written and in the canonical form, its
-    rows by their class, and more.
-
-    `plain`: joined to nothing it stays as it is, None where that is not known; `right`: it is right in any resource
-    where it stands without a twin; `single`: so it is beside a twin that is single, too (a list and its twin depend on
-    each other); `mould` is for those that differ from it in names alone, if there can be any.
-    """
-
-    written: bytes
-    canonical: bytes
-    rows: tuple[tuple[int, tuple[Any, ...]], ...]
-    existing: frozenset[str]
-    traits: Any
-    patients: tuple[str, ...]
-    plain: bool | None
-    right: bool
-    single: bool
-    mould: Mould | None = None
-
-
-class _Meta(NamedTuple):
-    """A labelled `meta`, and what stands before and after its instant in both forms."""
-
-    element: _Element
-    content: tuple[bytes, bytes]
-    canonical: tuple[bytes, bytes]
-
-
-class Whole(NamedTuple):
-    """A first version, labelled and right, but for its instant: what stands before and after it in the content and in
-    the canonical form, the static form, and what it is found and seen by.
-    """
-
-    content: tuple[bytes, bytes]
-    canonical: tuple[bytes, bytes]
-    static: bytes
-    patients: tuple[str, ...]
-    rows: Grouped
-    facets: Facets
-    linked: bool
-
-
 class _Doubtful(Exception):
     """The whole has to be looked at."""
 
@@ -119,13 +77,14 @@ class Elements:
         self._extractor = extractor
         self._validator = validator
         self._base_url = base_url
-        self._lately: dict[tuple[str, str, bytes], _Element] = {}
-        self._before: dict[tuple[str, str, bytes], _Element] = {}
-        self._metas: dict[tuple[str, bytes, frozenset[str]], _Meta] = {}
+        self._lately: dict[tuple[str, str, bytes], Element] = {}
+        self._before: dict[tuple[str, str, bytes], Element] = {}
+        self._metas: dict[tuple[str, bytes, frozenset[str]], Meta] = {}
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._twins: dict[tuple[str, bytes, bytes], None] = {}
         self._outlines: dict[tuple[Any, ...], Outline | None] = {}
         self._luck: dict[str, Luck] = {}
+        self._casting = Casting(labeller, self._element)
 
     def whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole | None:
         """Return the first version of a resource of this content, whose lists `joined` were joined to none; None when
@@ -137,6 +96,14 @@ class Elements:
             return None
 
     def _whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole:
+        luck = self._luck.get(kind) or self._luck.setdefault(kind, Luck())
+        worth = luck.worth()
+        shape = casts.shape(kind, id_, joined, written) if worth else None
+        if shape is not None:
+            whole = self._casting.whole(kind, id_, joined, shape)
+            if whole is not None:
+                luck.found()
+                return whole
         held = {name: bytes(part) for name, part in _PARTS.decode(written).items()}
         own = held.pop("resourceType", None)
         held.pop("id", None)
@@ -146,16 +113,21 @@ class Elements:
         type_ = b'"%s"' % kind.encode()
         if own is not None and own != type_:
             raise _Doubtful
-        luck = self._luck.get(kind) or self._luck.setdefault(kind, Luck())
-        if luck.worth():
-            whole = self._outlined(kind, id_, joined, told, held)
+        if worth:
+            whole = self._outlined(kind, id_, joined, told, held, shape)
             if whole is not None:
                 luck.found()
                 return whole
         return self._assembled(kind, id_, joined, told, held, written)
 
     def _outlined(
-        self, kind: str, id_: str, joined: Collection[str], told: bytes, held: Mapping[str, bytes]
+        self,
+        kind: str,
+        id_: str,
+        joined: Collection[str],
+        told: bytes,
+        held: Mapping[str, bytes],
+        shape: casts.Shape | None = None,
     ) -> Whole | None:
         """Return the first version if its outline is known."""
         own = [name for name, part in held.items() if apart(part) is not None]
@@ -173,13 +145,11 @@ class Elements:
                 self._outlines[place] = known
         if known is None:
             return None
-        alone: list[_Element] = []
+        alone: list[Element] = []
         labels = known.labels
         for name in own:
-            element = self._known(kind, name, held[name])
-            if element is None:
-                element = self._worked_out(kind, _member(name, held[name]), [name])[name]
-            if not _stands(name, element, known.twins) or (name in joined and not _plain(element)):
+            element = self._element(kind, name, held[name])
+            if not _stands(name, element, known.twins) or (name in joined and not plain(element)):
                 return None
             alone.append(element)
             labels |= element.traits.labels
@@ -202,8 +172,13 @@ class Elements:
         for at, some in meta.element.rows:
             rows[at][:0] = some
         existing = known.existing.union(meta.element.existing, *[element.existing for element in alone])
-        for row in self._extractor.presence(kind, existing):
-            rows[_TOKENS].append(tuple(row))
+        presence = [tuple(row) for row in self._extractor.presence(kind, existing)]
+        rows[_TOKENS] += presence
+        if shape is not None and self._casting.again(shape):
+            single = list(zip(own, alone, strict=True))
+            facets = partial(self._casting.facets, kind)
+            made = casts.cast(known, shape, told, held, single, without.names, meta, presence, facets)
+            self._casting.keep(shape, made)
         about = tuple(patients)
         return Whole(
             content=(
@@ -213,8 +188,9 @@ class Elements:
             canonical=(known.front.of(values) + front, back + known.back.of(values)),
             static=known.static.of(values),
             patients=about,
-            rows=Grouped(*[tuple(dict.fromkeys(some)) for some in rows]),
-            facets=self._labeller.element_facets(kind, traits, about=bool(about)),
+            sight=Sight.of(
+                Grouped(*[tuple(dict.fromkeys(some)) for some in rows]), self._casting.facets(kind, traits, bool(about))
+            ),
             linked="link" in held,
         )
 
@@ -246,7 +222,7 @@ class Elements:
             for it in (name, f"_{name}")
         }
         if not all(
-            (name in seen or _stands(name, it, twins)) and (name not in joined or _plain(it))
+            (name in seen or _stands(name, it, twins)) and (name not in joined or plain(it))
             for name, it in found.items()
         ):
             return None
@@ -271,7 +247,7 @@ class Elements:
     ) -> Whole:
         """Return the first version, element by element."""
         type_ = b'"%s"' % kind.encode()
-        elements: dict[str, _Element] = {}
+        elements: dict[str, Element] = {}
         labels: frozenset[str] = frozenset()
         patients = [id_] if kind == "Patient" else []
         found = {name: self._known(kind, name, part) for name, part in held.items()}
@@ -279,7 +255,7 @@ class Elements:
         made = self._worked_out(kind, written, missing) if missing else {}
         for name, known in found.items():
             element = elements[name] = made[name] if known is None else known
-            if name in joined and not _plain(element):
+            if name in joined and not plain(element):
                 raise _Doubtful
             if element.traits.labels:
                 labels |= element.traits.labels
@@ -297,10 +273,12 @@ class Elements:
         self._check(kind, elements, content)
         front, back, unmoved = _sorted(type_, number, meta, elements)
         every = [meta.element, *elements.values()]
-        facets = self._labeller.element_facets(kind, [element.traits for element in every], about=bool(about))
-        return Whole(content, (front, back), unmoved, about, self._rows(kind, every), facets, "link" in elements)
+        sight = Sight.of(
+            self._rows(kind, every), self._casting.facets(kind, [element.traits for element in every], bool(about))
+        )
+        return Whole(content, (front, back), unmoved, about, sight, "link" in elements)
 
-    def _rows(self, kind: str, elements: Iterable[_Element]) -> Grouped:
+    def _rows(self, kind: str, elements: Iterable[Element]) -> Grouped:
         rows: list[list[Any]] = [[] for _ in Grouped._fields]
         existing: set[str] = set()
         for element in elements:
@@ -312,7 +290,7 @@ class Elements:
             rows[_TOKENS].append(tuple(row))
         return Grouped(*[tuple(dict.fromkeys(some)) for some in rows])
 
-    def _check(self, kind: str, elements: Mapping[str, _Element], content: tuple[bytes, bytes]) -> None:
+    def _check(self, kind: str, elements: Mapping[str, Element], content: tuple[bytes, bytes]) -> None:
         """Raise _Doubtful unless the resource is right, `meta` besides. What the whole is seen to be, its elements are
         in any resource that has elements of the same names.
         """
@@ -343,7 +321,7 @@ class Elements:
         for pair in pairs:
             _keep(self._twins, pair, None)
 
-    def _meta(self, kind: str, told: bytes, labels: frozenset[str]) -> _Meta:
+    def _meta(self, kind: str, told: bytes, labels: frozenset[str]) -> Meta:
         known = self._metas.get((kind, told, labels))
         if known is None:
             given = codec.decode(told) if told else None
@@ -353,12 +331,15 @@ class Elements:
             content, form = (text.split(SOME_INSTANT.encode()) for text in (element.written, element.canonical))
             if not element.right or len(content) != 2 or len(form) != 2:
                 raise _Doubtful
-            known = _Meta(element, (content[0], content[1]), (form[0], form[1]))
+            known = Meta(element, (content[0], content[1]), (form[0], form[1]))
             if len(told) <= _LARGEST:
                 _keep(self._metas, (kind, told, labels), known)
         return known
 
-    def _known(self, kind: str, name: str, written: bytes) -> _Element | None:
+    def _element(self, kind: str, name: str, written: bytes) -> Element:
+        return self._known(kind, name, written) or self._worked_out(kind, _member(name, written), [name])[name]
+
+    def _known(self, kind: str, name: str, written: bytes) -> Element | None:
         """Return an element that is known, or is as one that is known but for names."""
         place = (kind, name, written)
         known = self._lately.get(place) or self._before.get(place) or self._like_another(kind, name, written)
@@ -366,7 +347,7 @@ class Elements:
             self._remember(place, known)
         return known
 
-    def _like_another(self, kind: str, name: str, written: bytes) -> _Element | None:
+    def _like_another(self, kind: str, name: str, written: bytes) -> Element | None:
         """Return the element as one that differs from it in names alone has it, None when there cannot be one."""
         without = masked(kind, name, written)
         if without is None:
@@ -379,18 +360,18 @@ class Elements:
         self._remember(place, general)
         return None if general.mould is None else self._filled(general, general.mould, without)
 
-    def _remember(self, place: tuple[str, str, bytes], element: _Element) -> None:
+    def _remember(self, place: tuple[str, str, bytes], element: Element) -> None:
         if len(place[2]) <= _LARGEST:
             self._lately[place] = element
             if len(self._lately) > _KEPT:
                 self._before, self._lately = self._lately, {}
 
-    def _filled(self, general: _Element, form: Mould, without: Masked) -> _Element:
+    def _filled(self, general: Element, form: Mould, without: Masked) -> Element:
         """Return the element that has these names in the place of what stands for them."""
         texts = [name.decode() for name in without.names]
         written, canonical_form = (it.of(without.names) for it in form.forms)
         ids = {hole: texts[number] for hole, number in form.ids}
-        return _Element(
+        return Element(
             written=written,
             canonical=canonical_form,
             rows=form.filled(texts),
@@ -402,7 +383,7 @@ class Elements:
             single=general.single,
         )
 
-    def _worked_out(self, kind: str, written: bytes, names: Sequence[str]) -> dict[str, _Element]:
+    def _worked_out(self, kind: str, written: bytes, names: Sequence[str]) -> dict[str, Element]:
         """Work out elements of a resource that is written so."""
         # What is read back is what the store would see: no type that only prints like JSON.
         resource = codec.decode(written)
@@ -411,7 +392,7 @@ class Elements:
         values = {name: resource[name] for name in names}
         # Elements that are right together are right alone: a schema without what is required asks each for itself.
         right = self._validator.accepts_elements(kind, values)
-        made: dict[str, _Element] = {}
+        made: dict[str, Element] = {}
         for name, value in values.items():
             single = right or (len(values) > 1 and self._validator.accepts_elements(kind, {name: value}))
             made[name] = self._one(kind, name, value, single=single)
@@ -419,11 +400,11 @@ class Elements:
                 self._remember((kind, name, made[name].written[len(name) + 3 :]), made[name])
         return made
 
-    def _one(self, kind: str, name: str, value: Any, *, single: bool) -> _Element:
+    def _one(self, kind: str, name: str, value: Any, *, single: bool) -> Element:
         written = codec.encode({name: value})[1:-1]
         rows, existing = self._extractor.element(kind, name, value)
         of_patients = b"Patient/" in written
-        return _Element(
+        return Element(
             written=written,
             canonical=canonical.member(name, value),
             rows=tuple((place, some) for place, some in enumerate(grouped(rows)) if some) if rows else (),
@@ -436,15 +417,7 @@ class Elements:
         )
 
 
-def _plain(element: _Element) -> bool:
-    """Say whether an element, joined to nothing, stays as it is."""
-    if element.plain is None:
-        ((name, value),) = codec.decode(b"{" + element.written + b"}").items()
-        element.plain = joins_to_itself(name, value)
-    return element.plain
-
-
-def _stands(name: str, element: _Element, twins: Collection[str]) -> bool:
+def _stands(name: str, element: Element, twins: Collection[str]) -> bool:
     """Say whether an element is right among others of which these have twins."""
     return element.single if name in twins or name.removeprefix("_") in twins else element.right
 
@@ -457,7 +430,7 @@ def _with_twins(elements: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in elements if f"_{name}" in elements)
 
 
-def _sorted(type_: bytes, number: bytes, meta: _Meta, elements: Mapping[str, _Element]) -> tuple[bytes, bytes, bytes]:
+def _sorted(type_: bytes, number: bytes, meta: Meta, elements: Mapping[str, Element]) -> tuple[bytes, bytes, bytes]:
     """Return what stands before and after the instant in the canonical form, and the static form."""
     members = [element.canonical for element in elements.values()]
     members += (b'"id":' + number, _META, b'"resourceType":' + type_)

@@ -29,12 +29,15 @@ _TEXTS: Final = (
 )
 _LISTS: Final = ("given", "line", "prefix", "suffix")
 
-_NAMES: Final = re.compile(
+NAMES: Final = (
     rb'"reference":"[A-Z][A-Za-z]{1,63}/([A-Za-z0-9\-.]{1,64})(?=(?:/_history/[0-9]{1,9})?")'
     rb'|"(?:%s)":"([^"\\\x00-\x1f\x7f]+)(?=")'
     rb'|"(?:%s)":\["([^"\\\x00-\x1f\x7f]+(?:","[^"\\\x00-\x1f\x7f]+)*)(?="\])'
     rb'|"data":"((?:[A-Za-z0-9+/=]{4})+)(?=")' % ("|".join(_TEXTS).encode(), "|".join(_LISTS).encode())
 )
+"""Matches a name behind what it is the value of; each kind of name is a group."""
+
+_NAMES: Final = re.compile(NAMES)
 
 _MARK: Final = "\ue0f1"
 """A character for private use, which folding keeps: an element that has it is looked at as it is."""

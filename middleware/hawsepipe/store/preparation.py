@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from hawsepipe.fhir import canonical, codec, identity
-from hawsepipe.fhir.dates import instant_text
+from hawsepipe.fhir.dates import instant_text, microseconds
 from hawsepipe.fhir.index import grouped
 from hawsepipe.fhir.merge import merged, speaks
 from hawsepipe.fhir.provenance import TRAIL, Place, complete, lines, says_unchanged, subjects
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Change, Method, Resource, Transaction
-from hawsepipe.store.elements import REFUSED, SOME_INSTANT, Elements, Whole
+from hawsepipe.store.elements import REFUSED, SOME_INSTANT, Elements
 from hawsepipe.store.elementwise import ElementExtractor, ElementLabeller, ElementValidator
+from hawsepipe.store.joining import Joining, Target
 from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, Told, named
-from hawsepipe.visibility import Subject, joined
+from hawsepipe.store.wholes import Whole
 
 _KEPT: Final = 4096
 """Changes that are remembered as worked out."""
@@ -52,6 +53,10 @@ class Preparation:
         self._worked_out: dict[int, None] = {}
         self._extensions: dict[str, bytes] = {}
         self._elements = Elements(labeller, extractor, validator, self._base_url)
+        self._joining = Joining()
+        recorded = extractor.element("Provenance", "recorded", SOME_INSTANT)[0]
+        self._recorded = [name for name, _, _ in grouped(recorded).dates]
+        """The parameters that find the moment, to the microsecond, at which a Provenance was recorded."""
 
     def transaction(self, transaction: Transaction) -> PreparedTransaction:
         """Prepare each change. Raises InvalidRequest for content that JSON cannot hold."""
@@ -138,13 +143,17 @@ class Preparation:
         middle, record, tail = rest.partition(some)
         full = b'"target":[' + named(about, extensions, sort=True) + b"]"
         before, after = whole.canonical
-        dates = [row for row in whole.rows.dates if row[0] != "recorded"]
-        dates += grouped(self._extractor.element("Provenance", "recorded", instant.decode())[0]).dates
         if not target or not record or after.count(plain) != 1 or after.count(some) != 1:
             return None
-        patients = tuple(dict.fromkeys(patient for first in made.values() for patient in first.patients))
-        own = Subject("Provenance", str(draft["id"]), patients, 0, 0, whole.facets)
-        targets = [Subject(it.type, it.id, made[it].patients, 0, 0, made[it].sight.facets) for it in about]
+        patients = tuple(dict.fromkeys([patient for first in made.values() for patient in first.patients]))
+        rows = whole.sight.rows
+        low = microseconds(when)
+        dates = [row for row in rows.dates if row[0] != "recorded"]
+        dates += [(name, low, low + 1) for name in self._recorded]
+        targets = [Target(it.type, made[it].patients, made[it].sight) for it in about]
+        sight = self._joining.joined(
+            rows._replace(dates=tuple(dates)), str(draft["id"]), patients, whole.sight, targets
+        )
         return Story(
             content=(whole.content[0], head + b'"target":[', b"]" + middle + recorded[:-28], b'"' + tail),
             extensions=extensions,
@@ -155,7 +164,7 @@ class Preparation:
                 canonical.digest(before + instant + after.replace(plain, full).replace(some, recorded)),
                 canonical.digest(whole.static.replace(plain, full).replace(some, recorded)),
             ),
-            sight=Sight.of(whole.rows._replace(dates=tuple(dates)), joined(own, targets)),
+            sight=sight,
         )
 
     def _extension(self, text: str) -> bytes:
@@ -195,8 +204,7 @@ class Preparation:
             canonical=(sorted_parts[0], sorted_parts[1]),
             static=unmoved,
             patients=patients_of(content, self._base_url),
-            rows=grouped(self._extractor.rows(content)),
-            facets=self._labeller.facets(content),
+            sight=Sight.of(grouped(self._extractor.rows(content)), self._labeller.facets(content)),
             linked="link" in content,
         )
 
@@ -208,7 +216,7 @@ def _first(whole: Whole, instant: bytes) -> First:
         instant=instant,
         digests=(canonical.digest(before + instant + after), canonical.digest(whole.static)),
         patients=whole.patients,
-        sight=Sight.of(whole.rows, whole.facets),
+        sight=whole.sight,
         linked=whole.linked,
     )
 
