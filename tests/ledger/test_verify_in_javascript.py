@@ -56,6 +56,8 @@ async def proofs(
         named = json.loads(version.opening or b"{}").get("provenance")
         if named is not None:
             documents.append(encoded(await evidence.of(version, found[named])))
+    documents += [encoded(await evidence.of(version, state=True, seen=3)) for version in made]
+    documents += [encoded(await evidence.absent("Patient", f"p{number}")) for number in range(1, 5)]
     return documents, encoded(trust_document(channel, [LogKey(str(signer.vkey))], {"log": ledger}))
 
 
@@ -91,8 +93,9 @@ def agree(cases: Sequence[Case]) -> list[list[Any]]:
 async def test_both_prove_what_is_true(proofs: tuple[list[bytes], bytes]) -> None:
     documents, trust = proofs
     outcomes = agree([(document, trust, {}) for document in documents])
-    assert len(outcomes) >= 8
-    assert all(outcome[0] for outcome in outcomes)
+    assert len(outcomes) >= 16
+    refused = [outcome[1] for outcome in outcomes if not outcome[0]]
+    assert refused == ["STALE_VERSION"] * 2 + ["ABSENCE_INVALID"]  # o1 has three versions, and there is a p1
 
 
 async def test_both_find_the_same_in_what_is_asked(proofs: tuple[list[bytes], bytes]) -> None:
@@ -108,9 +111,16 @@ async def test_both_find_the_same_in_what_is_asked(proofs: tuple[list[bytes], by
         {"since": 1},
         {"since": 2_000_000_000},
         {"since": 1, "quorum": 0},
+        {"latest": True},
+        {"seen": f"3:{'0' * 64}"},
+        {"seen": f"99:{'0' * 64}"},
+        {"seen": "x"},
     ]
     codes = {outcome[1] for outcome in agree([(one, trust, wish) for one in documents for wish in wishes])}
-    assert codes == {"", "BINDING_MISMATCH", "QUORUM_NOT_MET", "STALE_CHECKPOINT"}
+    assert codes == {
+        "", "BINDING_MISMATCH", "QUORUM_NOT_MET", "STALE_CHECKPOINT", "STALE_VERSION", "ABSENCE_INVALID",
+        "STATE_MISSING", "FORK", "CONSISTENCY_MISSING", "SIZE_REGRESSION", "MALFORMED",
+    }  # fmt: skip
 
 
 def mutants(proofs: tuple[list[bytes], bytes], every: int) -> list[Case]:

@@ -7,7 +7,8 @@ says only if the caller, who may see it, hands it over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +18,17 @@ import structlog
 from hawsepipe.errors import HawsepipeError, NotInLog, Tampered, VerificationError
 from hawsepipe.hooks import LedgerBackend
 from hawsepipe.ledger import merkle, note
+from hawsepipe.ledger.chart import ways
 from hawsepipe.ledger.commitment import commitment
 from hawsepipe.ledger.log import Log
+from hawsepipe.ledger.statemap import EMPTY
 from hawsepipe.model import Checkpoint, Receipt, Version
+from hawsepipe.store.sequencing import place_of
 
 _log = structlog.get_logger("hawsepipe.ledger")
 
 EVIDENCE_FORMAT = "hawsepipe/evidence/v1"
+ABSENCE_FORMAT = "hawsepipe/absence/v1"
 TRUST_FORMAT = "hawsepipe/trust/v1"
 
 
@@ -44,16 +49,33 @@ class Evidence:
         self._channel = channel
         self._backends = tuple(backends)
 
-    async def of(self, version: Version, provenance: Version | None = None) -> dict[str, Any]:
+    async def of(
+        self, version: Version, provenance: Version | None = None, *, state: bool = False, seen: int | None = None
+    ) -> dict[str, Any]:
         """Return the evidence of a version as JSON values.
 
         `provenance` is the Provenance of the transaction that made it, for a reader who may see it: its opening then
         goes along. Of several checkpoints the one with the most receipts is taken; without any receipt, the
-        smallest. Content is handed over as it is stored, for the verifier to judge. Raises NotInLog; Tampered when the
-        stored rows allow no evidence, which is logged; StoreError.
+        smallest. With `state` it is the newest of them, and the way through the current-state map goes along, which
+        says whether the version is the latest: who may choose ids can learn from its length whether an id is in use,
+        so it is for readers from whom nothing is hidden. `seen` is a size of the log that the reader has seen, and to
+        which a proof is added that the log has only grown since. Content is handed over as it is stored, for the
+        verifier to judge. Raises NotInLog; Tampered when the stored rows allow no evidence, which is logged;
+        StoreError.
         """
+        return await self._guarded(self._of(version, provenance, state, seen), version)
+
+    async def absent(self, type: str, id: str) -> dict[str, Any]:
+        """Return evidence that there never was such a resource, as of the newest checkpoint with the most receipts.
+
+        It says otherwise when there is one, even a deleted one: it is for readers from whom nothing is hidden. Raises
+        as `of`.
+        """
+        return await self._guarded(self._absent(type, id), None)
+
+    async def _guarded(self, making: Awaitable[dict[str, Any]], version: Version | None) -> dict[str, Any]:
         try:
-            return await self._of(version, provenance)
+            return await making
         except Tampered as error:
             self._alarm(version, error.finding, error)
             raise
@@ -64,22 +86,22 @@ class Evidence:
             self._alarm(version, "MALFORMED", error)
             raise Tampered("MALFORMED", "what is stored of the version cannot be understood") from error
 
-    def _alarm(self, version: Version, finding: str, error: Exception) -> None:
+    def _alarm(self, version: Version | None, finding: str, error: Exception) -> None:
         _log.critical(
             "what is stored does not fit the log",
             channel=self._channel,
             finding=finding,
             error=type(error).__name__,
-            commitment=version.commitment.hex(),
+            commitment=version.commitment.hex() if version is not None else "",
         )
 
-    async def _of(self, version: Version, provenance: Version | None) -> dict[str, Any]:
+    async def _of(self, version: Version, provenance: Version | None, state: bool, seen: int | None) -> dict[str, Any]:
         if version.salt is None or version.opening is None:
             raise Tampered("MISSING_OPENING", "there is no opening with its salt")
         if commitment(version.salt, version.opening) != version.commitment:
             raise Tampered("LEAF_MISMATCH", "salt and opening do not open the version's commitment")
         index = await self._index(version.commitment)
-        checkpoint, receipts = await self._checkpoint(index)
+        checkpoint, receipts = await self._checkpoint(index, newest=state)
         size = checkpoint.size
         named = msgspec.json.decode(version.opening).get("provenance")
         places = [(version.commitment, index)]
@@ -89,11 +111,13 @@ class Evidence:
                 raise Tampered("DEPENDENCY_MISSING", "the Provenance that the opening names is not in the log")
             places.append((bytes.fromhex(named), before))
         spans = [merkle.inclusion_spans(place, size) for _, place in places]
+        spans += [merkle.consistency_spans(seen, size)] if seen is not None and 0 < seen < size else []
         nodes = await self._store.nodes(
             tuple({*merkle.peaks(size), *(node for each in spans for node in merkle.needed(each))})
         )
         try:
-            proofs = [_leaf(*place, merkle.proof(each, nodes)) for place, each in zip(places, spans, strict=True)]
+            paths = [merkle.proof(each, nodes) for each in spans]
+            proofs = [_leaf(*place, path) for place, path in zip(places, paths, strict=False)]
             root = merkle.root_of(size, nodes)
         except KeyError as error:
             raise Tampered("LEAF_MISSING", "nodes of the log are missing") from error
@@ -113,7 +137,50 @@ class Evidence:
             shown = provenance is not None and provenance.commitment.hex() == named and provenance.salt is not None
             opened = _opened(provenance) if shown and provenance is not None else {}
             document["dependencies"].append({"role": "provenance", **opened, **proofs[1]})
+        if len(paths) > len(places):
+            document["consistency"] = [value.hex() for value in paths[-1]]
+        if state:
+            document["state"] = await self._state(version.type, version.id, size)
         return document
+
+    async def _absent(self, type: str, id: str) -> dict[str, Any]:
+        checkpoint, receipts = await self._checkpoint(0, newest=True)
+        nodes = await self._store.nodes(merkle.peaks(checkpoint.size))
+        try:
+            root = merkle.root_of(checkpoint.size, nodes)
+        except KeyError as error:
+            raise Tampered("LEAF_MISSING", "nodes of the log are missing") from error
+        return {
+            "format": ABSENCE_FORMAT,
+            "type": type,
+            "id": id,
+            "rootHash": root.hex(),
+            "checkpoint": checkpoint.note.decode(),
+            "receipts": [_receipt(receipt) for receipt in receipts],
+            "state": await self._state(type, id, checkpoint.size),
+        }
+
+    async def _state(self, type: str, id: str, size: int) -> dict[str, Any]:
+        """Return the way to a resource's place in the map that the log of this size seals."""
+        leaf = await self._store.state_leaf(size)
+        if leaf is None:
+            raise NotInLog  # the log has none yet: it is of an older store, and the next batch brings it
+        place = place_of(type, id)
+        try:
+            way = ways(await self._store.pages((place,), size), place, leaf.root)
+        except VerificationError as error:
+            raise Tampered(error.finding, error.reason) from error
+        spans = merkle.inclusion_spans(size - 1, size)
+        proven = _leaf(leaf.commitment, size - 1, merkle.proof(spans, await self._store.nodes(merkle.needed(spans))))
+        del proven["leafIndex"]  # it is the last one
+        return {
+            "opening": leaf.opening.decode(),
+            "salt": leaf.salt.hex(),
+            **proven,
+            "levels": "".join("0" if value == EMPTY else "1" for value in way.siblings),
+            "siblings": b64encode(b"".join(value for value in way.siblings if value != EMPTY)).decode(),
+            "end": None if way.end is None else {"place": way.end[0].hex(), "value": way.end[1].hex()},
+        }
 
     async def _index(self, leaf: bytes) -> int:
         index = await self._store.leaf_index(leaf)
@@ -126,11 +193,14 @@ class Evidence:
             raise Tampered("LEAF_MISSING", "the commitment is neither in the log nor on its way there")
         return index
 
-    async def _checkpoint(self, index: int) -> tuple[Checkpoint, Sequence[Receipt]]:
+    async def _checkpoint(self, index: int, *, newest: bool) -> tuple[Checkpoint, Sequence[Receipt]]:
         best: tuple[Checkpoint, Sequence[Receipt]] | None = None
         for backend in (*self._backends, None):
-            checkpoint = await self._store.checkpoint_covering(self._channel, index, backend)
-            if checkpoint is None:
+            if newest:
+                checkpoint = await self._store.checkpoint(self._channel, backend)
+            else:
+                checkpoint = await self._store.checkpoint_covering(self._channel, index, backend)
+            if checkpoint is None or checkpoint.size <= index:
                 continue
             receipts = await self._store.receipts(self._channel, checkpoint.size)
             if best is None or len(receipts) > len(best[1]):

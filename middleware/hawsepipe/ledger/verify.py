@@ -1,11 +1,8 @@
-"""Verifies the evidence of one version, offline, without trusting whoever served it.
+"""Verifies evidence of one version, or that a resource never was, offline, without trusting whoever served it.
 
 This file stands alone: the standard library and `cryptography`, no network, nothing else of Hawsepipe. Hand it to an
-auditor together with a trust document that came another way than the evidence:
-
-    python verify.py evidence.json trust.json [--type Patient --id 1 --version 2 --patient 1 --json]
-
-It ends with 0 when the version is proven, 1 with a finding, 2 when it could not be run. The steps, in order:
+auditor together with a trust document that came another way than the evidence: `python verify.py evidence trust`.
+It ends with 0 when it is proven, 1 with a finding, 2 when it could not be run. The steps, in order:
 
      1 parse        strict JSON: no key twice, no NaN, nothing unknown; the opening in its canonical form
      2 content      SHA-256 over the canonical content is the opening's versionHash; staticHash likewise
@@ -14,61 +11,53 @@ It ends with 0 when the version is proven, 1 with a finding, 2 when it could not
      5 inclusion    the path from the leaf leads to the checkpoint's root (RFC 6962, RFC 9162 section 2.1.3.2)
      6 checkpoint   a log key of the trust document signed it (C2SP signed note)
      7 key          and that key was the log's at this size
-     8 receipts     enough distinct keys of other parties have cosigned the very same checkpoint (C2SP cosignature/v1)
+     8 receipts     enough distinct parties cosigned this very checkpoint (C2SP cosignature/v1)
      9 freshness    the cosignatures are not older than asked
-    10, 11, 13      consistency with a state seen before, current state, time stamps: not in this version of the format
+    10 consistency  the log continues the one that was seen before, if that is asked (RFC 9162 section 2.1.4.2)
+    11 current      the map that the log's last leaf seals has this version as the latest, or no such resource
     12 dependencies the Provenance that the opening names is in the log, before this version, and names it
+    13 time         not in this version of the format
+
+Evidence of absence (hawsepipe/absence/v1) has no version, so that steps 2, 4, 5 and 12 say nothing of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 EVIDENCE_FORMAT = "hawsepipe/evidence/v1"
+ABSENCE_FORMAT = "hawsepipe/absence/v1"
 TRUST_FORMAT = "hawsepipe/trust/v1"
-COSIGNATURE_TYPE = "cosignature/v1"
 
-_LARGEST = 64 << 20  # bytes of a document
-_DEEPEST = 200
+_LARGEST, _DEEPEST = 64 << 20, 200  # bytes of a document, and how deep it may be
 _MARKS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NATURAL = re.compile(r"0|[1-9][0-9]{0,17}")
-_REQUIRED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 12})
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_DEPENDENCY_KEYS = _words("role commitment leafIndex inclusionProof opening salt content")
-_EVIDENCE_KEYS = _words("format type id version rootHash checkpoint receipts dependencies") | _DEPENDENCY_KEYS - {
-    "role"
-}
-_RECEIPT_KEYS = _words("backend channel size root position proof")
-_OPENING_KEYS = _words(
-    "kind channel type id version operation patients recorded versionHash staticHash previous"
-) | _words("provenance targets source rules")
-_TRUST_KEYS = _words("format channel log backends quorum")
-_NAMING_KEYS = ("id", "type", "version", "versionHash")
+_REQUIRED = {EVIDENCE_FORMAT: {1, 2, 3, 4, 5, 6, 7, 8, 12}, ABSENCE_FORMAT: {1, 3, 6, 7, 8, 11}}
+_OF_A_VERSION = {"content", "commitment", "inclusion", "dependencies"}
+_LEAF = "commitment leafIndex inclusionProof opening salt content"
+_ABSENCE = "format type id rootHash checkpoint receipts consistency state"
+_KEYS = {EVIDENCE_FORMAT: f"{_ABSENCE} {_LEAF} version dependencies", ABSENCE_FORMAT: _ABSENCE}
+_OPENING = "kind channel type id version operation patients recorded versionHash staticHash previous provenance"
+_OPENING += " targets source rules map size"
 
 
 class EvidenceError(Exception):
-    """The evidence does not prove the version. `code` is the finding, `reason` a sentence without patient data."""
+    """The evidence does not prove it. `code` is the finding, `reason` a sentence without patient data."""
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(f"{code}: {reason}")
-        self.code, self.reason = code, reason
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code, self.reason = code, detail or code.replace("_", " ").lower()
+        super().__init__(f"{code}: {self.reason}")
 
 
 class Step(NamedTuple):
@@ -85,19 +74,20 @@ class Step(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """The outcome. `str` gives a line for each step."""
+    """The outcome of evidence in this format. `str` gives a line for each step."""
 
     steps: tuple[Step, ...]
+    format: str = EVIDENCE_FORMAT
 
     @property
     def ok(self) -> bool:
-        """Whether the version is proven: no step failed and no required one was skipped."""
+        """Whether it is proven: no step failed and no required one was skipped."""
         done = {step.number for step in self.steps if step.result == "ok"}
-        return done >= _REQUIRED and not any(step.result == "failed" for step in self.steps)
+        return done >= _REQUIRED[self.format] and not self.code
 
     @property
     def code(self) -> str:
-        """The first finding, empty when the version is proven."""
+        """The first finding, empty when it is proven."""
         return next((step.code for step in self.steps if step.result == "failed"), "")
 
     def __str__(self) -> str:
@@ -105,7 +95,9 @@ class Findings(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What the reader wanted, None for what does not matter to them. `since` is in POSIX seconds."""
+    """What the reader wanted, None for what does not matter to them. `quorum` counts parties, `since` is in POSIX
+    seconds, `seen` is `size:root in hex` of the log as they have seen it, `latest` asks that no version be newer.
+    """
 
     type: str | None = None
     id: str | None = None
@@ -113,192 +105,320 @@ class Asked(NamedTuple):
     patient: str | None = None
     quorum: int | None = None
     since: int | None = None
+    seen: str | None = None
+    latest: bool = False
 
 
 def verify(evidence: bytes, trust: bytes, asked: Asked | None = None) -> Findings:
     """Verify evidence against a trust document. Never raises; whatever is wrong is a failed step."""
     case = _Case(evidence, trust, asked or Asked())
     steps: list[Step] = []
-    for number, (name, needs, check) in enumerate(case.steps(), start=1):
-        missing = [step.number for step in steps if step.number in needs and step.result != "ok"]
+    for number, (name, needs) in enumerate(_STEPS.items(), start=1):
+        missing = [step.number for step in steps if step.number in {1, *needs} and step.result != "ok"]
         if missing:
             steps.append(Step(number, name, "skipped", "", f"needs step {missing[0]}"))
             continue
         try:
-            text = check()
+            text = getattr(case, name)() if case.format == EVIDENCE_FORMAT or name not in _OF_A_VERSION else None
         except EvidenceError as refusal:
             steps.append(Step(number, name, "failed", refusal.code, refusal.reason))
         except Exception:
             # A verifier that crashes is a verifier that can be got around: what nobody thought of is a finding as well.
             steps.append(Step(number, name, "failed", "MALFORMED", "the evidence cannot be understood"))
         else:
-            absent = "not asked for" if number == 9 else "not in this version of the format"
-            steps.append(Step(number, name, "skipped" if text is None else "ok", "", text or absent))
-    return Findings(tuple(steps))
+            steps.append(Step(number, name, "skipped" if text is None else "ok", "", text or "not asked for"))
+    return Findings(tuple(steps), case.format)
+
+
+_STEPS: dict[str, tuple[int, ...]] = {
+    "parse": (), "content": (), "binding": (), "commitment": (), "inclusion": (), "checkpoint": (), "key": (6,),
+    "receipts": (), "freshness": (8,), "consistency": (), "current": (3,), "dependencies": (5,), "time": (),
+}  # fmt: skip  # each but the first needs that one, and these
 
 
 class _Case:
-    """One verification: what earlier steps have established, for the later ones."""
+    """One verification: what earlier steps have established, for the later ones. A method a step."""
 
     def __init__(self, evidence: bytes, trust: bytes, asked: Asked) -> None:
         self._raw, self._raw_trust, self._asked = evidence, trust, asked
-        self._evidence: dict[str, Any] = {}
-        self._trust = _Trust("", (), {}, 1)
-        self._opening: dict[str, Any] = {}
+        self.format = EVIDENCE_FORMAT
         self._signers: list[_Key] = []
         self._times: list[int] = []
 
-    def steps(self) -> tuple[tuple[str, frozenset[int], Callable[[], str | None]], ...]:
-        """Return name, needed earlier steps, and check of each step, in order."""
-        parsed = frozenset({1})
-        return (
-            ("parse", frozenset(), self._parse),
-            ("content", parsed, self._content),
-            ("binding", parsed | {2}, self._binding),
-            ("commitment", parsed, self._commitment),
-            ("inclusion", parsed, self._inclusion),
-            ("checkpoint", parsed, self._checkpoint),
-            ("key", parsed | {6}, self._key),
-            ("receipts", parsed, self._receipts),
-            ("freshness", parsed | {8}, self._freshness),
-            ("consistency", parsed, lambda: None),
-            ("current", parsed, lambda: None),
-            ("dependencies", parsed | {5}, self._dependencies),
-            ("time", parsed, lambda: None),
-        )
-
-    def _parse(self) -> str:
-        self._trust = _trust(self._raw_trust)
-        evidence = _object(parse(self._raw, "the evidence"), _EVIDENCE_KEYS, "the evidence")
-        if evidence.get("format") != EVIDENCE_FORMAT:
-            raise EvidenceError("MALFORMED", f"the format is not {EVIDENCE_FORMAT}")
-        if evidence.get("opening") is None or evidence.get("salt") is None:
-            raise EvidenceError("MISSING_OPENING", "there is no opening with its salt")
-        if any(evidence.get(key) is None for key in ("commitment", "leafIndex", "inclusionProof")):
-            raise EvidenceError("LEAF_MISSING", "there is no leaf with its path")
-        self._opening = _opened(_text(evidence, "opening"))
-        self._evidence = evidence
+    def parse(self) -> str:
+        try:
+            self._trusted(_object(parse(self._raw_trust), "format channel log backends witnesses groups quorum"))
+        except EvidenceError as refusal:
+            raise EvidenceError("TRUST_INVALID", refusal.reason) from refusal
+        tree = parse(self._raw)
+        if isinstance(tree, dict) and tree.get("format") == ABSENCE_FORMAT:
+            self.format = ABSENCE_FORMAT
+        self._it = it = _object(tree, _KEYS[self.format])
+        _require(it.get("format") == self.format, "MALFORMED", "format")
+        if self.format == EVIDENCE_FORMAT:
+            _require(it.get("opening") is not None and it.get("salt") is not None, "MISSING_OPENING")
+            _require(all(it.get(key) is not None for key in _LEAF.split()[:3]), "LEAF_MISSING")
+            self._opening = it.opened("resource", "consent", "provenance")
         return "well formed"
 
-    def _content(self) -> str:
-        _check_content(self._evidence, self._opening)
+    def _trusted(self, it: _Fields) -> None:
+        _require(it.get("format") == TRUST_FORMAT, "TRUST_INVALID", f"the format is not {TRUST_FORMAT}")
+        self._channel, self._log = it.text("channel"), list[_Key]()
+        for item in it.members("log"):
+            entry = _object(item, "vkey fromSize toSize")
+            last = entry.natural("toSize") if entry.get("toSize") is not None else None
+            self._log.append(_vkey(entry.text("vkey"), 0x01)._replace(first=entry.natural("fromSize"), last=last))
+        backends = {name: _object(entry) for name, entry in _object(it.get("backends")).items()}
+        vkeys = {name: entry.text("vkey") for name, entry in backends.items() if entry.get("type") == "cosignature/v1"}
+        witnesses = _object(it.get("witnesses", {}))
+        vkeys |= {name: witnesses.text(name) for name in witnesses}
+        self._parties = {name: _vkey(vkey, 0x04) for name, vkey in vkeys.items()}
+        self._groups, names = _object(it.get("groups", {})), {*backends, *witnesses}
+        _require(len(names) == len(backends) + len(witnesses), "TRUST_INVALID", "a witness is named as a ledger")
+        for name in self._groups:
+            group = self._groups[name] = _object(self._groups[name], "threshold members")
+            fits = name not in names and group.natural("threshold") and names >= set(group.texts("members"))
+            _require(fits, "TRUST_INVALID", "a group has no threshold, or members that do not stand before it")
+            names.add(name)
+        group_named = isinstance(it.get("quorum"), str) and it["quorum"] in self._groups
+        self._quorum = it["quorum"] if group_named else it.natural("quorum") if "quorum" in it else 1
+
+    def _met(self, signed: dict[str, bytes], quorum: int | str) -> bool:
+        if isinstance(quorum, int):
+            return len(set(signed.values())) >= quorum  # keys are counted, not lines and not names
+        for name, group in self._groups.items():
+            if len({signed[it] for it in group.texts("members") if it in signed}) >= group.natural("threshold"):
+                signed[name] = name.encode()
+        return quorum in signed
+
+    @property
+    def _note(self) -> _Note:
+        return _noted(self._it.text("checkpoint"))
+
+    def content(self) -> str:
+        self._it.check_content(self._opening)
         return "the content is what was committed to"
 
-    def _binding(self) -> str:
-        evidence, opening, asked = self._evidence, self._opening, self._asked
-        label = (_text(opening, "type"), _text(opening, "id"), _natural(opening, "version"))
-        if _text(opening, "channel") != self._trust.channel:
-            raise EvidenceError("BINDING_MISMATCH", "it was committed to another channel")
-        if label != (_text(evidence, "type"), _text(evidence, "id"), _natural(evidence, "version")):
-            raise EvidenceError("BINDING_MISMATCH", "the evidence is labelled as another resource or version")
-        _check_identity(evidence, opening)
-        wanted = zip((asked.type, asked.id, asked.version), label, strict=True)
-        if any(want is not None and want != found for want, found in wanted):
-            raise EvidenceError("BINDING_MISMATCH", "it is not the resource or version that was asked for")
-        if asked.patient is not None and asked.patient not in _texts(opening, "patients"):
-            raise EvidenceError("BINDING_MISMATCH", "it is not about the patient that was asked for")
-        return f"{label[0]} version {label[2]}"
+    def binding(self) -> str:
+        asked, label = self._asked, (self._it.text("type"), self._it.text("id"))
+        _require(asked.type in (None, label[0]) and asked.id in (None, label[1]), "BINDING_MISMATCH", "not as asked")
+        if self.format == ABSENCE_FORMAT:
+            return f"{label[0]}"
+        opening, version = self._opening, self._it.natural("version")
+        _require(opening.text("channel") == self._channel, "BINDING_MISMATCH", "channel")
+        told = (opening.text("type"), opening.text("id"), opening.natural("version"))
+        _require(told == (*label, version), "BINDING_MISMATCH", "label")
+        self._it.check_identity(opening)
+        _require(asked.version in (None, version), "BINDING_MISMATCH", "not as asked")
+        _require(asked.patient is None or asked.patient in opening.texts("patients"), "BINDING_MISMATCH", "patient")
+        return f"{label[0]} version {version}"
 
-    def _commitment(self) -> str:
-        _check_commitment(self._evidence, _text(self._evidence, "opening"))
+    def commitment(self) -> str:
+        self._it.check_commitment()
         return "the opening opens the commitment"
 
-    def _inclusion(self) -> str:
-        note = _note(_text(self._evidence, "checkpoint"))
-        root = _root(self._evidence, note.size)
-        if root != _hash(self._evidence, "rootHash"):
-            raise EvidenceError("INCLUSION_INVALID", "the path does not lead to the root that the log was served with")
-        if root != note.root:
-            raise EvidenceError("ROOT_MISMATCH", "the log that was served has another root than its signed checkpoint")
-        return f"leaf {_natural(self._evidence, 'leafIndex')} of {note.size}"
+    def inclusion(self) -> str:
+        note, index = self._note, self._it.natural("leafIndex")
+        root = self._it.root(index, note.size)
+        _require(root == self._it.hash("rootHash"), "INCLUSION_INVALID")
+        _require(root == note.root, "ROOT_MISMATCH")
+        return f"leaf {index} of {note.size}"
 
-    def _checkpoint(self) -> str:
-        note = _note(_text(self._evidence, "checkpoint"))
-        if note.origin != self._trust.channel:
-            raise EvidenceError("CHECKPOINT_INVALID", "the checkpoint is of another channel")
-        for name, key_id, signature in note.signatures:
-            for key in [key for key in self._trust.log if (name, key_id) == (key.name, key.key_id)]:
-                _check_signature(key, signature, note.text, "SIGNATURE_INVALID")
+    def checkpoint(self) -> str:
+        note = self._note
+        _require(note.origin == self._channel, "CHECKPOINT_INVALID", "channel")
+        for line in note.signatures:
+            for key in [key for key in self._log if key.made(line)]:
+                key.check(line[2], note.text, "SIGNATURE_INVALID")
                 self._signers.append(key)
-        if not self._signers:
-            raise EvidenceError("SIGNATURE_INVALID", "no log key that is trusted has signed the checkpoint")
+        _require(self._signers, "SIGNATURE_INVALID")
         return f"signed by {note.origin}"
 
-    def _key(self) -> str:
-        size = _note(_text(self._evidence, "checkpoint")).size
-        if not any(key.first <= size and (key.last is None or size <= key.last) for key in self._signers):
-            raise EvidenceError("KEY_NOT_VALID_AT_SIZE", f"the key that signed was not the log's at size {size}")
+    def key(self) -> str:
+        size = self._note.size
+        valid = any(key.first <= size and (key.last is None or size <= key.last) for key in self._signers)
+        _require(valid, "KEY_NOT_VALID_AT_SIZE", str(size))
         return f"the log's key at size {size}"
 
-    def _receipts(self) -> str:
-        note = _note(_text(self._evidence, "checkpoint"))
-        seen: set[str] = set()
-        counted: dict[bytes, int] = {}
-        unchecked, broken = list[str](), list[str]()
-        for item in _items(self._evidence, "receipts"):
-            receipt = _object(item, _RECEIPT_KEYS, "a receipt")
-            backend = _text(receipt, "backend")
-            if backend in seen:
-                broken.append(f"{backend}: given twice")
-            seen.add(backend)
-            key = self._trust.backends.get(backend)
-            if key is None:
-                unchecked.append(f"{backend}: not checked")
-                continue
+    def receipts(self) -> str:
+        note, told, broken = self._note, list[str](), False
+        words: dict[str, tuple[bytes, int]] = {}
+        given = [_object(item, "backend channel size root position proof") for item in self._it.members("receipts")]
+        lines: list[tuple[str, _Key | None, _Fields | _Line]] = []
+        lines += [(it.text("backend"), self._parties.get(it.text("backend")), it) for it in given]
+        for name, key in self._parties.items():
+            lines += [(name, key, line) for line in note.signatures if key.made(line)]
+        for party, signer, word in lines:
             try:
-                # Keys are counted, not lines and not names.
-                counted.setdefault(key.public, _cosigned(receipt, note, key))
+                _require(party not in words, "RECEIPT_INVALID", "given twice")
+                if signer is None:
+                    told.append(f"{party}: not checked")
+                else:
+                    words[party] = signer.word(_cosignature(word, note) if isinstance(word, _Fields) else word, note)
             except EvidenceError as refusal:
-                broken.append(f"{backend}: {refusal.reason}")
-        for key in self._trust.log:
-            counted.pop(key.public, None)  # the log does not witness itself
-        quorum = self._asked.quorum if self._asked.quorum is not None else self._trust.quorum
-        told = "; ".join(
-            [f"{len(counted)} of {quorum} needed", *broken, *(f"{name}: not checked" for name in unchecked)]
-        )
-        if broken or len(counted) < quorum:
-            raise EvidenceError("QUORUM_NOT_MET" if len(counted) < quorum else "RECEIPT_INVALID", told)
-        self._times = sorted(counted.values(), reverse=True)[: max(quorum, 1)]
-        return told
+                broken = True
+                told.append(f"{party}: {refusal.reason}")
+        own = {key.public for key in self._log}  # the log does not witness itself
+        words = {party: word for party, word in words.items() if word[0] not in own}
+        quorum: int | str = self._quorum if self._asked.quorum is None else self._asked.quorum
+        met = self._met({party: key for party, (key, _) in words.items()}, quorum)
+        told.insert(0, f"{len({key for key, _ in words.values()})} of {quorum} needed")
+        _require(met and not broken, "RECEIPT_INVALID" if met else "QUORUM_NOT_MET", "; ".join(told))
+        times = sorted((seconds for _, seconds in words.values()), reverse=True)
+        self._times = times[: max(quorum, 1)] if isinstance(quorum, int) else times
+        return "; ".join(told)
 
-    def _freshness(self) -> str | None:
-        since = self._asked.since
-        if since is not None and (not self._times or min(self._times) < since):
-            raise EvidenceError("STALE_CHECKPOINT", "the checkpoint was cosigned before the time that was asked for")
-        return None if since is None else "recent enough"
+    def freshness(self) -> str | None:
+        if self._asked.since is None:
+            return None
+        _require(self._times and min(self._times) >= self._asked.since, "STALE_CHECKPOINT")
+        return "recent enough"
 
-    def _dependencies(self) -> str:
-        size = _note(_text(self._evidence, "checkpoint")).size
-        named = _hash(self._opening, "provenance") if "provenance" in self._opening else None
-        given = [_object(item, _DEPENDENCY_KEYS, "a dependency") for item in _items(self._evidence, "dependencies")]
-        if len(given) > (named is not None) or any(item.get("role") != "provenance" for item in given):
-            raise EvidenceError("MALFORMED", "there is a dependency that the opening does not name")
+    def consistency(self) -> str | None:
+        if self._asked.seen is None:
+            return None
+        number, _, text = self._asked.seen.partition(":")
+        note, size, seen = self._note, int(number), bytes.fromhex(text)
+        _require(size <= note.size, "SIZE_REGRESSION", f"{note.size} leaves, {size} before")
+        roots: tuple[bytes, bytes] | None = (note.root, note.root)
+        if size < note.size:
+            _require("consistency" in self._it, "CONSISTENCY_MISSING")
+            path = [_unhex(step, "FORK") for step in self._it.texts("consistency")]
+            path = path if size & (size - 1) else [seen, *path]
+            low = ((size - 1) ^ size).bit_length() - 1  # levels of the complete subtree at its end
+            roots = _folded((size - 1) >> low, (note.size - 1) >> low, path[0], path[1:]) if size and path else None
+        _require(roots == (seen, note.root), "FORK")
+        return f"it continues the log of {size} leaves"
+
+    def current(self) -> str | None:
+        absent = self.format == ABSENCE_FORMAT
+        if "state" not in self._it:
+            _require(not absent and not self._asked.latest, "STATE_MISSING")
+            return None
+        note, state = self._note, _object(self._it["state"], f"{_LEAF} levels siblings end")
+        opening = state.opened("state")
+        _require((opening.text("channel"), opening.natural("size")) == (self._channel, note.size), "STATE_INVALID")
+        state.check_commitment()
+        _require(state.root(note.size - 1, note.size) == note.root, "INCLUSION_INVALID", "state leaf")
+        place = sha256(f"{self._it.text('type')}/{self._it.text('id')}".encode()).digest()
+        end = _object(state["end"], "place value") if state.get("end") is not None else None
+        led = _map_root(place, end, state.text("levels"), _unbase64(state.text("siblings"), "STATE_INVALID"))
+        _require(led == opening.hash("map"), "STATE_INVALID")
+        there = end.hash("value") if end is not None and end.hash("place") == place else None
+        if absent:
+            _require(there is None, "ABSENCE_INVALID")
+            return "there never was such a resource"
+        _require(there is not None, "STATE_INVALID", "another place")
+        _require(there == self._it.hash("commitment"), "STALE_VERSION")
+        return "it is the latest version"
+
+    def dependencies(self) -> str:
+        named = self._opening.hash("provenance") if "provenance" in self._opening else None
+        given = [_object(item, f"{_LEAF} role") for item in self._it.members("dependencies")]
+        fitting = len(given) <= (named is not None) and all(item.get("role") == "provenance" for item in given)
+        _require(fitting, "MALFORMED", "dependencies")
         if named is None:
             return "none named"
-        if not given or _hash(given[0], "commitment") != named:
-            raise EvidenceError("DEPENDENCY_MISSING", "the Provenance that the opening names is not there")
-        item = given[0]
-        if _root(item, size) != _hash(self._evidence, "rootHash"):
-            raise EvidenceError("INCLUSION_INVALID", "the path of the Provenance does not lead to the root")
-        if _natural(item, "leafIndex") >= _natural(self._evidence, "leafIndex"):
-            raise EvidenceError("ORDER_VIOLATION", "the Provenance entered the log after the version that rests on it")
-        if "opening" not in item and "salt" not in item and "content" not in item:
+        _require(given and given[0].hash("commitment") == named, "DEPENDENCY_MISSING")
+        item, index = given[0], given[0].natural("leafIndex")
+        _require(item.root(index, self._note.size) == self._it.hash("rootHash"), "INCLUSION_INVALID", "Provenance")
+        _require(index < self._it.natural("leafIndex"), "ORDER_VIOLATION")
+        if not item.keys() & {"opening", "salt", "content"}:
             return "the Provenance is in the log, before it"
-        return self._opened_provenance(item)
-
-    def _opened_provenance(self, item: dict[str, Any]) -> str:
-        opening = _opened(_text(item, "opening"))
-        _check_commitment(item, _text(item, "opening"))
-        if opening.get("kind") != "provenance" or _text(opening, "channel") != self._trust.channel:
-            raise EvidenceError("BINDING_MISMATCH", "the dependency is not a Provenance of this channel")
-        names = {key: self._opening[key] for key in _NAMING_KEYS if key in self._opening}
-        target = _sha256(b"hawsepipe/target/v1\x00" + _hash(self._evidence, "salt") + canonical(names)).hex()
-        if target not in _texts(opening, "targets"):
-            raise EvidenceError("DEPENDENCY_MISSING", "the Provenance does not name this version")
+        opening = item.opened("resource", "consent", "provenance")
+        item.check_commitment()
+        ours = opening.get("kind") == "provenance" and opening.text("channel") == self._channel
+        _require(ours, "BINDING_MISMATCH", "Provenance")
+        names = {key: self._opening[key] for key in ("id", "type", "version", "versionHash") if key in self._opening}
+        target = sha256(b"hawsepipe/target/v1\x00" + self._it.hash("salt") + canonical(names)).digest().hex()
+        _require(target in opening.texts("targets"), "DEPENDENCY_MISSING")
         if "content" in item:
-            _check_content(item, opening)
-            _check_identity(item, opening)
+            item.check_content(opening)
+            item.check_identity(opening)
         return "the Provenance is in the log, before it, and names it"
+
+    def time(self) -> None: ...
+
+
+class _Fields(dict[str, Any]):
+    """A JSON object that gives its values by type, or refuses; one with a leaf in it is checked as such."""
+
+    def text(self, key: str) -> str:
+        value = self.get(key)
+        _require(isinstance(value, str), "MALFORMED", key)
+        return str(value)
+
+    def natural(self, key: str) -> int:
+        value = self.get(key)
+        lexeme = value.lexeme if isinstance(value, _Number) else ""
+        _require(_NATURAL.fullmatch(lexeme), "MALFORMED", key)
+        return int(lexeme)
+
+    def hash(self, key: str) -> bytes:
+        return _unhex(self.text(key), "MALFORMED")
+
+    def members(self, key: str) -> list[Any]:
+        value = self.get(key)
+        _require(isinstance(value, list), "MALFORMED", key)
+        return list(value or ())
+
+    def texts(self, key: str) -> list[str]:
+        _require(all(isinstance(item, str) for item in self.members(key)), "MALFORMED", key)
+        return self.members(key)
+
+    def opened(self, *kinds: str) -> _Fields:
+        opening = _object(parse(self.text("opening").encode()), _OPENING)
+        _require(canonical(opening) == self.text("opening").encode(), "MALFORMED", "not canonical")
+        _require(opening.get("kind") in kinds, "MALFORMED", "kind")
+        return opening
+
+    def check_commitment(self) -> None:
+        computed = sha256(b"hawsepipe/commit/v1\x00" + self.hash("salt") + self.text("opening").encode()).digest()
+        _require(computed == self.hash("commitment"), "LEAF_MISMATCH")
+
+    def check_content(self, opening: _Fields) -> None:
+        if opening.get("operation") == "delete":
+            _require("content" not in self and "versionHash" not in opening, "CONTENT_MISMATCH", "a delete has none")
+            return
+        tree = self._content()
+        static = {key: value for key, value in tree.items() if key not in ("meta", "text")}
+        for key, part in (("versionHash", tree), ("staticHash", static)):
+            _require(sha256(canonical(part)).digest() == opening.hash(key), "CONTENT_MISMATCH", key)
+
+    def check_identity(self, opening: _Fields) -> None:
+        kinds = {"Consent": ("consent",), "Provenance": ("provenance", "resource")}
+        _require(opening["kind"] in kinds.get(opening.text("type"), ("resource",)), "BINDING_MISMATCH", "kind")
+        _require(opening["type"] != "Patient" or opening["id"] in opening.texts("patients"), "BINDING_MISMATCH")
+        if "content" in self:
+            tree = self._content()
+            meta = tree.get("meta")
+            told = meta.get("versionId") if isinstance(meta, dict) else None
+            wanted = (opening["type"], opening["id"], str(opening.natural("version")))
+            _require((tree.get("resourceType"), tree.get("id"), told or wanted[2]) == wanted, "BINDING_MISMATCH")
+
+    def _content(self) -> dict[str, Any]:
+        text = self.get("content")
+        tree = parse(text.encode(), "CONTENT_MISMATCH") if isinstance(text, str) else None
+        _require(isinstance(tree, dict), "CONTENT_MISMATCH", "there is none")
+        return dict(tree or {})
+
+    def root(self, index: int, size: int) -> bytes:
+        _require(index < size, "INCLUSION_INVALID", "outside")
+        path = [_unhex(text, "INCLUSION_INVALID") for text in self.texts("inclusionProof")]
+        roots = _folded(index, size - 1, sha256(b"\x00" + self.hash("commitment")).digest(), path)
+        _require(roots, "INCLUSION_INVALID", "length")
+        return roots[1] if roots else b""
+
+
+_Line = tuple[str, bytes, bytes]  # name, key id and signature of a line of a signed note
+
+
+class _Note(NamedTuple):
+    text: bytes
+    origin: str
+    size: int
+    root: bytes
+    signatures: tuple[_Line, ...]
 
 
 class _Key(NamedTuple):
@@ -308,167 +428,89 @@ class _Key(NamedTuple):
     first: int = 0
     last: int | None = None
 
+    def check(self, signature: bytes, message: bytes, code: str) -> None:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except (InvalidSignature, ValueError) as error:
+            raise EvidenceError(code, "it does not fit") from error
 
-class _Trust(NamedTuple):
-    channel: str
-    log: tuple[_Key, ...]
-    backends: dict[str, _Key]
-    quorum: int
+    def made(self, line: _Line) -> bool:
+        return (self.name, self.key_id) == line[:2]
 
-
-def _trust(raw: bytes) -> _Trust:
-    try:
-        document = _object(parse(raw, "the trust document"), _TRUST_KEYS, "the trust document")
-        if document.get("format") != TRUST_FORMAT:
-            raise EvidenceError("TRUST_INVALID", f"the format is not {TRUST_FORMAT}")
-        log = []
-        for item in _items(document, "log"):
-            entry = _object(item, frozenset({"vkey", "fromSize", "toSize"}), "a log key")
-            last = _natural(entry, "toSize") if entry.get("toSize") is not None else None
-            log.append(_vkey(_text(entry, "vkey"), 0x01)._replace(first=_natural(entry, "fromSize"), last=last))
-        backends = document.get("backends")
-        if not isinstance(backends, dict) or not all(isinstance(entry, dict) for entry in backends.values()):
-            raise EvidenceError("TRUST_INVALID", "there are no backends")
-        known = {name: entry for name, entry in backends.items() if entry.get("type") == COSIGNATURE_TYPE}
-        keys = {name: _vkey(_text(entry, "vkey"), 0x04) for name, entry in known.items()}
-        quorum = _natural(document, "quorum") if "quorum" in document else 1
-        return _Trust(_text(document, "channel"), tuple(log), keys, quorum)
-    except EvidenceError as refusal:
-        raise EvidenceError("TRUST_INVALID", refusal.reason) from refusal
+    def word(self, line: _Line, note: _Note) -> tuple[bytes, int]:
+        """Return who cosigned this checkpoint, and when (https://c2sp.org/tlog-cosignature), in POSIX seconds."""
+        _require(self.made(line) and len(line[2]) == 72, "RECEIPT_INVALID", "it is no cosignature by the party's key")
+        seconds = int.from_bytes(line[2][:8], "big")
+        self.check(line[2][8:], f"cosignature/v1\ntime {seconds}\n".encode() + note.text, "RECEIPT_INVALID")
+        return self.public, seconds
 
 
 def _vkey(text: str, algorithm: int) -> _Key:
     name, _, rest = text.partition("+")
     key_id, _, material = rest.partition("+")
     raw = _unbase64(material, "TRUST_INVALID")
-    computed = _sha256(name.encode() + b"\n" + raw)[:4]
-    if not name or len(raw) != 33 or raw[0] != algorithm or computed.hex() != key_id:
-        raise EvidenceError("TRUST_INVALID", "a key of the trust document is malformed")
+    computed = sha256(name.encode() + b"\n" + raw).digest()[:4]
+    _require(name and len(raw) == 33 and raw[0] == algorithm and computed.hex() == key_id, "TRUST_INVALID")
     return _Key(name, raw[1:], computed)
 
 
-class _Note(NamedTuple):
-    text: bytes
-    origin: str
-    size: int
-    root: bytes
-    signatures: tuple[tuple[str, bytes, bytes], ...]
-
-
-def _note(note: str) -> _Note:
+def _noted(note: str) -> _Note:
     """Read a checkpoint (https://c2sp.org/tlog-checkpoint); no signature is checked here."""
     head, gap, tail = note.rpartition("\n\n")
     lines = head.split("\n")
     framed = gap and tail.endswith("\n") and not any(char < " " and char != "\n" for char in note)
-    if not framed or len(lines) < 3 or not lines[0] or _NATURAL.fullmatch(lines[1]) is None:
-        raise EvidenceError("CHECKPOINT_INVALID", "the checkpoint is not a signed note")
-    root = _unbase64(lines[2], "CHECKPOINT_INVALID")
+    _require(framed and len(lines) >= 3 and lines[0] and _NATURAL.fullmatch(lines[1]), "CHECKPOINT_INVALID")
     signatures = tuple(_signature(line, "CHECKPOINT_INVALID") for line in tail[:-1].split("\n"))
+    root = _unbase64(lines[2], "CHECKPOINT_INVALID")
     return _Note((head + "\n").encode(), lines[0], int(lines[1]), root, signatures)
 
 
-def _signature(line: str, code: str) -> tuple[str, bytes, bytes]:
-    """Return name, key id and signature of a signature line (https://c2sp.org/signed-note)."""
+def _signature(line: str, code: str) -> _Line:
     parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != "—" or not parts[1]:
-        raise EvidenceError(code, "a signature line is malformed")
+    _require(len(parts) == 3 and parts[0] == "—" and parts[1], code, "signature line")
     raw = _unbase64(parts[2], code)
     return parts[1], raw[:4], raw[4:]
 
 
-def _cosigned(receipt: dict[str, Any], note: _Note, key: _Key) -> int:
-    """Return when the key cosigned this checkpoint (https://c2sp.org/tlog-cosignature), in POSIX seconds."""
-    told = (_text(receipt, "channel"), _natural(receipt, "size"), _hash(receipt, "root"))
-    if told != (note.origin, note.size, note.root) or _text(receipt, "position") != str(note.size):
-        raise EvidenceError("RECEIPT_INVALID", "the receipt is for another checkpoint")
-    proof = _object(receipt.get("proof"), frozenset({"cosignature"}), "a proof")
-    name, key_id, signature = _signature(_text(proof, "cosignature"), "RECEIPT_INVALID")
-    if (name, key_id) != (key.name, key.key_id) or len(signature) != 72:
-        raise EvidenceError("RECEIPT_INVALID", "the cosignature is not by the backend's key")
-    seconds = int.from_bytes(signature[:8], "big")
-    message = f"cosignature/v1\ntime {seconds}\n".encode() + note.text
-    _check_signature(key, signature[8:], message, "RECEIPT_INVALID")
-    return seconds
+def _cosignature(receipt: _Fields, note: _Note) -> _Line:
+    told = (receipt.text("channel"), receipt.natural("size"), receipt.hash("root"), receipt.text("position"))
+    _require(told == (note.origin, note.size, note.root, str(note.size)), "RECEIPT_INVALID", "another checkpoint")
+    return _signature(_object(receipt.get("proof"), "cosignature").text("cosignature"), "RECEIPT_INVALID")
 
 
-def _check_signature(key: _Key, signature: bytes, message: bytes, code: str) -> None:
-    try:
-        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
-    except (InvalidSignature, ValueError) as error:
-        raise EvidenceError(code, "a signature does not fit what it signs") from error
-
-
-def _opened(text: str) -> dict[str, Any]:
-    """Read an opening; it has one form only, so that one commitment has one meaning."""
-    opening = _object(parse(text.encode(), "the opening"), _OPENING_KEYS, "the opening")
-    if canonical(opening) != text.encode() or opening.get("kind") not in ("resource", "consent", "provenance"):
-        raise EvidenceError("MALFORMED", "the opening is not in canonical form or of a kind that is not known here")
-    return opening
-
-
-def _check_content(holder: dict[str, Any], opening: dict[str, Any]) -> None:
-    if opening.get("operation") == "delete":
-        if "content" in holder or "versionHash" in opening:
-            raise EvidenceError("CONTENT_MISMATCH", "a delete has no content")
-        return
-    tree = _content(holder)
-    static = {key: value for key, value in tree.items() if key not in ("meta", "text")}
-    for key, part in (("versionHash", tree), ("staticHash", static)):
-        if _sha256(canonical(part)) != _hash(opening, key):
-            raise EvidenceError("CONTENT_MISMATCH", f"the content is not what was committed to ({key})")
-
-
-def _content(holder: dict[str, Any]) -> dict[str, Any]:
-    text = holder.get("content")
-    tree = parse(text.encode(), "the content", "CONTENT_MISMATCH") if isinstance(text, str) else None
-    if not isinstance(tree, dict):
-        raise EvidenceError("CONTENT_MISMATCH", "there is no content, or it is not an object")
-    return tree
-
-
-def _check_identity(holder: dict[str, Any], opening: dict[str, Any]) -> None:
-    """Check that content and opening speak of one resource, and that the kind fits the type."""
-    kinds = {"Consent": ("consent",), "Provenance": ("provenance", "resource")}
-    if opening["kind"] not in kinds.get(_text(opening, "type"), ("resource",)):
-        raise EvidenceError("BINDING_MISMATCH", "the kind of the opening does not fit its type")
-    if opening["type"] == "Patient" and opening["id"] not in _texts(opening, "patients"):
-        raise EvidenceError("BINDING_MISMATCH", "a Patient is not about itself")
-    if "content" not in holder:
-        return
-    tree = _content(holder)
-    meta = tree.get("meta")
-    told = meta.get("versionId") if isinstance(meta, dict) else None
-    wanted = (opening["type"], opening["id"], str(_natural(opening, "version")))
-    if (tree.get("resourceType"), tree.get("id"), told or wanted[2]) != wanted:
-        raise EvidenceError("BINDING_MISMATCH", "the content is another resource or version than the opening says")
-
-
-def _check_commitment(holder: dict[str, Any], opening: str) -> None:
-    computed = _sha256(b"hawsepipe/commit/v1\x00" + _hash(holder, "salt") + opening.encode())
-    if computed != _hash(holder, "commitment"):
-        raise EvidenceError("LEAF_MISMATCH", "salt and opening do not open the commitment in the log")
-
-
-def _root(holder: dict[str, Any], size: int) -> bytes:
-    """Return the root that a holder's path leads to in a tree of this size (RFC 9162 section 2.1.3.2)."""
-    index, path = _natural(holder, "leafIndex"), _texts(holder, "inclusionProof")
-    if index >= size:
-        raise EvidenceError("INCLUSION_INVALID", "the leaf is outside the tree that the checkpoint signs")
-    place, last = index, size - 1
-    value = _sha256(b"\x00" + _hash(holder, "commitment"))
-    for text in path:
-        if _HASH.fullmatch(text) is None or last == 0:
-            raise EvidenceError("INCLUSION_INVALID", "no tree of this size has such a path")
-        sibling = bytes.fromhex(text)
+def _folded(place: int, last: int, value: bytes, path: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the roots that a path leads to: with the hashes on the left alone, and with all of them; None when no tree
+    of `last` + 1 leaves has such a path (RFC 9162 sections 2.1.3.2 and 2.1.4.2, which walk alike).
+    """
+    old = new = value
+    for sibling in path:
+        if not last:
+            return None
         if place & 1 or place == last:
-            value = _sha256(b"\x01" + sibling + value)
+            old, new = sha256(b"\x01" + sibling + old).digest(), sha256(b"\x01" + sibling + new).digest()
             while not place & 1 and place:
                 place, last = place >> 1, last >> 1
         else:
-            value = _sha256(b"\x01" + value + sibling)
+            new = sha256(b"\x01" + new + sibling).digest()
         place, last = place >> 1, last >> 1
-    if last:
-        raise EvidenceError("INCLUSION_INVALID", "no tree of this size has such a path")
+    return None if last else (old, new)
+
+
+def _map_root(place: bytes, end: _Fields | None, levels: str, siblings: bytes) -> bytes:
+    """Return the root that a way to a place leads to. `levels` says, from the root down, beside which steps there is
+    something (1) or nothing (0); `siblings` are the hashes of what there is; `end` is the leaf at the way's end.
+    """
+    depth = len(levels)
+    fits = set(levels) <= {"0", "1"} and depth <= 256 and len(siblings) == 32 * levels.count("1")
+    _require(fits, "STATE_INVALID", "levels")
+    given = (siblings[at : at + 32] for at in range(0, len(siblings), 32))
+    beside = [next(given) if level == "1" else bytes(32) for level in levels]
+    way, value = int.from_bytes(place, "big"), bytes(32)
+    if end is not None:
+        _require((int.from_bytes(end.hash("place"), "big") ^ way) >> (256 - depth) == 0, "STATE_INVALID")
+        value = sha256(b"\x02" + end.hash("place") + end.hash("value")).digest()
+    for at in reversed(range(depth)):
+        value = sha256(b"\x03" + (beside[at] + value if way >> (255 - at) & 1 else value + beside[at])).digest()
     return value
 
 
@@ -478,21 +520,19 @@ class _Number(NamedTuple):
     lexeme: str
 
 
-def parse(raw: bytes, what: str, code: str = "MALFORMED") -> Any:
+def parse(raw: bytes, code: str = "MALFORMED") -> Any:
     """Parse JSON strictly, numbers as lexemes. Raises EvidenceError (DUPLICATE_KEY, or the code given)."""
     try:
-        if len(raw) > _LARGEST:
-            raise ValueError
+        _require(len(raw) <= _LARGEST, code, "it is too large")
         text, depth = raw.decode("utf-8"), 0
         for mark in _MARKS.findall(text):  # no reliance on what the interpreter takes before its stack ends
             depth += (mark in "[{") - (mark in "]}")
-            if depth > _DEEPEST:
-                raise ValueError
+            _require(depth <= _DEEPEST, code, "it is too deep")
         numbers = {"parse_float": _Number, "parse_int": _Number, "parse_constant": int}  # NaN is no int: ValueError
         tree = json.loads(text, object_pairs_hook=_unique, **numbers)
         canonical(tree)
     except (UnicodeError, ValueError, RecursionError) as error:
-        raise EvidenceError(code, f"{what} is not JSON in UTF-8, or too large") from error
+        raise EvidenceError(code, "not JSON in UTF-8") from error
     return tree
 
 
@@ -511,84 +551,48 @@ def _form(tree: Any) -> str:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) != len(pairs):
-        raise EvidenceError("DUPLICATE_KEY", "an object has a key twice")
+    _require(len(found) == len(pairs), "DUPLICATE_KEY")
     return found
 
 
-def _object(value: Any, known: frozenset[str], what: str) -> dict[str, Any]:
-    if not isinstance(value, dict) or not value.keys() <= known:
-        raise EvidenceError("MALFORMED", f"{what} is not an object, or has a key that is not known here")
-    return value
+def _object(value: Any, known: str | None = None) -> _Fields:
+    _require(isinstance(value, dict) and (known is None or value.keys() <= set(known.split())), "MALFORMED", "keys")
+    return _Fields(value)
 
 
-def _text(holder: dict[str, Any], key: str) -> str:
-    value = holder.get(key)
-    if not isinstance(value, str):
-        raise EvidenceError("MALFORMED", f"{key} is not a string")
-    return value
-
-
-def _natural(holder: dict[str, Any], key: str) -> int:
-    value = holder.get(key)
-    if not isinstance(value, _Number) or _NATURAL.fullmatch(value.lexeme) is None:
-        raise EvidenceError("MALFORMED", f"{key} is not a whole number")
-    return int(value.lexeme)
-
-
-def _hash(holder: dict[str, Any], key: str) -> bytes:
-    value = _text(holder, key)
-    if _HASH.fullmatch(value) is None:
-        raise EvidenceError("MALFORMED", f"{key} is not 32 bytes in hex")
-    return bytes.fromhex(value)
-
-
-def _items(holder: dict[str, Any], key: str) -> list[Any]:
-    value = holder.get(key)
-    if not isinstance(value, list):
-        raise EvidenceError("MALFORMED", f"{key} is not a list")
-    return value
-
-
-def _texts(holder: dict[str, Any], key: str) -> list[str]:
-    if not all(isinstance(item, str) for item in _items(holder, key)):
-        raise EvidenceError("MALFORMED", f"{key} is not a list of strings")
-    return _items(holder, key)
+def _unhex(text: str, code: str) -> bytes:
+    _require(_HASH.fullmatch(text), code, "hash")
+    return bytes.fromhex(text)
 
 
 def _unbase64(text: str, code: str) -> bytes:
     try:
         raw = base64.b64decode(text.encode("ascii"), validate=True)
-        if base64.b64encode(raw).decode() != text:
-            raise ValueError
+        _require(base64.b64encode(raw).decode() == text, code, "base64 has one form for what it says")
     except ValueError as error:
-        raise EvidenceError(code, "a field is not base64 in the one form that its bytes have") from error
+        raise EvidenceError(code, "base64") from error
     return raw
 
 
-def _sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
+def _require(condition: object, code: str, detail: str = "") -> None:
+    if not condition:
+        raise EvidenceError(code, detail)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify two files and print the steps; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Verify the evidence of one version, offline.")
-    parser.add_argument("evidence", type=Path)
-    parser.add_argument("trust", type=Path)
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    for name in ("type", "id", "patient"):
-        parser.add_argument(f"--{name}", help=f"the {name} that it must be of")
-    parser.add_argument("--version", type=int, help="the version number that it must be of")
-    parser.add_argument("--quorum", type=int, help="receipts needed, instead of what the trust document says")
-    parser.add_argument("--since", type=int, help="POSIX seconds that the cosignatures must not be older than")
+    parser = argparse.ArgumentParser(description="Verify evidence offline.", epilog=Asked.__doc__)
+    for name in ("evidence", "trust"):
+        parser.add_argument(name, type=argparse.FileType("rb"))
+    for name in ("json", "latest"):
+        parser.add_argument(f"--{name}", action="store_true")
+    for name in ("type", "id", "version", "patient", "quorum", "since", "seen"):
+        parser.add_argument(f"--{name}", type=int if name in ("version", "quorum", "since") else str)
     given = parser.parse_args(arguments)
-    try:
-        evidence, trust = given.evidence.read_bytes(), given.trust.read_bytes()
-    except OSError as error:
-        parser.error(f"a file cannot be read: {error.strerror}")
-    findings = verify(evidence, trust, Asked(*(getattr(given, name) for name in Asked._fields)))
-    told = {"proven": findings.ok, "code": findings.code, "steps": [step._asdict() for step in findings.steps]}
-    sys.stdout.write(f"{json.dumps(told) if given.json else findings}\n")
+    asked = Asked(*(getattr(given, name) for name in Asked._fields))
+    findings = verify(given.evidence.read(), given.trust.read(), asked)
+    found = {"proven": findings.ok, "code": findings.code, "steps": [step._asdict() for step in findings.steps]}
+    sys.stdout.write(f"{json.dumps(found) if given.json else findings}\n")
     return 0 if findings.ok else 1
 
 
