@@ -86,6 +86,7 @@ class Config:
     journal: JournalSettings
     contents: ContentSettings
     alerts: AlertSettings
+    load_folders: tuple[Path, ...]
     host: str
     port: int
     base_url: str
@@ -273,6 +274,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         ),
         contents=ContentSettings(**document["contents"]),
         alerts=AlertSettings(**document["alerts"]),
+        load_folders=tuple((folder / name).resolve() for name in document["migration"]["folders"]),
         host=api["host"],
         port=api["port"],
         base_url=api.get("base_url") or f"http://{api['host']}:{api['port']}/fhir",

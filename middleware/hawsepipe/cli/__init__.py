@@ -30,6 +30,7 @@ _COMMANDS = {
     "alerts": "letters:alerts",
     "lanes": "letters:lanes",
     "patients": "patients:patients",
+    "migrate": "migrating:migrate",
     "verify": "verifying:verify",
 }
 

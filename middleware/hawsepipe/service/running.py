@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import secrets
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,7 +54,6 @@ from hawsepipe.intake.pipeline import Pipeline
 from hawsepipe.intake.retention import Retention, Terms
 from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
-from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.ledger.evidence import Evidence, LogKey, trust_document
 from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.note import Signer
@@ -66,16 +64,18 @@ from hawsepipe.ops import configuration as ops_configuration
 from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
+from hawsepipe.ops import loads as ops_loads
 from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board
 from hawsepipe.plugins import Plugins
-from hawsepipe.service import credentials, preparing, trust, worker
+from hawsepipe.service import credentials, loading, preparing, trust, worker
 from hawsepipe.service.history import START, Changes, History
 from hawsepipe.service.kinds import Opener
 from hawsepipe.service.listeners import Listeners, bound
+from hawsepipe.service.stores import opened_store
 from hawsepipe.store.contract import JournalState, Store
-from hawsepipe.store.sqlite.store import FILE, open_store
+from hawsepipe.store.sqlite.store import FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +137,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         base_url=config.base_url,
     )
     async with AsyncExitStack() as stack:
-        store_path = config.data / "store"
-        store = await stack.enter_async_context(
-            open_store(
-                store_path,
-                sealer=Commitments(config.channel, secrets.token_bytes),
-                labeller=preparing.labeller(config),
-                extractor=preparing.extractor(config),
-                validator=preparing.validator(),
-                clock=clock,
-                meters=meters,
-                base_url=config.base_url,
-                vault=preparing.vault(config),
-            )
-        )
+        store = await stack.enter_async_context(opened_store(config, clock, meters))
         taking = preparing.taking(config)
         opener = Opener(stack, config, clock, meters)
         ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
@@ -239,7 +226,15 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             if not listening.is_set():
                 raise PluginError("not every feed listens yet")
 
-        journal = Journal(store, meters, pipeline.wake, outcomes)
+        history_loads = loading.loads(config, store, clock, committed)
+        stack.push_async_callback(history_loads.close)
+        app.add_routes(ops_loads.routes(history_loads, config.load_folders, verifier))
+
+        def arrived() -> None:
+            pipeline.wake()
+            history_loads.live()
+
+        journal = Journal(store, meters, arrived, outcomes)
         listeners = Listeners(opener, loaded.feeds, journal)
         history = History(config.data / "config")
         await asyncio.to_thread(history.note, config.path.read_text(encoding="utf-8"), START, clock())
@@ -271,7 +266,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             await listeners.start(instance)
         listening.set()
         tasks = (*tasks, _task(stack, exports.run(), "exports"))
-        yield Service(config, store, store_path / FILE, listeners.feeds, pipeline, tasks)
+        yield Service(config, store, config.data / "store" / FILE, listeners.feeds, pipeline, tasks)
 
 
 async def _desk(stack: AsyncExitStack, config: Config, translators: Mapping[str, Translator], taking: Taking) -> Desk:

@@ -1,0 +1,1 @@
+"""Loads of history: see DESIGN.md."""
