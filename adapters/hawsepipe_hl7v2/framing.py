@@ -119,7 +119,8 @@ class Framer:
             self._enter(_State.SKIPPING, self._limit)
             return Oversize(head)
         if end >= 0:
-            body = bytes(buffer[:end])
+            with memoryview(buffer) as whole:  # a slice of the buffer would be a copy of its own
+                body = bytes(whole[:end])
             self._leave(start if lenient else end + 2)
             return Frame(body, _END in body, lenient)
         if start > 0:

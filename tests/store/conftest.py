@@ -26,7 +26,7 @@ OPENERS = ["open_at", "open_in_postgres"]
 """The fixtures that open a store, one for each implementation; the contract suite runs with each."""
 
 SINCE_13 = """
-DROP TABLE content;
+DROP TABLE part; DROP TABLE content;
 DROP TABLE sealed; DROP TABLE spot; ALTER TABLE state DROP COLUMN charted; ALTER TABLE leaf DROP COLUMN version;
 """
 """What undoes the step of the tables after version 13: begin with it."""

@@ -218,3 +218,32 @@ async def test_messages_are_found_by_control_id_reason_state_and_time(store: Sto
     assert await found(state="received", before=3) == [1]
     assert await found(since=START + DAY, until=START + 3 * DAY) == [3, 2]
     assert await found(feed="lab") == []
+
+
+@pytest.mark.parametrize("key", [None, "old"])
+async def test_a_large_message_is_kept_whole_in_parts_and_goes_with_them(
+    opener: Opener, tmp_path: Path, key: str | None
+) -> None:
+    whole = BODY * 300 + bytes(range(256))
+    async with opener(tmp_path, vault=Vault(KEYS, key) if key else None) as store:
+        message = RawMessage("adt", START, "application/hl7-v2", whole)
+        sequence = (await store.append(JournalEntry(message, "large", b"AA"))).sequence
+        (record,) = await store.received(0, 10)
+        assert (record.message.body, record.message.digest) == (whole, message.digest)
+        assert (await store.append(JournalEntry(message, "large", b"AA"))).duplicate
+    async with opener(tmp_path, vault=Vault(KEYS, key) if key else None) as store:
+        again = await store.journal(sequence)
+        assert again is not None
+        assert again.message.body == whole
+        change = Change(Method.PUT, "Patient", "p", {"resourceType": "Patient", "id": "p"})
+        await store.apply([Application(sequence, "label", Transaction((change,), None, "feed:adt", START))])
+        (delivered,) = await store.messages(Messages(10))
+        assert delivered.message.body == whole
+        assert (await store.prune(DUE, 1000, 0, 100)).counts == {"applied": 1}
+        assert await store.journal(sequence) is None
+        other = RawMessage("adt", START, "application/hl7-v2", b"")
+        await store.append(JournalEntry(other, "empty", b"AA"))
+        (empty,) = await store.received(0, 10)
+        assert empty.message.body == b""
+    held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert key is None or b"SECRETIVE" not in held

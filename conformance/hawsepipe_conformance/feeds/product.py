@@ -117,6 +117,14 @@ class Product(ABC):
         async with self._client().get(self.origin + path, headers=headers) as response:
             return response.status
 
+    async def content(self, url: str) -> bytes:
+        """Return what is at a URL, in its own form. Raises Unclear for anything but 200."""
+        headers = {"Authorization": f"Bearer {await self.token()}", "Accept": "*/*"}
+        async with self._client().get(url, headers=headers) as response:
+            if response.status != 200:
+                raise Unclear(f"{url} answers {response.status}")
+            return await response.read()
+
     async def get(self, url: str, params: Mapping[str, str] | None = None) -> Any:
         """Return the JSON at a URL. Raises Unclear for anything but 200."""
         headers = {"Authorization": f"Bearer {await self.token()}"}

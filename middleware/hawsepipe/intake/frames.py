@@ -26,6 +26,19 @@ def framed(value: Any) -> bytes:
     return _frame(pickle.dumps(value, protocol=5))
 
 
+class _Pieces(list[bytes]):
+    """Takes what a pickler writes: what is large comes in a piece of its own, not copied."""
+
+    write = list.append
+
+
+def pieces(value: Any) -> list[bytes]:
+    """Return a value as a frame in pieces: large contents are those of the value."""
+    found = _Pieces()
+    pickle.dump(value, found, protocol=5)
+    return [sum(map(len, found)).to_bytes(LENGTH, "big"), *found]
+
+
 def value(body: bytes) -> Any:
     """Return what a frame holds, without its length."""
     return pickle.loads(body)  # noqa: S301  written by our own other half, see above

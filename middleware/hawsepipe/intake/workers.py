@@ -20,7 +20,7 @@ import structlog
 
 from hawsepipe.hooks import Refusal
 from hawsepipe.intake.effects import Desk, Effect, Task
-from hawsepipe.intake.frames import LENGTH, effects, framed, value
+from hawsepipe.intake.frames import LENGTH, effects, framed, pieces, value
 
 _log = structlog.get_logger("hawsepipe.intake")
 
@@ -40,6 +40,7 @@ _IN_HAND: Final = 2
 """Parts that a worker has at once: one that it works at and one that waits, so that it never does."""
 
 _BUFFER: Final = 1 << 20
+_PIECE: Final = 1 << 18
 
 
 class WorkerLost(Exception):
@@ -66,6 +67,7 @@ class Worker:
         self._writer = writer
         self._in_hand: deque[asyncio.Future[list[Effect]]] = deque()
         self._listening: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
         self.ended = asyncio.Event()
 
     @property
@@ -90,13 +92,27 @@ class Worker:
             raise WorkerLost
         future: asyncio.Future[list[Effect]] = asyncio.get_running_loop().create_future()
         self._in_hand.append(future)
-        self._writer.write(framed(list(tasks)))
+        try:
+            # In the order of the futures; large ones piece by piece, so that they are not there several times.
+            async with asyncio.timeout(self._patience * len(self._in_hand)), self._sending:
+                if not self.ended.is_set():
+                    await self._send(list(tasks))
+        except (OSError, TimeoutError) as error:
+            self._lose()
+            raise WorkerLost from error
         try:
             async with asyncio.timeout(self._patience * len(self._in_hand)):
                 return await future
         except TimeoutError as error:
             self._lose()
             raise WorkerLost from error
+
+    async def _send(self, tasks: list[Task]) -> None:
+        for piece in pieces(tasks):
+            for first in range(0, len(piece), _PIECE):
+                self._writer.write(memoryview(piece)[first : first + _PIECE] if len(piece) > _PIECE else piece)
+                if len(piece) > _PIECE:
+                    await self._writer.drain()
 
     async def close(self) -> int | None:
         """End the process, kindly at first; return its exit status."""

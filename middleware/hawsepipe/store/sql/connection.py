@@ -94,6 +94,10 @@ class Connection(Protocol):
         """Do what is due between two transactions, so that no caller waits for it."""
         ...
 
+    def relieve(self) -> None:
+        """Say that what this transaction has to do with is large: no memory is to be kept for it afterwards."""
+        ...
+
     def undone(self) -> None:
         """Roll back what is open, and see to it that what was not committed stays so."""
         ...

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from io import BytesIO
+from typing import Any, Final
 
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
@@ -17,8 +18,11 @@ from hawsepipe.store.sql.pen import Pen
 
 _COLUMNS = (
     "sequence, feed, key, digest, media_type, received_at, unsealed(sealed, body, digest), reply, state, cause,"
-    " location, text, replay_of, label, settled_at, forced"
+    " location, text, replay_of, label, settled_at, forced, sealed"
 )
+PART: Final = 1 << 18
+"""Bytes of a message in one row: a larger one lies in rows of its own, which nothing moves when it is settled."""
+
 _LIVE = (JournalState.RECEIVED.value, JournalState.APPLIED.value, JournalState.HELD.value)
 
 
@@ -162,14 +166,14 @@ def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool
 def record(connection: Connection, sequence: int) -> JournalRecord | None:
     """Return one entry."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE sequence = ?", (sequence,)).fetchone()  # noqa: S608  our own columns
-    return None if row is None else _record(row)
+    return None if row is None else _record(connection, row)
 
 
 def records(connection: Connection, state: JournalState, after: int, limit: int) -> tuple[JournalRecord, ...]:
     """Return entries in a state (RECEIVED or DEAD) above a sequence, in order."""
     # The state is part of the text so that the partial index of that state is used.
     sql = f"SELECT {_COLUMNS} FROM journal WHERE state = '{state.value}' AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  an enum of ours
-    return tuple(_record(row) for row in connection.execute(sql, (after, max(limit, 0))))
+    return tuple(_record(connection, row) for row in connection.execute(sql, (after, max(limit, 0))).fetchall())
 
 
 _ABOUT = (
@@ -205,7 +209,7 @@ def messages(connection: Connection, asked: Messages) -> tuple[JournalRecord, ..
     order = "received_at DESC, sequence DESC" if asked.since or asked.until else "sequence DESC"
     sql = f"SELECT {_COLUMNS} FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608  our own text
     return tuple(
-        _record(row)
+        _record(connection, row)
         for row in connection.execute(sql, (*(value for _, values in told for value in values), max(asked.limit, 0)))
     )
 
@@ -214,7 +218,9 @@ def letters(connection: Connection, after: int, limit: int, only: Letters) -> tu
     """Return dead letters above a sequence, in order."""
     condition, values = _condition(only)
     sql = f"SELECT {_COLUMNS} FROM journal WHERE {condition} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  our own text
-    return tuple(_record(row) for row in connection.execute(sql, (*values, after, max(limit, 0))))
+    return tuple(
+        _record(connection, row) for row in connection.execute(sql, (*values, after, max(limit, 0))).fetchall()
+    )
 
 
 def letter_groups(connection: Connection, only: Letters) -> tuple[LetterGroup, ...]:
@@ -275,7 +281,8 @@ def _insert(
     forced: bool = False,
 ) -> int:
     found = (refusal.cause, refusal.location, refusal.text) if refusal is not None else (None, None, None)
-    sealed, body = pen.connection.sealed(message.body, message.digest)
+    large = len(message.body) > PART
+    sealed, body = pen.connection.sealed(b"" if large else message.body, message.digest)
     made = pen.connection.execute(
         "INSERT INTO journal (feed, key, digest, media_type, received_at, body, reply, state, cause, location, text,"
         " replay_of, label, settled_at, forced, sealed)"
@@ -297,14 +304,45 @@ def _insert(
             sealed,
         ),
     ).get
+    if large:
+        _put(pen.connection, int(made), message)
     if state is JournalState.RECEIVED:
         pen.count(backlog=pen.state.backlog + 1)
     return int(made)
 
 
-def _record(row: tuple[Any, ...]) -> JournalRecord:
-    sequence, feed, key, _, media, received, body, reply, state, cause, location, text, original, label, *rest = row
-    settled, forced = rest
+def _put(connection: Connection, sequence: int, message: RawMessage) -> None:
+    """Write the parts of a message, one at a time: it is not to be in memory once more for each thing done with it."""
+    whole = memoryview(message.body)
+    for place, first in enumerate(range(0, len(whole), PART)):
+        _, part = connection.sealed(bytes(whole[first : first + PART]), _bound(message.digest, place))
+        connection.execute("INSERT INTO part (sequence, place, content) VALUES (?, ?, ?)", (sequence, place, part))
+    connection.relieve()
+
+
+def _parts(connection: Connection, sequence: int, digest: bytes, sealed: str | None) -> bytes:
+    """Return a message that lies in parts; one that does is not empty."""
+    whole, place = BytesIO(), 0
+    while True:
+        row = connection.execute(
+            "SELECT unsealed(?, content, ?) FROM part WHERE sequence = ? AND place = ?",
+            (sealed, _bound(digest, place), sequence, place),
+        ).fetchone()
+        if row is None:
+            return whole.getvalue()
+        whole.write(row[0])
+        connection.relieve()
+        place += 1
+
+
+def _bound(digest: bytes, place: int) -> bytes:
+    return b"%s|%d" % (digest, place)
+
+
+def _record(connection: Connection, row: tuple[Any, ...]) -> JournalRecord:
+    sequence, feed, key, digest, media, received, body, reply, state, cause, location, text, original, *rest = row
+    label, settled, forced, sealed = rest
+    body = body or _parts(connection, sequence, digest, sealed)
     return JournalRecord(
         sequence,
         RawMessage(feed, instant(received), media, body),

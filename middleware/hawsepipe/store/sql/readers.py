@@ -51,5 +51,6 @@ class Readers:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                connection.committed()
         except connection.errors as error:
             raise connection.translated(error) from error

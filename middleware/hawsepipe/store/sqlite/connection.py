@@ -52,6 +52,8 @@ class Connection(apsw.Connection):
         super().__init__(file, flags=flags, statementcachesize=_STATEMENTS, vfs=vfs)
         self._vault = vault or Vault()
         self._pages = 0
+        self._heavy = False
+        self._reads = not new
         self._due = CHECKPOINT_PAGES
         self.set_busy_timeout(_WAIT_MS)
         functions.register(self, self._vault)
@@ -83,8 +85,17 @@ class Connection(apsw.Connection):
         self._pages = pages
         return apsw.SQLITE_OK
 
+    def relieve(self) -> None:
+        """Let the pages of a large value out of the cache: those that were read now, those written once they are."""
+        self._heavy = True
+        if self._reads:
+            self.committed()
+
     def committed(self) -> None:
         """Copy the write-ahead log into the file between two groups."""
+        if self._heavy:
+            self._heavy = False
+            self.pragma("shrink_memory")
         if self._pages < self._due:
             return
         self._due = self._pages + CHECKPOINT_PAGES

@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.connection import Connection
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 15
+VERSION: Final = 16
 """The newest version of the tables that this code knows."""
 
 DELIVERIES: Final = """
@@ -153,6 +153,13 @@ CREATE TABLE IF NOT EXISTS content (
 """
 """Which versions name a content that is kept beside the store (since version 15)."""
 
+PARTS: Final = """
+CREATE TABLE IF NOT EXISTS part (
+  sequence INTEGER, place INTEGER, content BLOB NOT NULL, PRIMARY KEY (sequence, place)
+) STRICT;
+"""
+"""The parts of messages that are too large for a row of the journal (since version 16)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -168,6 +175,7 @@ _STEPS: Final = {
     12: NOTES,
     13: STATE,
     14: CONTENTS,
+    15: PARTS,
 }
 """What makes the next version of tables of a version."""
 
