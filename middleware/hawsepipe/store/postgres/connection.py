@@ -253,6 +253,9 @@ class Connection:
     def committed(self) -> None:
         """Nothing is due: the server checkpoints on its own."""
 
+    def relieve(self) -> None:
+        """Nothing is kept here: the pages are the server's."""
+
     def undone(self) -> None:
         """Roll back what is open; what was remembered of the tables is doubtful."""
         self._turn = None

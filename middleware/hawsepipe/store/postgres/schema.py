@@ -14,7 +14,7 @@ from hawsepipe.errors import StoreError
 from hawsepipe.store.postgres.binding import LONGEST
 from hawsepipe.store.postgres.connection import Connection
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The newest version of the tables that this code knows."""
 
 TABLES: Final = f"""
@@ -159,7 +159,12 @@ CREATE TABLE access (
 CREATE TABLE note (load text COLLATE "C", part text COLLATE "C", value bytea NOT NULL, PRIMARY KEY (load, part));
 """  # noqa: S608  our own constant
 
-_STEPS: Final[dict[int, str]] = {}
+PARTS: Final = """
+CREATE TABLE part (sequence bigint, place bigint, content bytea NOT NULL, PRIMARY KEY (sequence, place));
+"""
+"""The parts of messages that are too large for a row of the journal (since version 2)."""
+
+_STEPS: Final[dict[int, str]] = {1: PARTS}
 """What makes the next version of tables of a version."""
 
 

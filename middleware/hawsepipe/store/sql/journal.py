@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any, Final
 
+from hawsepipe.errors import StoreError
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
@@ -18,7 +19,7 @@ from hawsepipe.store.sql.pen import Pen
 
 _COLUMNS = (
     "sequence, feed, key, digest, media_type, received_at, unsealed(sealed, body, digest), reply, state, cause,"
-    " location, text, replay_of, label, settled_at, forced, sealed"
+    " location, text, replay_of, label, settled_at, forced"
 )
 PART: Final = 1 << 18
 """Bytes of a message in one row: a larger one lies in rows of its own, which nothing moves when it is settled."""
@@ -315,37 +316,36 @@ def _put(connection: Connection, sequence: int, message: RawMessage) -> None:
     """Write the parts of a message, one at a time: it is not to be in memory once more for each thing done with it."""
     whole = memoryview(message.body)
     for place, first in enumerate(range(0, len(whole), PART)):
-        _, part = connection.sealed(bytes(whole[first : first + PART]), _bound(message.digest, place))
+        _, part = connection.sealed(bytes(whole[first : first + PART]), message.digest)
         connection.execute("INSERT INTO part (sequence, place, content) VALUES (?, ?, ?)", (sequence, place, part))
     connection.relieve()
 
 
-def _parts(connection: Connection, sequence: int, digest: bytes, sealed: str | None) -> bytes:
+_PART = (
+    "SELECT unsealed(j.sealed, p.content, j.digest) FROM part AS p JOIN journal AS j ON j.sequence = p.sequence"
+    " WHERE p.sequence = ? AND p.place = ?"
+)
+
+
+def _parts(connection: Connection, sequence: int) -> bytes:
     """Return a message that lies in parts; one that does is not empty."""
     whole, place = BytesIO(), 0
-    while True:
-        row = connection.execute(
-            "SELECT unsealed(?, content, ?) FROM part WHERE sequence = ? AND place = ?",
-            (sealed, _bound(digest, place), sequence, place),
-        ).fetchone()
-        if row is None:
-            return whole.getvalue()
+    while (row := connection.execute(_PART, (sequence, place)).fetchone()) is not None:
         whole.write(row[0])
         connection.relieve()
         place += 1
-
-
-def _bound(digest: bytes, place: int) -> bytes:
-    return b"%s|%d" % (digest, place)
+    return whole.getvalue()
 
 
 def _record(connection: Connection, row: tuple[Any, ...]) -> JournalRecord:
     sequence, feed, key, digest, media, received, body, reply, state, cause, location, text, original, *rest = row
-    label, settled, forced, sealed = rest
-    body = body or _parts(connection, sequence, digest, sealed)
+    label, settled, forced = rest
+    message = RawMessage(feed, instant(received), media, body or _parts(connection, sequence))
+    if not body and message.digest != digest:
+        raise StoreError("a message is not what was journalled")
     return JournalRecord(
         sequence,
-        RawMessage(feed, instant(received), media, body),
+        message,
         key,
         reply,
         JournalState(state),
