@@ -143,6 +143,7 @@ class Broker:
             client.subscribe([(topic, 1) for topic in self._topics])
 
     def _subscribed(self, _client: paho.Client, _data: Any, _number: int, reasons: Any, _properties: Any) -> None:
+        self._event("subscribed")
         refused = [topic for topic, reason in zip(self._topics, reasons, strict=False) if reason.value >= _FAILURE]
         if refused:
             self._event("subscribe_refused")

@@ -68,11 +68,6 @@ class Door:
         self._most = most
         self._number = 0
 
-    def latest(self, device: str) -> int:
-        """Return a device's latest time, in microseconds since 1970."""
-        known = self._known.get(device)
-        return known.latest if known is not None else 0
-
     def forgotten(self, horizons: Mapping[tuple[str, str], int]) -> None:
         """Take note of windows that take nothing any more."""
         self._horizons.update(horizons)

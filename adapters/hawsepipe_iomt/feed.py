@@ -53,6 +53,8 @@ class DeviceFeed:
         self._turn = asyncio.Lock()
         self._waiting: dict[Place, float] = {}
         """Windows with readings that the journal does not have, and when the last of them came (monotonic)."""
+        self._passed: dict[str, int] = {}
+        """The latest time of each device of which everything is stored, in microseconds since 1970."""
 
     @property
     def address(self) -> str:
@@ -64,8 +66,10 @@ class DeviceFeed:
         settings = self._opening.settings
         try:
             self._spool = await asyncio.to_thread(Spool, self._opening.directory / "spool.sqlite")
+            known = self._spool.devices()
+            self._passed = {id_: it.latest for id_, it in known.items()}
             self._door = Door(
-                self._book, self._registry, self._spool.devices(), self._spool.last(), self._spool.horizons(),
+                self._book, self._registry, known, self._spool.last(), self._spool.horizons(),
                 timedelta(seconds=settings["ahead_seconds"]), settings["payload_bytes"],
             )  # fmt: skip
             now = asyncio.get_running_loop().time()
@@ -112,6 +116,8 @@ class DeviceFeed:
         while not await self._stored(deliveries, verdicts, batch, intake):  # noqa: ASYNC110  nothing tells when it can
             await asyncio.sleep(_PAUSE)
         now = asyncio.get_running_loop().time()
+        # Only now: a window must not be closed by a reading whose forerunners are not in the spool yet.
+        self._passed.update({id_: known.latest for id_, known in batch.devices.items()})
         for verdict in verdicts:
             for kept in verdict.kept:
                 self._waiting[kept.place] = now
@@ -194,7 +200,7 @@ class DeviceFeed:
                 # The template is gone: its readings go to the journal all the same, and are set aside there.
                 found.append(place)
                 continue
-            over = self._door.latest(place.device) >= place.start + window.length + window.lateness
+            over = self._passed.get(place.device, 0) >= place.start + window.length + window.lateness
             if over or now - last >= window.idle / 1_000_000:
                 found.append(place)
         return sorted(found, key=lambda place: place.start)

@@ -83,6 +83,8 @@ class Config:
     log_level: str
     log_format: str
     workers: int
+    anchor_seconds: float
+    anchor_leaves: int
     journal: JournalSettings
     contents: ContentSettings
     alerts: AlertSettings
@@ -265,6 +267,8 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         log_level=service["log_level"],
         log_format=service["log_format"],
         workers=service["workers"],
+        anchor_seconds=service["anchor_seconds"],
+        anchor_leaves=service["anchor_leaves"],
         journal=JournalSettings(
             applied_days=journal["applied_days"],
             discarded_days=journal["discarded_days"],

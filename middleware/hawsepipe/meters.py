@@ -174,6 +174,9 @@ class Meters:
             "hawsepipe_store_versions", "Resource versions stored, by type.", ["type"], registry=self.registry
         )
         self.outbox = Gauge("hawsepipe_ledger_outbox", "Versions that are not in the log yet.", registry=self.registry)
+        self.checkpoints = Counter(
+            "hawsepipe_ledger_checkpoints", "Batches of versions brought into the log.", registry=self.registry
+        )
         self.log_size = Gauge("hawsepipe_ledger_log_size", "Leaves in the log.", registry=self.registry)
         self.anchored_size = Gauge(
             "hawsepipe_ledger_anchored_size",

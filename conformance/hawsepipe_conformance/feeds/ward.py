@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from hawsepipe_conformance.servers import Server, mosquitto
 
 PATIENTS = "urn:example:patients"
 _PATIENCE = 30.0
+_NONE: Mapping[str, Any] = {}
 
 
 class Publisher:
@@ -64,8 +65,8 @@ class Ward:
         await self.publisher.publish(*messages, retain=retain)
 
     async def event(self, name: str) -> float:
-        """Return how often the feed has counted an event."""
-        return await self.stage.grown("hawsepipe_feed_framing_events_total", event=name)
+        """Return how often the feed has counted an event since the service was started."""
+        return await self.total("hawsepipe_feed_framing_events_total", event=name)
 
     async def taken(self, count: int, seconds: float = _PATIENCE) -> None:
         """Return when the feed has taken so many messages in any way, and all of them have their effect."""
@@ -76,10 +77,18 @@ class Ward:
             await asyncio.sleep(0.05)
         await self.stage.settled()
 
+    async def until(self, told: Callable[[], Awaitable[float]], least: float, seconds: float = _PATIENCE) -> None:
+        """Return when a number is as large as that."""
+        end = monotonic() + seconds
+        while (found := await told()) < least:
+            if monotonic() > end:
+                raise Unclear(f"{found:g} of {least:g} in time")
+            await asyncio.sleep(0.05)
+
     async def count(self) -> float:
         """Return how many messages went to the journal, were known already, or wait for their window."""
         names = ("hawsepipe_feed_messages_received_total", "hawsepipe_feed_duplicates_total")
-        return sum([await self.stage.grown(name) for name in names]) + await self.event("window_reading")
+        return sum([await self.total(name) for name in names]) + await self.event("window_reading")
 
     async def observations(self, person: str, least: int = 1, seconds: float = _PATIENCE) -> list[dict[str, Any]]:
         """Return the Observations of a person, once there are so many; by time."""
@@ -94,6 +103,14 @@ class Ward:
                 return found
             await asyncio.sleep(0.1)
 
+    async def total(self, name: str, **labels: str) -> float:
+        """Return a metric of the feed since the service was started, which may be before the case has begun."""
+        return await self.stage.product.total(name, feed=self.stage.feed, **labels)
+
+    async def joined(self) -> None:
+        """Return when the service has subscribed since it was started."""
+        await self.until(lambda: self.event("subscribed"), 1)
+
     async def join(self) -> None:
         """Connect the publisher anew, after the broker was away."""
         self.publisher.close()
@@ -106,10 +123,12 @@ async def ward(
     templates: Sequence[Mapping[str, Any]],
     devices: Sequence[Mapping[str, Any]],
     *lines: str,
+    retained: Sequence[tuple[str, bytes]] = (),
+    service: Mapping[str, Any] = _NONE,
     **settings: Any,
 ) -> AsyncIterator[Ward]:
     """A broker and a service for a case. `lines` are further ones of the broker's configuration, `settings` those of
-    the feed.
+    the feed, `retained` what the broker keeps before anybody subscribes.
     """
     with tempfile.TemporaryDirectory(prefix="hawsepipe-ward-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -130,8 +149,11 @@ async def ward(
             **files,
         }
         publisher = Publisher(broker.port)
-        async with stage.alone(**told, **settings) as own:
+        stack.callback(lambda: publisher.close())
+        await publisher.publish(*retained, retain=True)
+        async with stage.alone(service=service, **told, **settings) as own:
             place = Ward(own, broker, publisher, folder)
+            await place.joined()
             try:
                 yield place
             finally:

@@ -53,7 +53,7 @@ class DeadLetters:
             content = {"text": body.decode("utf-8")}
         except UnicodeDecodeError:
             content = {"base64": base64.b64encode(body).decode("ascii")}
-        return summary(record) | {"content": content}
+        return summary(record) | {"media_type": record.message.media_type, "content": content}
 
     async def rehearse(
         self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False

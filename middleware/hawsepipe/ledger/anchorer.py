@@ -202,6 +202,7 @@ class Anchorer:
                     _log.warning("the log moved under the sequencer", channel=self._channel)
                     continue
                 self._refused = None
+                self._meters.checkpoints.inc()
                 self._meters.log_size.set(batch.checkpoint.size)
                 for event in self._log_grew.values():
                     event.set()

@@ -142,7 +142,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         opener = Opener(stack, config, clock, meters)
         ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
         translators = await opener.all(loaded.translators, config.translators, "translators")
-        anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters)
+        anchorer = Anchorer(
+            store, ledgers, signer, config.channel, clock, meters,
+            linger=config.anchor_seconds, batch=config.anchor_leaves,
+        )  # fmt: skip
         await anchorer.resume()
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)
         await asyncio.to_thread(trust.keep, config.data / "trust.json", document)
