@@ -29,7 +29,7 @@ T = TypeVar("T")
 _log = structlog.get_logger("hawsepipe.feed")
 _MOST = 500
 """Messages in one commit."""
-_TOGETHER = 64
+_TOGETHER = 250
 """Windows that are on their way to the journal at once."""
 _BEAT = 0.25
 """Seconds between two looks at the windows."""

@@ -18,6 +18,7 @@ from hawsepipe_conformance.servers import Server, mosquitto
 
 PATIENTS = "urn:example:patients"
 _PATIENCE = 30.0
+_LOOK = 0.2
 _NONE: Mapping[str, Any] = {}
 
 
@@ -74,7 +75,7 @@ class Ward:
         while await self.count() < count:
             if monotonic() > end:
                 raise Unclear(f"{await self.count():.0f} of {count} messages have arrived in time")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK)
         await self.stage.settled()
 
     async def until(self, told: Callable[[], Awaitable[float]], least: float, seconds: float = _PATIENCE) -> None:
@@ -83,7 +84,7 @@ class Ward:
         while (found := await told()) < least:
             if monotonic() > end:
                 raise Unclear(f"{found:g} of {least:g} in time")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK)
 
     async def count(self) -> float:
         """Return how many messages went to the journal, were known already, or wait for their window."""
