@@ -29,13 +29,13 @@ from hawsepipe.store.contract import Application, JournalRecord, Store
 from hawsepipe.store.prepared import PreparedTransaction
 
 _log = structlog.get_logger("hawsepipe.intake")
-_READ = 64
+_READ = 128
 """Messages that are read from the journal at once; no more are read while half of them are in hand."""
 
 _PART = 8
 """Messages whose effects are worked out in one call."""
 
-_QUIET = 32
+_QUIET = 64
 """Messages that are applied in one commit while nothing arrives: the more, the cheaper each is."""
 
 _BUSY = 8
