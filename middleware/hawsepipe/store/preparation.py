@@ -19,8 +19,9 @@ from hawsepipe.store.joining import Joining, Target
 from hawsepipe.store.prepared import Effect, First, PreparedChange, PreparedTransaction, Sight, Story, Told, named
 from hawsepipe.store.wholes import Whole
 
-_KEPT: Final = 4096
-"""Changes that are remembered as worked out."""
+_KEPT: Final = 512
+"""Changes that are remembered as worked out: no more than a store remembers current versions. What comes again later is
+worked out once more, so that the store can tell by that whether there is anything new."""
 
 LARGEST: Final = 16_384
 """Bytes of a change that is remembered."""

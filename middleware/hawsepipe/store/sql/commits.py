@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hawsepipe.errors import HawsepipeError, PreconditionFailed
 from hawsepipe.fhir.codec import decode
@@ -12,7 +12,7 @@ from hawsepipe.fhir.identity import Named
 from hawsepipe.fhir.index import Grouped, grouped
 from hawsepipe.fhir.provenance import Place, lines, superseded, unchanged
 from hawsepipe.fhir.provenance import targets as targets_of
-from hawsepipe.model import Seal, Transaction, Version
+from hawsepipe.model import Method, Seal, Transaction, Version
 from hawsepipe.store.answers import Held, Rehearsed
 from hawsepipe.store.contract import Application, Expectation, Extractor, Labeller, Sealer, Validator
 from hawsepipe.store.preparation import unprepared
@@ -33,6 +33,9 @@ from hawsepipe.store.sql.versions import currents, row_key
 from hawsepipe.store.sql.writer import unexpected
 from hawsepipe.visibility import Facets, Subject, joined
 
+_KEPT = 2048
+"""Facets of versions that are remembered."""
+
 _NO_FACETS = Facets()
 _NO_SIGHT = Sight.of(grouped(()), _NO_FACETS)
 _NAMED_AS = NAMED_AS.partition("?")[2]
@@ -52,6 +55,8 @@ class Commits:
     extractor: Extractor
     validator: Validator
     base_url: str = ""
+    _seen: dict[bytes, Facets] = field(default_factory=dict)
+    """Facets of versions that were there before, by their commitments: messages name the same wards and doctors."""
 
     def commit(
         self,
@@ -265,7 +270,10 @@ class Commits:
             version = made[id(planned)] = planned.sealed(seal)
             if planned.last:
                 tables = self._stand(pen, sheet, key, planned, facets.get(id(planned), _NO_FACETS), micros)
-                pen.currents.put(place, Current(key, tables, version, planned.event, labelled=True))
+                current = Current(key, tables, version, planned.event, labelled=True)
+                if planned.effect is not None and planned.effect[0] in (Method.MERGE, Method.PUT):
+                    current.remember(planned.effect)  # once more, it changes nothing
+                pen.currents.put(place, current)
             pen.stored.append(draft.type)
             epoch |= planned.decisive
         pen.count(leaves=leaves, resources=resources, epoch=state.epoch + epoch, instant=micros)
@@ -296,7 +304,11 @@ class Commits:
     def _known(self, version: Version) -> Subject:
         """Return a version that was there before as decisions see it."""
         recorded, updated = microseconds(version.first_recorded), microseconds(version.last_updated)
-        facets = self.labeller.facets(decode(version.content or b""))
+        facets = self._seen.get(version.commitment)
+        if facets is None:
+            facets = self._seen[version.commitment] = self.labeller.facets(decode(version.content or b""))
+            if len(self._seen) > _KEPT:
+                del self._seen[next(iter(self._seen))]
         return Subject(version.type, version.id, version.patients, recorded, updated, facets)
 
     def _stand(self, pen: Pen, sheet: Sheet, key: int, planned: Planned, facets: Facets, micros: int) -> int:

@@ -27,7 +27,7 @@ from hawsepipe.model import Change, Draft, Method, Operation, Resource, Seal, Ve
 from hawsepipe.store.contract import ACTORS, Labeller, Validator
 from hawsepipe.store.elements import REFUSED
 from hawsepipe.store.preparation import stamped
-from hawsepipe.store.prepared import First, PreparedChange, Sight, Story
+from hawsepipe.store.prepared import Effect, First, PreparedChange, Sight, Story
 from hawsepipe.store.sameness import same_content
 from hawsepipe.store.sql import versions
 from hawsepipe.store.sql.connection import VERSION_BITS
@@ -36,6 +36,12 @@ from hawsepipe.store.sql.meeting import last
 from hawsepipe.store.sql.pen import Pen
 
 _DECISIVE = ACTORS | {"Consent"}
+_REPEATABLE = frozenset({Method.MERGE, Method.PUT})
+_FIRST = b'"versionId":"1","lastUpdated":"'
+"""What stands before the instant of a first version."""
+
+_NARRATIVE = b'"text":{'
+"""How a narrative begins; the `text` of a code is no object."""
 
 
 @dataclass(slots=True)
@@ -46,7 +52,7 @@ class Planned:
     `written` is the content, None for a tombstone or where it is still to be read from `draft`; `ended` is the content
     that a tombstone ends; `last`: no later version of it follows in the transaction; `decisive`: it changes what
     decides about other resources; `sight` is what was worked out beforehand; `event` is when the newest event
-    happened that told what it shows.
+    happened that told what it shows; `effect` is what the prepared change does that it was made by.
     """
 
     draft: Draft
@@ -59,6 +65,7 @@ class Planned:
     sight: Sight | None = None
     ended: Resource | None = None
     event: int | None = None
+    effect: Effect | None = None
 
     @property
     def present(self) -> bool:
@@ -228,8 +235,13 @@ class Drafting:
             return known.unchanged
         if change.first is not None and not standing.version and not change.if_match:
             return self._first(change, change.first, standing)
+        if known is not None and change.first is not None and _shows(known.version, change, change.first):
+            known.remember(change.effect)
+            return known.unchanged
         result = self._change(change.change, standing)
-        if known is not None and isinstance(result, Version):
+        if isinstance(result, Planned):
+            result.effect = change.effect
+        elif known is not None:
             known.remember(change.effect)
         return result
 
@@ -349,7 +361,8 @@ class Drafting:
             first.digests_at(self._bytes),
         )
         decisive = change.type in _DECISIVE or (change.type == "Patient" and first.linked)
-        return self._planned(standing, Planned(draft, None, None, 0, self._instant, decisive, sight=first.sight))
+        planned = Planned(draft, None, None, 0, self._instant, decisive, sight=first.sight, effect=change.effect)
+        return self._planned(standing, planned)
 
     def _plan(
         self,
@@ -402,6 +415,28 @@ def current_of(pen: Pen, type_: str, id_: str) -> Current | None:
         if current is not None:
             pen.currents.put(place, current)
     return current
+
+
+def _shows(version: Version, change: PreparedChange, first: First) -> bool:
+    """Say whether a version is what a change makes of nothing: then the change has no effect on it, since to merge and
+    to label the same again changes nothing. False where that is not seen from the bytes alone.
+
+    The static hash is of everything but `meta` and `text`; `meta` is compared as it is written, a `text` is not.
+    """
+    if change.effect[0] not in _REPEATABLE or change.type == "Provenance":
+        return False
+    content, opening = version.content, version.opening
+    if content is None or opening is None or b'"staticHash":"%s"' % first.digests[1].hex().encode() not in opening:
+        return False
+    head, tail = first.content
+    if not head.endswith(_FIRST) or not tail.startswith(b'"}'):
+        return False
+    meta = b'%s"versionId":"%d","lastUpdated":"%s"}' % (
+        head.removesuffix(_FIRST),
+        version.version,
+        instant_text(version.last_updated).encode(),
+    )
+    return content.startswith(meta) and _NARRATIVE not in content and _NARRATIVE not in tail
 
 
 def _places(targets: Sequence[Draft | Version]) -> tuple[Place, ...]:
