@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 
@@ -66,6 +67,18 @@ class ContentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Which database everything is kept in, and how PostgreSQL is reached; `connections` are those that read."""
+
+    kind: str
+    url: str
+    password_file: Path | None
+    schema: str
+    connections: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSettings:
     """When an alert is told again, and from when on a message that waits is one; in seconds."""
 
@@ -85,6 +98,7 @@ class Config:
     workers: int
     anchor_seconds: float
     anchor_leaves: int
+    store: StoreSettings
     journal: JournalSettings
     contents: ContentSettings
     alerts: AlertSettings
@@ -243,6 +257,7 @@ def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
     journal = document.get("journal", {})
     if "key" in journal and journal["key"] not in journal["keys"]:
         yield ConfigError("journal.key", "no file of journal.keys has this name")
+    yield from _contradictions_of_store(document.get("store", {}))
     translators = [entry["name"] for entry in document.get("translators", [])]
     for number, entry in enumerate(document.get("feeds", [])):
         if entry["translator"] not in translators:
@@ -256,10 +271,26 @@ def _contradictions(document: Mapping[str, Any]) -> Iterable[ConfigError]:
                 yield ConfigError(f"destinations[{number}].feeds[{place}]", f"no feed has this name (known: {known})")
 
 
+def _contradictions_of_store(store: Mapping[str, Any]) -> Iterable[ConfigError]:
+    if store.get("kind", "sqlite") == "sqlite":
+        for key in sorted({"url", "password_file", "schema", "connections", "timeout_seconds"} & store.keys()):
+            yield ConfigError(f"store.{key}", 'this is for kind = "postgres" alone')
+    elif "url" not in store:
+        yield ConfigError("store.url", "this key is required by kind postgres")
+    else:
+        try:
+            password = urlsplit(store["url"]).password
+        except ValueError:
+            yield ConfigError("store.url", "this is not an address")
+        else:
+            if password is not None:
+                yield ConfigError("store.url", "a password does not belong here; use store.password_file")
+
+
 def _config(path: Path, document: Mapping[str, Any]) -> Config:
     folder = path.resolve().parent
     service, journal, api, auth, consent = (document[name] for name in ("service", "journal", "api", "auth", "consent"))
-    roles = consent.get("role_policy")
+    roles, store = consent.get("role_policy"), document["store"]
     return Config(
         path=path.resolve(),
         channel=service["channel"],
@@ -269,6 +300,14 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         workers=service["workers"],
         anchor_seconds=service["anchor_seconds"],
         anchor_leaves=service["anchor_leaves"],
+        store=StoreSettings(
+            kind=store["kind"],
+            url=store.get("url", ""),
+            password_file=folder / store["password_file"] if "password_file" in store else None,
+            schema=store["schema"],
+            connections=store["connections"],
+            timeout_seconds=store["timeout_seconds"],
+        ),
         journal=JournalSettings(
             applied_days=journal["applied_days"],
             discarded_days=journal["discarded_days"],

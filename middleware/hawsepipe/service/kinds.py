@@ -20,6 +20,7 @@ from hawsepipe.errors import ConfigError, HawsepipeError, PluginError
 from hawsepipe.hooks import Advising, Kind, Opening, Translator
 from hawsepipe.meters import Meters
 from hawsepipe.plugins import Plugins
+from hawsepipe.service import stores
 from hawsepipe.store.vault import read_keys
 
 T = TypeVar("T")
@@ -81,6 +82,9 @@ def _content_problems(config: Config, loaded: Plugins, bad: tuple[str, ...]) -> 
             read_keys({name: path})
         except ConfigError as error:
             yield error
+    problem = stores.unready(config)
+    if problem is not None:
+        yield problem
     if config.clients is not None:
         try:
             clients.read(config.clients)

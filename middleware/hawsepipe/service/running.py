@@ -69,11 +69,10 @@ from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board
 from hawsepipe.plugins import Plugins
-from hawsepipe.service import credentials, loading, preparing, trust, worker
+from hawsepipe.service import credentials, loading, preparing, stores, trust, worker
 from hawsepipe.service.history import START, Changes, History
 from hawsepipe.service.kinds import Opener
 from hawsepipe.service.listeners import Listeners, bound
-from hawsepipe.service.stores import opened_store
 from hawsepipe.store.contract import JournalState, Store
 from hawsepipe.store.sqlite.store import FILE
 
@@ -137,7 +136,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         base_url=config.base_url,
     )
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(opened_store(config, clock, meters))
+        keeping = await stack.enter_async_context(stores.opened(config, clock, meters))
+        store = keeping.store
         taking = preparing.taking(config)
         opener = Opener(stack, config, clock, meters)
         ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
@@ -169,13 +169,22 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             committed,
             passing=frozenset(feed.name for feed in config.feeds if feed.passing),
         )
+
+        def stirred() -> None:
+            committed()
+            pipeline.wake()
+
+        # What one process does at a time, of those that have the store open.
+        alone: dict[str, stores.Chore] = {
+            "anchorer": anchorer.run,
+            "pipeline": pipeline.run,
+            **_retention(config, store, ledgers, clock, meters),
+            **{name: courier.run for name, courier in couriers.items()},
+        }
         tasks = (
-            _task(stack, anchorer.run(), "anchorer"),
-            _task(stack, pipeline.run(), "pipeline"),
+            *(_task(stack, chore(), name) for name, chore in keeping.work(anchorer.resume, alone, stirred).items()),
             _task(stack, Watch(store, clock, alerts, timedelta(seconds=config.alerts.oldest_seconds)).run(), "watch"),
             _task(stack, _sweeping(config, store, taking, clock).run(), "sweeping"),
-            *_retention(stack, config, store, ledgers, clock, meters),
-            *(_task(stack, courier.run(), name) for name, courier in couriers.items()),
         )
         verifier = TokenVerifier(
             {issuer.url: issuer.keys()}, config.base_url, clock, tenants=frozenset({config.tenant})
@@ -323,16 +332,16 @@ def _sweeping(config: Config, store: Store, taking: Taking, clock: Clock) -> Swe
 
 
 def _retention(
-    stack: AsyncExitStack, config: Config, store: Store, ledgers: Mapping[str, Any], clock: Clock, meters: Meters
-) -> tuple[asyncio.Task[None], ...]:
-    """Start to prune the journal, if the configuration lets anything go."""
+    config: Config, store: Store, ledgers: Mapping[str, Any], clock: Clock, meters: Meters
+) -> Mapping[str, stores.Chore]:
+    """Return what prunes the journal, if the configuration lets anything go."""
     days = {JournalState.APPLIED: config.journal.applied_days, JournalState.DISCARDED: config.journal.discarded_days}
     kept = {state: timedelta(days=length) for state, length in days.items() if length}
     if not kept:
-        return ()
+        return {}
     terms = Terms(kept, timedelta(seconds=config.journal.prune_seconds))
     retention = Retention(store, terms, config.channel, tuple(ledgers), clock, meters)
-    return (_task(stack, retention.run(), "retention"),)
+    return {"retention": retention.run}
 
 
 def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:

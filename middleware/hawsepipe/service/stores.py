@@ -1,29 +1,102 @@
-"""The store that a configuration names, opened with everything that it is given."""
+"""Opens the store that the configuration names, and says who does what only one process may do."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from hawsepipe.clock import Clock
 from hawsepipe.config import Config
+from hawsepipe.errors import ConfigError
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.meters import Meters
 from hawsepipe.service import preparing
+from hawsepipe.store import sqlite
 from hawsepipe.store.contract import Store
-from hawsepipe.store.sqlite.store import open_store
+
+Chore = Callable[[], Coroutine[Any, Any, None]]
 
 
-def opened_store(config: Config, clock: Clock, meters: Meters) -> AbstractAsyncContextManager[Store]:
-    """Open the store; entering raises StoreError, also when another process has it."""
-    return open_store(
-        config.data / "store",
-        sealer=Commitments(config.channel, secrets.token_bytes),
-        labeller=preparing.labeller(config),
-        extractor=preparing.extractor(config),
-        validator=preparing.validator(),
-        clock=clock,
-        meters=meters,
-        base_url=config.base_url,
-        vault=preparing.vault(config),
+class Lease(Protocol):
+    """Who leads of several processes (`store.postgres.lease`)."""
+
+    async def lead(self, before: Callable[[], Awaitable[None]], chores: list[Chore]) -> None: ...
+
+    async def listen(self, stirred: Callable[[], None]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """The store, and the lease where other processes may have it open as well."""
+
+    store: Store
+    lease: Lease | None = None
+
+    def work(
+        self, before: Callable[[], Awaitable[None]], chores: Mapping[str, Chore], stirred: Callable[[], None]
+    ) -> Mapping[str, Chore]:
+        """Return what this process is to run for the chores, of which each is done by one process at a time.
+
+        `before` is done when this process becomes the one; `stirred` is called when another may have committed.
+        """
+        lease = self.lease
+        if lease is None:
+            return chores
+        works = list(chores.values())
+        return {"lead": lambda: lease.lead(before, works), "listener": lambda: lease.listen(stirred)}
+
+
+@asynccontextmanager
+async def opened_store(config: Config, clock: Clock, meters: Meters) -> AsyncIterator[Store]:
+    """Open the store; entering raises ConfigError, StoreError, also when another process has one of SQLite."""
+    async with opened(config, clock, meters) as keeping:
+        yield keeping.store
+
+
+@asynccontextmanager
+async def opened(config: Config, clock: Clock, meters: Meters) -> AsyncIterator[Keeping]:
+    """Open the store as one of several processes may. Raises as `opened_store`."""
+    more: dict[str, Any] = {
+        "sealer": Commitments(config.channel, secrets.token_bytes),
+        "labeller": preparing.labeller(config),
+        "extractor": preparing.extractor(config),
+        "validator": preparing.validator(),
+        "clock": clock,
+        "meters": meters,
+        "base_url": config.base_url,
+        "vault": preparing.vault(config),
+    }
+    if config.store.kind == "sqlite":
+        async with sqlite.open_store(config.data / "store", **more) as store:
+            yield Keeping(store)
+        return
+    problem = await asyncio.to_thread(unready, config)
+    if problem is not None:
+        raise problem
+    # Known only to who has the extra.
+    from hawsepipe.store import postgres
+    from hawsepipe.store.postgres.lease import Lease as Session
+
+    database = postgres.Database(
+        config.store.url, config.store.password_file, config.store.schema, config.store.timeout_seconds
     )
+    async with postgres.open_store(database, readers=config.store.connections, **more) as store:
+        yield Keeping(store, Session(postgres.way_to(database)))
+
+
+def unready(config: Config) -> ConfigError | None:
+    """Return what keeps the store from being opened, as far as can be seen without a database."""
+    settings = config.store
+    if settings.kind == "sqlite":
+        return None
+    try:
+        import asyncpg  # noqa: F401  whether it is there
+    except ImportError:
+        return ConfigError("store.kind", "PostgreSQL takes the extra: pip install 'hawsepipe[postgres]'")
+    if settings.password_file is not None and not settings.password_file.is_file():
+        return ConfigError("store.password_file", "there is no such file")
+    return None

@@ -45,6 +45,9 @@ _PLANS: Final = {
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
 }
+_ALIVE: Final = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""How soon the server notices that a machine is gone, and lets go of its locks."""
+
 _TEXTS: Final = {
     "token": (2,),
     "reference": (2,),
@@ -121,6 +124,7 @@ class Connection:
         self._total = 0
         self._turn: int | None = None
         self._begun = 0
+        self._stirred = False
         self._numbers: dict[str, int] = {}
 
     # statements
@@ -214,11 +218,14 @@ class Connection:
 
     def begin(self) -> bool:
         """Begin a transaction that writes, once nobody else does; say whether another has written since."""
-        self.connect()
-        self.execute("BEGIN")
+        self._start("BEGIN")
         (turn,) = self.execute("SELECT turn FROM state FOR UPDATE").fetchone()
-        strange, self._turn, self._begun = turn != self._turn, turn, self._total
+        strange, self._turn, self._begun, self._stirred = turn != self._turn, turn, self._total, False
         return bool(strange)
+
+    def stir(self) -> None:
+        """Note that who listens is to be told of this commit."""
+        self._stirred = True
 
     def finish(self) -> None:
         """Commit. A commit whose answer was lost is looked for once the database answers again."""
@@ -228,7 +235,8 @@ class Connection:
         assert self._turn is not None
         token, turn = secrets.token_hex(8), self._turn + 1
         try:
-            self.execute(f"UPDATE state SET turn = {turn}, token = '{token}'; COMMIT")  # noqa: S608  ours
+            told = f'; NOTIFY "{self._way.schema}"' if self._stirred else ""
+            self.execute(f"UPDATE state SET turn = {turn}, token = '{token}'{told}; COMMIT")  # noqa: S608  ours
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
             if not self._came_through(token):
                 raise
@@ -247,8 +255,17 @@ class Connection:
 
     def look(self) -> None:
         """Begin a transaction that only reads, all of it as of one moment."""
+        self._start("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def _start(self, statement: str) -> None:
+        """Begin a transaction; where the connection was lost unnoticed, over a new one."""
         self.connect()
-        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            self.execute(statement)
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+            self._lost()
+            self.connect()
+            self.execute(statement)
 
     def committed(self) -> None:
         """Nothing is due: the server checkpoints on its own."""
@@ -334,22 +351,26 @@ class Connection:
         if self._raw is not None and not self._raw.is_closed():
             return
         self._lost()
-        self._raw = self._run(self._opening())
+        self._raw = self._run(opening(self._way, self._name))
 
-    async def _opening(self) -> asyncpg.Connection[asyncpg.Record]:
-        way = self._way
-        raw: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-            way.url,
-            password=None if way.password is None else way.password(),
-            timeout=way.timeout,
-            statement_cache_size=100,
-            server_settings={"application_name": self._name, "search_path": f'"{way.schema}"', **_PLANS},
-        )
-        durable = await raw.fetchval(_DURABLE)
-        if not durable:
-            raw.terminate()
-            raise StoreError("the database runs without fsync or full_page_writes: what it answers is not kept")
-        return raw
+
+async def opening(way: Way, name: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Return a connection whose commits are on the disk when they are answered. `name` is for who looks at the server.
+
+    Raises StoreError when the server keeps nothing safe, asyncpg's errors.
+    """
+    raw: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+        way.url,
+        password=None if way.password is None else way.password(),
+        timeout=way.timeout,
+        statement_cache_size=100,
+        server_settings={"application_name": name, "search_path": f'"{way.schema}"', **_ALIVE, **_PLANS},
+    )
+    durable = await raw.fetchval(_DURABLE)
+    if not durable:
+        raw.terminate()
+        raise StoreError("the database runs without fsync or full_page_writes: what it answers is not kept")
+    return raw
 
 
 _DURABLE: Final = """

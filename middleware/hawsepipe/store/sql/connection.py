@@ -82,6 +82,10 @@ class Connection(Protocol):
         """
         ...
 
+    def stir(self) -> None:
+        """Note that who else has the store open wants to know of this commit: of messages, or of commitments."""
+        ...
+
     def finish(self) -> None:
         """Commit; when this returns, what was written is on the disk."""
         ...

@@ -139,6 +139,8 @@ class Pen:
     def save(self) -> None:
         """Write the counters that changed, as the last statement of a transaction."""
         state, saved = self.state, self._saved
+        if saved is None or (state.leaves, state.backlog) != (saved.leaves, saved.backlog):
+            self.connection.stir()
         if saved is None or (state.instant, state.epoch, state.log_size) != (
             saved.instant,
             saved.epoch,

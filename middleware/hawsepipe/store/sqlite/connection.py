@@ -67,6 +67,9 @@ class Connection(apsw.Connection):
         self.execute("BEGIN IMMEDIATE")
         return False
 
+    def stir(self) -> None:
+        """Nobody else has it open."""
+
     def finish(self) -> None:
         """Commit."""
         self.execute("COMMIT")
