@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from hawsepipe import Kind
+from hawsepipe_dicom import feed as dicom_feed
+from hawsepipe_dicom import translator as dicom
 from hawsepipe_fhir import polling
 from hawsepipe_fhir import translator as fhir_translator
 from hawsepipe_fhir import web as fhir_web
@@ -38,7 +40,9 @@ KINDS: dict[str, Kind[Any]] = {
     "Feed kind `fhir-http`": fhir_web.KIND,
     "Feed kind `fhir-poll`": polling.KIND,
     "Feed kind `mqtt`": mqtt.KIND,
+    "Feed kind `dicom-changes`": dicom_feed.KIND,
     "Translator kind `devices`": devices.KIND,
+    "Translator kind `dicom`": dicom.KIND,
     "Destination kind `mllp-sender`": outbound.KIND,
     "Translator kind `hl7v2`": senders.KIND,
     "Translator kind `fhir`": fhir_translator.KIND,

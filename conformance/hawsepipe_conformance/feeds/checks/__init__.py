@@ -13,6 +13,7 @@ from hawsepipe_conformance.feeds.checks import (
     files,
     framing,
     http,
+    imaging,
     lanes,
     load,
     merging,
@@ -47,6 +48,7 @@ _MODULES = (
     versions,
     migration,
     devices,
+    imaging,
 )
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}

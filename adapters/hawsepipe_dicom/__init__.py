@@ -1,0 +1,1 @@
+"""Imaging studies of a DICOM archive: the feed kind `dicom-changes` and the translator kind `dicom`."""
