@@ -120,7 +120,8 @@ class Notebook:
         self, message: RawMessage, *, key: str, reply: bytes, refusal: Refusal | None = None, reuse: Reuse | None = None
     ) -> Acceptance:
         known = (key, message.digest) in [(key, held.digest) for key, held in self.taken]
-        self.taken.append((key, message))
+        if not known:
+            self.taken.append((key, message))
         return Acceptance(len(self.taken), known, reply)
 
     async def outcome(self, sequence: int) -> Refusal | None:
