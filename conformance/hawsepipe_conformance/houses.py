@@ -22,6 +22,7 @@ from yarl import URL
 from hawsepipe.api import server
 from hawsepipe.api.application import Application
 from hawsepipe.api.export import filters
+from hawsepipe.api.listening import Runner
 from hawsepipe.auth.issuer import Issuer, make_key
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.consent.labels import Labels
@@ -186,7 +187,7 @@ async def house(
         )
         app = web.Application()
         app.add_routes(server.routes(application, "/fhir"))
-        runner = web.AppRunner(app, **server.LIMITS)
+        runner = Runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -20,6 +20,7 @@ from yarl import URL
 from hawsepipe.api import server
 from hawsepipe.api.application import Application
 from hawsepipe.api.export import filters
+from hawsepipe.api.listening import Runner
 from hawsepipe.auth.authorization import smart_configuration
 from hawsepipe.auth.issuer import Issuer, make_key
 from hawsepipe.auth.tokens import TokenVerifier
@@ -199,7 +200,7 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         trust = encoded(trust_document(CHANNEL, [LogKey(str(signer.vkey))], {}, quorum=0))
         app = web.Application()
         app.add_routes(server.routes(application, "/fhir"))
-        runner = web.AppRunner(app, **server.LIMITS)
+        runner = Runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         site = web.TCPSite(runner, "127.0.0.1", 0)

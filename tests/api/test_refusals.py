@@ -184,3 +184,11 @@ async def test_two_authorization_headers_are_none(service: Any) -> None:
     writer.close()
     await writer.wait_closed()
     assert b"401" in line
+
+
+async def test_an_address_that_is_too_long_is_refused_in_our_words_and_not_repeated(service: Any) -> None:
+    answer = await service.ask("GET", f"Patient?family={'secret' * 8000}")
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/fhir+json; charset=utf-8"
+    assert answer.told() == ["the request is not HTTP, or a part of it is too long"]
+    assert b"secret" not in answer.body

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
-from hawsepipe.api import terminology
-from hawsepipe.fhir import definitions, value_sets
+from hawsepipe.api import shelved, terminology
+from hawsepipe.fhir import code_systems, definitions, value_sets
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.model import Resource
 
@@ -351,3 +352,23 @@ async def test_every_map_is_asked_however_many_there_are(service: Any, monkeypat
     assert len([it for it in answer.json["parameter"] if it["name"] == "match"]) == 5
     monkeypatch.setattr(terminology, "_RESOURCES", 2)
     assert (await service.ask("GET", f"ConceptMap/$translate?system={FOOD}&code=apple")).status == 413
+
+
+async def test_a_large_code_system_is_gone_through_once_and_beside_the_event_loop(
+    service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = [{"code": f"c{number}", "display": f"code {number}"} for number in range(2_000)]
+    large = {"resourceType": "CodeSystem", "id": "cs", "url": "http://example.org/large", "status": "active"}
+    await service.put({**large, "content": "complete", "concept": codes})
+    threads: list[threading.Thread] = []
+
+    def read(resource: Resource) -> code_systems.CodeSystem:
+        threads.append(threading.current_thread())
+        return code_systems.code_system(resource)
+
+    monkeypatch.setattr(shelved, "code_system", read)
+    for path in ("CodeSystem/$lookup?system=http://example.org/large&code=c1999", "CodeSystem/cs/$lookup?code=c1999"):
+        answer = await service.ask("GET", path)
+        assert answer.json["parameter"][1]["valueString"] == "code 1999"
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.negotiation import Format, Preference
+from hawsepipe.api.shelved import Shelved
 from hawsepipe.clock import Clock
 from hawsepipe.consent.everything import Wanted
 from hawsepipe.consent.orders import Criteria, Order, Written
@@ -87,7 +88,8 @@ class Gate(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash; `check` says whether
-    a resource is R4; `taking` has the large contents.
+    a resource is R4; `taking` has the large contents, `shelved` the large
+    terminology resources.
     """
 
     base_url: str
@@ -99,6 +101,7 @@ class Services:
     exports: Exports
     clock: Clock
     taking: Taking | None = None
+    shelved: Shelved = field(default_factory=Shelved)
 
 
 @dataclass(frozen=True, slots=True)

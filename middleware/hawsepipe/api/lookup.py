@@ -15,8 +15,7 @@ from hawsepipe.api.inputs import Inputs, inputs
 from hawsepipe.api.rendering import resource
 from hawsepipe.api.terminology import Terminology
 from hawsepipe.errors import InvalidRequest, NotFound
-from hawsepipe.fhir import codec
-from hawsepipe.fhir.code_systems import CodeSystem, Concept, code_system
+from hawsepipe.fhir.code_systems import CodeSystem, Concept
 
 _LOOKUP: Final = frozenset({"code", "system", "version", "coding", "displayLanguage", "property", "date"})
 _SUBSUMES: Final = frozenset({"codeA", "codeB", "system", "version", "codingA", "codingB"})
@@ -63,7 +62,8 @@ async def subsumes(call: Call) -> Response:
 
 async def _system(call: Call, url: str | None, version: str | None) -> CodeSystem | None:
     if "id" in call.path:
-        return code_system(codec.decode((await call.view.read("CodeSystem", call.id)).content or b"{}"))
+        shelved = call.services.shelved
+        return await shelved.code_system(await shelved.resource(await call.view.read("CodeSystem", call.id)))
     if url is None:
         raise InvalidRequest("the operation needs the system", location="system")
     return await Terminology(call).code_system(f"{url}|{version}" if version else url)

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import structlog
@@ -17,16 +17,6 @@ from hawsepipe.api.application import Application
 from hawsepipe.api.exchange import Request, Response
 from hawsepipe.api.forms import pairs
 from hawsepipe.errors import HawsepipeError, InvalidRequest, TooLarge, UnsupportedMediaType
-
-LIMITS: Final[dict[str, Any]] = {
-    "max_line_size": 32_768,
-    "max_field_size": 24_576,
-    "auto_decompress": False,
-    "access_log": None,
-}
-"""What `aiohttp.web.AppRunner` must be given: a next link and a token of 16 kB fit, nothing longer; a small body cannot
-become a large one; and we log ourselves.
-"""
 
 _log = structlog.get_logger("hawsepipe.api")
 _BEAT: Final = 0.02

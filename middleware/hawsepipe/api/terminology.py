@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from hawsepipe.api.call import Call
 from hawsepipe.errors import Forbidden, InvalidRequest, TooLarge
-from hawsepipe.fhir import codec
-from hawsepipe.fhir.code_systems import CodeSystem, code_system, of_r4
+from hawsepipe.fhir.code_systems import CodeSystem, of_r4
 from hawsepipe.fhir.definitions import load
 from hawsepipe.fhir.query import Query, Total
 from hawsepipe.fhir.value_sets import Shelf, implied, names
@@ -43,7 +42,8 @@ class Terminology:
         if self._new("CodeSystem", address):
             found = await self.resource("CodeSystem", address)
             if found is not None:
-                self._shelf.systems[address] = self._supplemented(address, code_system(found))
+                system = await self._call.services.shelved.code_system(found)
+                self._shelf.systems[address] = self._supplemented(address, system)
         return self._shelf.systems.get(address)
 
     async def value_set(self, address: str) -> Resource | None:
@@ -88,7 +88,7 @@ class Terminology:
             if kind == self._call.path.get("type"):
                 raise
             return []
-        decoded = [(codec.decode(it.content or b"{}"), it.last_updated) for it in versions]
+        decoded = [(await self._call.services.shelved.resource(it), it.last_updated) for it in versions]
         decoded.sort(
             key=lambda it: (it[0].get("status") == "active", _order(it[0].get("version")), it[1]), reverse=True
         )

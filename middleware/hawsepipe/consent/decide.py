@@ -65,6 +65,8 @@ def decide(
         return Decision(True, ("privacy-officer",))
     if NO_PATIENT in subject.facets.values.get("elsewhere", frozenset()):
         return Decision(False, ("no-patient",))
+    if not officer and _withheld(subject):
+        return Decision(False, ("very-restricted",))
     if not subject.patients:
         plain = _about(subject) <= terms().patientless
         return Decision(plain, ("non-patient" if plain else "no-patient",))
@@ -90,6 +92,12 @@ def _outer(request: Request, subject: Subject, settings: PolicySettings, tenant:
     if allowed is not None and not types <= allowed:
         return "role"
     return None
+
+
+def _withheld(subject: Subject) -> bool:
+    """Say whether data that nobody's consent speaks of are labelled V (or not labelled): there is nobody to name it."""
+    rank = subject.facets.rank
+    return bool(_about(subject) & terms().patientless) and (rank is None or rank >= VERY_RESTRICTED)
 
 
 def _about(subject: Subject) -> frozenset[str]:

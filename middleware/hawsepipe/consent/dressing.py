@@ -13,7 +13,7 @@ from datetime import datetime
 
 from hawsepipe.consent.admission import Admission, House
 from hawsepipe.consent.redaction import Redaction
-from hawsepipe.consent.stored import decoded
+from hawsepipe.consent.stored import opened
 from hawsepipe.consent.terms import terms
 from hawsepipe.fhir import codec, mentions
 from hawsepipe.fhir.query import Clause, Kind, Page, Query, TokenValue
@@ -47,7 +47,7 @@ class Dressing:
         named: set[str] = set()
         for place, version in enumerate(versions):
             if version.content is not None and (self.redaction or mentions.likely(version.content)):
-                read[place] = decoded(version.content)
+                read[place] = await opened(version.content)
                 named |= mentions.mentioned(read[place], base)
         hidden = await self.hidden(named, interaction, now)
         found = list(versions)

@@ -24,7 +24,7 @@ from hawsepipe.consent.directives import Directive, Effect, Rule, Standing
 from hawsepipe.consent.matching import CODED_ELSEWHERE, below, neutral, readable
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request
-from hawsepipe.consent.terms import NORMAL, terms
+from hawsepipe.consent.terms import NORMAL, VERY_RESTRICTED, terms
 from hawsepipe.consent.truth import Truth
 from hawsepipe.visibility import (
     NO_AUTHOR,
@@ -96,10 +96,18 @@ def _scope(request: Request, settings: PolicySettings, officer: bool) -> Formula
     parts += [Only("purpose", kept_for(request.purpose)), Not(Has("label", TRANSFORMING))]
     named = Not(Has("elsewhere", frozenset({NO_PATIENT})))
     if not officer:
-        return conjunction([*parts, Not(_ANY_SEALED), named])
+        return conjunction([*parts, Not(_ANY_SEALED), named, Not(_withheld())])
     return conjunction(
         [*parts, disjunction([Not(_ANY_SEALED), _ALONE]), disjunction([named, _ALL_GUARDED, _ONE_SEALED])]
     )
+
+
+def _withheld() -> Formula:
+    """Step 3: data that nobody's consent speaks of, labelled V or not labelled."""
+    patientless = terms().patientless
+    about = disjunction([TypeIn(patientless), Has("target", patientless)])
+    # The rank first: it is at hand, and almost never so high.
+    return conjunction([AtLeast(Measure.RANK, VERY_RESTRICTED, absent=True), about])
 
 
 def _within(request: Request, persons: frozenset[str]) -> Formula:

@@ -24,7 +24,7 @@ from hawsepipe.consent.formula import visibility
 from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.request import Request, request
-from hawsepipe.consent.stored import decoded
+from hawsepipe.consent.stored import LARGE, decoded, opened
 from hawsepipe.consent.targets import throughout
 from hawsepipe.fhir import provenance, references
 from hawsepipe.fhir.dates import microseconds
@@ -163,7 +163,8 @@ class Judge:
 
         The store joins what was written together with the Provenance: nothing else counts as its target.
         """
-        alone = self._alone(version, resource)
+        large = version.content is not None and len(version.content) > LARGE
+        alone = await asyncio.to_thread(self._alone, version, resource) if large else self._alone(version, resource)
         if version.type != "Provenance":
             return alone
         earlier = provenance.says_unchanged(resource)
@@ -243,7 +244,7 @@ class Judge:
             number -= 1
             before = await self._store.vread(version.type, version.id, number)
             content = None if before is None else before.content
-        return None if content is None else decoded(content)
+        return None if content is None else await opened(content)
 
     @property
     def settings(self) -> PolicySettings:

@@ -15,9 +15,10 @@ from typing import Final
 
 from hawsepipe.consent.admission import Admission, Asked, House
 from hawsepipe.consent.decide import GUARDED
+from hawsepipe.consent.terms import terms
 from hawsepipe.errors import InvalidResource
 from hawsepipe.fhir.query import Clause, Kind, Query, TokenValue
-from hawsepipe.fhir.references import parse, walk
+from hawsepipe.fhir.references import parse, patients_of, walk
 from hawsepipe.model import Issue, Resource, Severity
 
 _SIGHT: Final = "user/Patient.r"
@@ -37,6 +38,7 @@ class Targets:
         `before` is the resource as it was: what it referred to it may still refer to.
         """
         settings = self._house.settings
+        self._check_contained(resource)
         if settings.references != "visible" or settings.officer(self._admission.principal.roles):
             return
         if resource.get("resourceType") in GUARDED:  # hers or the officer's, and read back by them whatever it says
@@ -52,6 +54,24 @@ class Targets:
                 await self._check_type(
                     asked, kind, {name: named[name] for name in named if name.startswith(f"{kind}/")}
                 )
+
+    def _check_contained(self, resource: Resource) -> None:
+        """Raise InvalidResource for a record of a patient inside of what is about nobody and so shown to everybody."""
+        kind, contained = str(resource.get("resourceType")), resource.get("contained")
+        if kind not in terms().patientless or not isinstance(contained, list):
+            return
+        base = self._house.settings.base_url
+        issues = [
+            Issue(
+                Severity.ERROR, "business-rule", f"{kind}.contained[{place}]", f"a {kind} cannot hold a patient's data"
+            )
+            for place, inner in enumerate(contained)
+            if isinstance(inner, dict)
+            and inner.get("resourceType") not in terms().patientless
+            and (inner.get("resourceType") == "Patient" or not patients_of(inner, base))
+        ]
+        if issues:
+            raise InvalidResource(tuple(issues))
 
     async def _check_type(self, asked: Asked, kind: str, named: dict[str, str]) -> None:
         principal = self._admission.principal

@@ -9,7 +9,7 @@ from hawsepipe.consent.admission import PERMIT, Admission, House
 from hawsepipe.consent.naming import unnamed
 from hawsepipe.consent.persons import patients_named, throughout
 from hawsepipe.consent.redaction import Redaction, blind
-from hawsepipe.consent.stored import decoded
+from hawsepipe.consent.stored import opened
 from hawsepipe.errors import StoreError
 from hawsepipe.fhir.query import Cursor, Page, Query, Total, named
 from hawsepipe.model import Version
@@ -92,7 +92,7 @@ class Searches:
         page = await self._house.store.search(query, visibility)
         if self._house.settings.recheck:
             for version in (*page.versions, *page.included):
-                content = None if version.content is None else decoded(version.content)
+                content = None if version.content is None else await opened(version.content)
                 if content is None or not visible(visibility, await self._house.judge.subject(version, content)):
                     raise StoreError("the store answered a search with something that its visibility does not cover")
         return page

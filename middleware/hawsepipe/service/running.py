@@ -25,6 +25,7 @@ from hawsepipe import plugins as loader
 from hawsepipe.api import server as api_server
 from hawsepipe.api.application import Application
 from hawsepipe.api.export import filters
+from hawsepipe.api.listening import Runner
 from hawsepipe.auth import clients as registered
 from hawsepipe.auth import endpoint
 from hawsepipe.auth.authorization import AuthorizationServer, smart_configuration
@@ -267,7 +268,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
                 refresh,
             )
         )
-        runner = web.AppRunner(app, **api_server.LIMITS)
+        runner = Runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         with bound("api", f"{config.host}:{config.port}"):
