@@ -367,8 +367,8 @@ async def test_a_large_code_system_is_gone_through_once_and_beside_the_event_loo
         return code_systems.code_system(resource)
 
     monkeypatch.setattr(shelved, "code_system", read)
-    for path in ("CodeSystem/$lookup?system=http://example.org/large&code=c1999", "CodeSystem/cs/$lookup?code=c1999"):
-        answer = await service.ask("GET", path)
+    for _ in range(2):
+        answer = await service.ask("GET", "CodeSystem/$lookup?system=http://example.org/large&code=c1999")
         assert answer.json["parameter"][1]["valueString"] == "code 1999"
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
