@@ -7,6 +7,7 @@ that two houses that are asked the same answer the same.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -142,6 +143,12 @@ def _asserted(actors: Collection[str]) -> list[str]:
     return [actor for actor in actors if actor.partition("/")[0] in {"PractitionerRole", "Organization"}]
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 @cache
 def _knowledge() -> tuple[Extractor, Validator, Parameters]:
     known = definitions.load()
@@ -173,9 +180,12 @@ async def house(
         make_key(folder / "issuer.jwk", lambda size: bytes(range(size)))
         issuer = Issuer.read(folder / "issuer.jwk", "https://fhir.example.org/auth", BASE)
         gate = Gate(store, clock, settings, meters, labels=labeller, identity=lambda: f"made-{next(ids):08}")
+        exports = Exports(Folder(folder / "exports"), gate, filters(parameters), clock)
+        running = asyncio.create_task(exports.run())
+        stack.push_async_callback(_ended, running)
         application = Application(
             gate=gate,
-            exports=Exports(Folder(folder / "exports"), gate, filters(parameters), clock),
+            exports=exports,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({settings.tenant})),
             parameters=parameters,
             evidence=Evidence(store, _CHANNEL, ()).of,

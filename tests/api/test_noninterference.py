@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hawsepipe.model import Resource
+from hawsepipe.api.routes import TABLE
+from hawsepipe.consent import judge, referring
+from hawsepipe.model import Decision, Resource
+from hawsepipe_conformance import traces
 
 HIDDEN = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}
 CHANGING = {"Date", "Last-Modified", "X-Request-Id"}
@@ -58,3 +63,67 @@ async def test_hidden_and_absent_are_one_in_every_interaction(service: Any, ann:
         assert answers[0] == answers[1], (method, path, headers)
     after = await service.store.read("Patient", "hide")
     assert after.version == before.version
+
+
+async def test_random_requests_over_every_door_answer_as_if_the_hidden_were_not_there(tmp_path: Path) -> None:
+    found: list[str] = []
+    counts = await traces.run(180, 7, tmp_path, found.append)
+    assert found == []
+    doors = {f"{route.method} {'/'.join(route.pattern)}" for route in TABLE if route.run is not None}
+    assert counts.keys() == doors
+
+
+@pytest.mark.soak
+async def test_ten_thousand_requests_over_every_door_answer_as_if_the_hidden_were_not_there(tmp_path: Path) -> None:
+    found: list[str] = []
+    await traces.run(10_000, 8, tmp_path, found.append)
+    assert found == []
+
+
+async def _everything(*_: object) -> Any:
+    return judge.EVERYTHING
+
+
+async def _permitted(_: object, version: object) -> Decision:
+    return Decision(version is not None, ("no gate",))
+
+
+async def _unchecked(*_: object) -> None:
+    return None
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("owner", "name", "without"),
+    [
+        (judge.Judge, "visibility", _everything),
+        (judge.Sitting, "decide", _permitted),
+        (referring.Targets, "check", _unchecked),
+    ],
+)
+async def test_the_requests_notice_when_a_part_of_the_gate_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, without: Any
+) -> None:
+    monkeypatch.setattr(owner, name, without)
+    found: list[str] = []
+    await traces.run(240, 5, tmp_path, found.append)
+    assert found
+
+
+ABOUT_WHAT_IS_SENT = {"POST {type}/$validate", "POST {type}/{id}/$validate", "POST {type}/$expand"}
+"""Doors that answer about the content of the request alone."""
+
+
+async def test_no_door_is_open_without_a_token_nor_with_one_that_covers_nothing(service: Any, ann: Resource) -> None:
+    """Each row of the table: a new one that answers by itself is noticed here."""
+    await service.put({**ann, "id": "p"})
+    drawn, nothing = traces.Traces(1), service.token(scopes=("openid",))
+    for number in range(len(drawn.doors)):
+        asked = replace(drawn.drawn(number), headers=None)
+        sent = {"Content_Type": "application/fhir+json"} if asked.body is not None else {}
+        closed = await service.ask(asked.method, asked.path, asked.body, token=None, **sent)
+        assert closed.status == 401, asked
+        refused = await service.ask(asked.method, asked.path, asked.body, token=nothing, **sent)
+        known = refused.status in {400, 403, 404, 405, 415} or b"403" in refused.body
+        assert known or asked.door in ABOUT_WHAT_IS_SENT, (asked, refused)
+        assert b"Lindqvist" not in refused.body, asked
