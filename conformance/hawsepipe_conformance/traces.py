@@ -28,11 +28,9 @@ from hawsepipe.fhir import codec
 from hawsepipe.model import Principal, Resource
 from hawsepipe.ops import logs
 from hawsepipe_conformance.houses import BASE, Answer, House, house
+from hawsepipe_conformance.trace_world import CONSENTS, GONE, HIDDEN, IDS, SEARCHES, SEEN, TYPES, observation, patient
 
-_T: Final = "http://terminology.hl7.org/CodeSystem/"
 _NOW: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_V: Final = {"security": [{"system": f"{_T}v3-Confidentiality", "code": "V"}]}
-_HELD_BACK: Final = {"security": [{"system": f"{_T}v3-ActReason", "code": "HRESCH"}]}
 _CURSOR: Final = re.compile(rb"_cursor=[\w%-]+")
 _JOB: Final = re.compile(rb"\$export/[0-9a-f-]{36}|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _CHANGING: Final = frozenset({"Date", "X-Request-Id"})
@@ -48,222 +46,6 @@ ANN: Final = Principal(
 )
 
 
-def _observation(identity: str, patient: str, code: str, value: float, **more: Any) -> Resource:
-    return {
-        "resourceType": "Observation",
-        "id": identity,
-        "status": "final",
-        "category": [{"coding": [{"system": f"{_T}observation-category", "code": "laboratory"}]}],
-        "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
-        "subject": {"reference": f"Patient/{patient}", "display": "Zebrasecret"},
-        "effectiveDateTime": f"2026-02-{int(value) + 1:02}",
-        "valueQuantity": {"value": value, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"},
-        "identifier": [{"system": "urn:lab", "value": identity}],
-        **more,
-    }
-
-
-def _patient(identity: str, family: str, **more: Any) -> Resource:
-    number = [{"system": "urn:mrn", "value": f"MRN-{identity}"}]
-    name = [{"family": family, "given": ["Ann"]}]
-    return {
-        "resourceType": "Patient",
-        "id": identity,
-        "identifier": number,
-        "name": name,
-        "birthDate": "1970-01-01",
-        "gender": "female",
-        **more,
-    }
-
-
-def _consent(identity: str, patient: str, **provision: Any) -> Resource:
-    return {
-        "resourceType": "Consent",
-        "id": identity,
-        "status": "active",
-        "scope": {"coding": [{"system": f"{_T}consentscope", "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": f"Patient/{patient}"},
-        "policy": [{"uri": "http://example.org/policy"}],
-        "provision": provision,
-    }
-
-
-def _said(target: str) -> Mapping[str, Any]:
-    return {"reference": target, "display": "Zebrasecret", "identifier": {"system": "urn:mrn", "value": "MRN-q"}}
-
-
-# The consents are policy and stand in both houses, though the requester sees neither of them.
-CONSENTS: Final = (
-    _consent("cq", "q", type="deny"),
-    _consent("cp", "p", type="permit"),
-)
-SEEN: Final[Sequence[Resource]] = (
-    _patient("p", "Lindqvist", generalPractitioner=[_said("Practitioner/alice"), _said("Patient/q")][:1]),
-    _patient("r", "Lindgren"),
-    {"resourceType": "Practitioner", "id": "alice", "name": [{"family": "Alm"}]},
-    {"resourceType": "Location", "id": "ward", "name": "Ward"},
-    _observation("o1", "p", "2345-7", 5),
-    _observation("o2", "p", "2345-7", 6, derivedFrom=[_said("Observation/h1"), _said("Observation/o1")]),
-    _observation("o3", "r", "8480-6", 7, focus=[_said("Patient/q")]),
-    {
-        "resourceType": "DiagnosticReport",
-        "id": "d1",
-        "status": "final",
-        "code": {"text": "panel"},
-        "subject": {"reference": "Patient/p"},
-        "result": [_said("Observation/h1"), _said("Observation/o1"), _said("Observation/none")],
-    },
-    {
-        "resourceType": "Composition",
-        "id": "k1",
-        "status": "final",
-        "type": {"text": "note"},
-        "subject": {"reference": "Patient/p"},
-        "date": "2026-02-01",
-        "author": [{"reference": "Practitioner/alice"}],
-        "title": "note",
-        "section": [{"title": "results", "entry": [_said("Observation/o1"), _said("Observation/h1")]}],
-    },
-    {
-        "resourceType": "List",
-        "id": "l1",
-        "status": "current",
-        "mode": "working",
-        "subject": {"reference": "Patient/p"},
-        "entry": [{"item": _said("Observation/h1")}, {"item": _said("Observation/o2")}],
-    },
-    {"resourceType": "Binary", "id": "b1", "contentType": "text/plain", "data": "YWJj"},
-)
-HIDDEN: Final[Sequence[Resource]] = (
-    _patient("q", "Zebrasecret"),
-    _patient("m", "Zebramother", meta=_V),
-    {"resourceType": "Location", "id": "shelter", "name": "Zebra Street", "meta": _V},
-    _observation("h1", "p", "72133-2", 21, meta=_V),
-    _observation("h2", "q", "2345-7", 8),
-    _observation("h3", "r", "2345-7", 3, meta=_HELD_BACK, derivedFrom=[{"reference": "Observation/o1"}]),
-    {
-        "resourceType": "Condition",
-        "id": "x1",
-        "subject": {"reference": "Patient/q"},
-        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "86406008"}]},
-    },
-    {
-        "resourceType": "DiagnosticReport",
-        "id": "d2",
-        "status": "final",
-        "code": {"text": "hidden panel"},
-        "subject": {"reference": "Patient/p"},
-        "meta": _V,
-        "result": [{"reference": "Observation/o1"}],
-    },
-    {
-        "resourceType": "Composition",
-        "id": "k2",
-        "status": "final",
-        "type": {"text": "note"},
-        "subject": {"reference": "Patient/q"},
-        "date": "2026-02-01",
-        "author": [{"reference": "Practitioner/alice"}],
-        "title": "note",
-    },
-    {
-        "resourceType": "Group",
-        "id": "g1",
-        "type": "person",
-        "actual": True,
-        "member": [{"entity": {"reference": "Patient/q"}}],
-    },
-    {
-        "resourceType": "Binary",
-        "id": "b2",
-        "contentType": "text/plain",
-        "data": "YWJj",
-        "securityContext": {"reference": "Patient/q"},
-    },
-    {
-        "resourceType": "CodeSystem",
-        "id": "cs2",
-        "url": "http://example.org/secret",
-        "status": "active",
-        "content": "complete",
-        "concept": [{"code": "a"}],
-        "meta": _HELD_BACK,
-    },
-)
-GONE: Final = ("Observation/h4", "Patient/s")
-"""Hidden resources that have been deleted."""
-
-_TYPES: Final = ("Patient", "Observation", "DiagnosticReport", "Condition", "Location", "Binary", "Composition", "List")
-_IDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Patient": ("p", "r", "q", "m", "s", "none"),
-    "Observation": ("o1", "o2", "o3", "h1", "h2", "h3", "h4", "none"),
-    "DiagnosticReport": ("d1", "d2", "none"),
-    "Condition": ("x1", "none"),
-    "Location": ("ward", "shelter", "none"),
-    "Binary": ("b1", "b2", "none"),
-    "Composition": ("k1", "k2", "none"),
-    "List": ("l1", "none"),
-    "Group": ("g1", "none"),
-    "CodeSystem": ("cs2", "none"),
-    "ValueSet": ("none",),
-    "ConceptMap": ("none",),
-    "Encounter": ("none",),
-    "Device": ("none",),
-    "Practitioner": ("alice", "none"),
-    "RelatedPerson": ("none",),
-}
-_SEARCHES: Final[Mapping[str, tuple[str, ...]]] = {
-    "Patient": (
-        "family=zebra",
-        "family=lind",
-        "identifier=urn:mrn|MRN-q",
-        "identifier=urn:mrn|MRN-p",
-        "birthdate=1970-01-01",
-        "_has:Observation:patient:code=72133-2",
-        "_has:Observation:patient:code=2345-7",
-        "_has:Condition:patient:code=86406008",
-        "general-practitioner:missing=true",
-        "gender:not=male",
-        "_revinclude=Observation:subject",
-        "_content=zebrasecret",
-    ),
-    "Observation": (
-        "code=72133-2",
-        "code=2345-7",
-        "code:not=2345-7",
-        "subject=Patient/q",
-        "patient=p",
-        "subject:Patient.family=zebra",
-        "subject:identifier=urn:mrn|MRN-q",
-        "focus:identifier=urn:mrn|MRN-q",
-        "derived-from=Observation/h1",
-        "derived-from:identifier=urn:mrn|MRN-q",
-        "derived-from:Observation.code=72133-2",
-        "value-quantity=gt4",
-        "date=ge2026-02-05",
-        "_include=Observation:derived-from",
-        "_include=Observation:subject",
-        "_include:iterate=Observation:derived-from",
-        "_revinclude=DiagnosticReport:result",
-        "_list=l1",
-        "_content=zebrasecret",
-        "identifier=h1",
-        "code-value-quantity=72133-2$gt1",
-    ),
-    "DiagnosticReport": (
-        "result=Observation/h1",
-        "result.code=72133-2",
-        "_include=DiagnosticReport:result",
-        "patient=p",
-    ),
-    "Condition": ("code=86406008", "patient=q", "subject:missing=false"),
-    "Location": ("name=zebra", "name=ward", "near=10|10|100|km"),
-    "Composition": ("entry=Observation/h1", "subject=Patient/q"),
-    "List": ("item=Observation/h1", "item.code=72133-2"),
-    "Binary": ("contenttype=text/plain",),
-}
 _SHAPES: Final = (
     "_total=accurate",
     "_summary=count",
@@ -329,14 +111,14 @@ class Traces:
         return self.random.randrange(count) == 0
 
     def _kind(self, route: Route) -> str:
-        return self.random.choice(sorted(route.only)) if route.only is not None else self.random.choice(_TYPES)
+        return self.random.choice(sorted(route.only)) if route.only is not None else self.random.choice(TYPES)
 
     def _part(self, part: str, kind: str) -> str:
         match part:
             case "{type}":
                 return kind
             case "{id}":
-                return self.random.choice(_IDS[kind][: -1 if self._one_in(2) and len(_IDS[kind]) > 1 else None])
+                return self.random.choice(IDS[kind][: -1 if self._one_in(2) and len(IDS[kind]) > 1 else None])
             case "{vid}":
                 return self.random.choice(("1", "2", "9"))
             case "{related}":
@@ -347,14 +129,14 @@ class Traces:
                 return part
 
     def _criterion(self, kind: str) -> str:
-        found = self.random.choice(_SEARCHES.get(kind, ("_id=none",)))
+        found = self.random.choice(SEARCHES.get(kind, ("_id=none",)))
         return "_id=none" if found.startswith(("_include", "_revinclude")) else quote(found, safe="=:|,&$")
 
     def _query(self, route: Route, kind: str) -> tuple[str, bool]:
         pick = self.random.choice
         match route.code:
             case "search-type" | "search-system" if route.method == "GET":
-                some = _SEARCHES.get(kind, ()) if route.code == "search-type" else ("_type=Patient,Observation",)
+                some = SEARCHES.get(kind, ()) if route.code == "search-type" else ("_type=Patient,Observation",)
                 parts = [pick(some)] if some else []
                 if some and self._one_in(3):
                     parts.append(pick(some))
@@ -366,7 +148,7 @@ class Traces:
             case "history-system" | "history-type" | "history-instance":
                 return pick(("", "_count=2", "_since=2026-01-15T00:00:00Z", "_at=2026-02-20")), self._one_in(2)
             case "$lastn":
-                return f"patient={pick(_IDS['Patient'])}&category=laboratory", False
+                return f"patient={pick(IDS['Patient'])}&category=laboratory", False
             case "$lookup" | "$validate-code":
                 return "system=http://example.org/secret&url=http://example.org/secret&code=a", False
             case "$export":
@@ -384,7 +166,7 @@ class Traces:
         if route.method not in {"POST", "PUT"}:
             return None, None
         if route.pattern[-1:] == ("_search",):
-            some = _SEARCHES.get(kind, ("_id=none",)) if route.code == "search-type" else ("_type=Patient,Location",)
+            some = SEARCHES.get(kind, ("_id=none",)) if route.code == "search-type" else ("_type=Patient,Location",)
             form = quote(self.random.choice(some), safe="=:|,&$")
             return form.encode(), "application/x-www-form-urlencoded"
         if not route.pattern:
@@ -397,9 +179,9 @@ class Traces:
         parts: list[Mapping[str, Any]] = []
         if route.code == "$match":
             family = self.random.choice(("Zebrasecret", "Lindqvist"))
-            parts.append({"name": "resource", "resource": _patient("any", family)})
+            parts.append({"name": "resource", "resource": patient("any", family)})
         elif route.code == "$lastn":
-            parts.append({"name": "patient", "valueString": self.random.choice(_IDS["Patient"])})
+            parts.append({"name": "patient", "valueString": self.random.choice(IDS["Patient"])})
         elif route.code == "$validate":
             parts.append({"name": "resource", "resource": self._resource(kind)})
         elif route.code in {"$meta-add", "$meta-delete"}:
@@ -407,14 +189,14 @@ class Traces:
         return {"resourceType": "Parameters", **({"parameter": parts} if parts else {})}
 
     def _resource(self, kind: str) -> Resource:
-        identity = self.random.choice(_IDS[kind])
-        who = self.random.choice(_IDS["Patient"])
+        identity = self.random.choice(IDS[kind])
+        who = self.random.choice(IDS["Patient"])
         if kind == "Patient":
-            return _patient(identity, self.random.choice(("Zebrasecret", "Lindqvist")))
-        target = {"reference": f"Observation/{self.random.choice(_IDS['Observation'])}"}
+            return patient(identity, self.random.choice(("Zebrasecret", "Lindqvist")))
+        target = {"reference": f"Observation/{self.random.choice(IDS['Observation'])}"}
         if kind == "Observation":
             more = {"derivedFrom": [target]} if self._one_in(2) else {}
-            return _observation(identity, who, self.random.choice(("2345-7", "72133-2")), 4, **more)
+            return observation(identity, who, self.random.choice(("2345-7", "72133-2")), 4, **more)
         found = next((it for it in (*SEEN, *HIDDEN) if it["resourceType"] == kind), {"resourceType": kind})
         plain = {name: value for name, value in found.items() if name != "meta"}
         subject = {"subject": {"reference": f"Patient/{who}"}} if "subject" in plain else {}
@@ -423,8 +205,8 @@ class Traces:
     def _bundle(self) -> Resource:
         entries: list[Mapping[str, Any]] = []
         for _ in range(self.random.choice((1, 2, 3))):
-            kind = self.random.choice(_TYPES)
-            identity = self.random.choice(_IDS[kind])
+            kind = self.random.choice(TYPES)
+            identity = self.random.choice(IDS[kind])
             method = self.random.choice(("GET", "GET", "POST", "PUT", "DELETE"))
             url = kind if method == "POST" else f"{kind}/{identity}"
             if method == "GET" and self._one_in(2):
@@ -452,11 +234,9 @@ async def twins(folder: Path) -> AsyncIterator[tuple[House, House]]:
                         await one.put([hidden], instant + timedelta(minutes=1))
             if one is whole:
                 await one.put(HIDDEN, instant + timedelta(minutes=2))
-                gone = (_observation("h4", "p", "1-1", 1, meta=_V), _patient("s", "Zebra", meta=_V))
-                await one.put(gone, instant + timedelta(minutes=3))
-                for name in GONE:
-                    kind, _, identity = name.partition("/")
-                    await one.delete(kind, identity, instant + timedelta(minutes=4))
+                await one.put(GONE, instant + timedelta(minutes=3))
+                for resource in GONE:
+                    await one.delete(resource["resourceType"], resource["id"], instant + timedelta(minutes=4))
         yield whole, twin
 
 
