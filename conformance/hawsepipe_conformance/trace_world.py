@@ -13,6 +13,7 @@ _HELD_BACK: Final = {"security": [{"system": f"{_T}v3-ActReason", "code": "HRESC
 
 
 def observation(identity: str, patient: str, code: str, value: float, **more: Any) -> Resource:
+    """Return a result of a patient."""
     return {
         "resourceType": "Observation",
         "id": identity,
@@ -28,6 +29,7 @@ def observation(identity: str, patient: str, code: str, value: float, **more: An
 
 
 def patient(identity: str, family: str, **more: Any) -> Resource:
+    """Return a patient with a number made of the id."""
     number = [{"system": "urn:mrn", "value": f"MRN-{identity}"}]
     name = [{"family": family, "given": ["Ann"]}]
     return {
