@@ -13,6 +13,7 @@ from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
 from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
+from hawsepipe.store.auditing import Logged, Raw
 from hawsepipe.store.contract import (
     EVERY_LETTER,
     Application,
@@ -28,7 +29,19 @@ from hawsepipe.store.loads import Note, Outcome, Told
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sequencing import MapPage, Sequenced, StateLeaf
 from hawsepipe.store.sql import accesses as access_record
-from hawsepipe.store.sql import changes, deliveries, journal, lanes, loading, log, pruning, search, statemap, versions
+from hawsepipe.store.sql import (
+    auditing,
+    changes,
+    deliveries,
+    journal,
+    lanes,
+    loading,
+    log,
+    pruning,
+    search,
+    statemap,
+    versions,
+)
 from hawsepipe.store.sql.commits import Commits
 from hawsepipe.store.sql.pen import Pen, State, counted
 from hawsepipe.store.sql.readers import Readers
@@ -221,6 +234,25 @@ class SqlStore:
 
     async def state_leaf(self, size: int) -> StateLeaf | None:
         return await self._read(partial(statemap.state_leaf, size=size))
+
+    # what an auditor reads (`store.auditing.Audited`)
+
+    async def logged(self, after: int, limit: int) -> Sequence[Logged]:
+        return await self._read(partial(auditing.logged, after=after, limit=limit))
+
+    async def state_leaves(self, after: int, limit: int) -> Sequence[tuple[int, int, StateLeaf]]:
+        return await self._read(partial(auditing.state_leaves, after=after, limit=limit))
+
+    async def checkpoints(self, channel: str, after: int, limit: int) -> Sequence[Checkpoint]:
+        return await self._read(partial(auditing.checkpoints, channel=channel, after=after, limit=limit))
+
+    async def leafless(self) -> int:
+        return await self._read(auditing.leafless)
+
+    async def journalled(self, after: int, limit: int) -> Sequence[Raw]:
+        return await self._read(partial(auditing.journalled, after=after, limit=limit))
+
+    # the log again
 
     async def checkpoint(self, channel: str, backend: str | None = None) -> Checkpoint | None:
         return await self._read(partial(log.checkpoint, channel=channel, backend=backend))
