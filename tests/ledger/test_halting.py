@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hawsepipe import Checkpoint, ConfigError, LedgerBackend, LedgerUnavailable, Meters
 from hawsepipe.ledger.anchorer import Anchorer
+from hawsepipe.ledger.highwater import HighWater
 from hawsepipe.ledger.note import Signer
 from hawsepipe.ledger.publisher import LedgerState
 from hawsepipe.model import Version
@@ -245,3 +246,44 @@ async def test_gauges_show_what_stands_how_and_start_with_what_the_store_knows(
             assert value(meters, "state", backend="log", state="rolled-back") == 1
             assert value(meters, "log_state", state="rolled-back") == 1
             assert value(meters, "log_state", state="good") == 0
+
+
+@pytest.mark.parametrize(("behind", "state"), [(True, LedgerState.ROLLED_BACK), (False, LedgerState.FORKED)])
+async def test_a_store_that_is_not_as_far_as_it_was_is_seen_without_any_ledger(
+    behind: bool,
+    state: LedgerState,
+    stores: Stores,
+    tmp_path: Path,
+    signer: Signer,
+    channel: str,
+    wall: Wall,
+    write: Writer,
+) -> None:
+    mark = HighWater(tmp_path / "log.mark", channel)
+
+    async def told(store: Store) -> LedgerState:
+        anchorer = Anchorer(store, {}, signer, channel, wall, Meters(), mark=mark)
+        await anchorer.resume()
+        await anchorer.once()
+        return anchorer.state
+
+    async with stores(tmp_path / "store") as store:
+        await write(store, patient(1))
+        assert await told(store) is LedgerState.GOOD
+        await write(store, patient(2))
+        assert await told(store) is LedgerState.GOOD
+        assert await told(store) is LedgerState.GOOD
+    async with stores(tmp_path / "other") as store:
+        for number in range(1 if behind else 3):
+            await write(store, patient(number + 20))
+        await Anchorer(store, {}, signer, channel, wall, Meters()).once()
+        await write(store, patient(9))
+        assert await told(store) is state
+        assert await store.outbox_depth() == 2, "nothing was signed"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"3 00\nledger.example/ward\n", b"1 " + b"0" * 64 + b"\nelsewhere\n"])
+def test_a_mark_that_says_nothing_is_refused(content: bytes, tmp_path: Path, channel: str) -> None:
+    (tmp_path / "log.mark").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"log\.mark"):
+        HighWater(tmp_path / "log.mark", channel).read()

@@ -166,7 +166,12 @@ def _receipted(ground: Ground, receipts: list[tuple[Any, ...]]) -> None:
     for channel, size, backend, root, position, proof in receipts:
         ground.sql(
             "INSERT INTO receipt VALUES (:channel, :size, :backend, :root, :position, :proof)",
-            channel=channel, size=size, backend=backend, root=root, position=position, proof=proof,
+            channel=channel,
+            size=size,
+            backend=backend,
+            root=root,
+            position=position,
+            proof=proof,
         )
 
 

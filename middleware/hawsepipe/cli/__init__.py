@@ -32,6 +32,7 @@ _COMMANDS = {
     "patients": "patients:patients",
     "migrate": "migrating:migrate",
     "verify": "verifying:verify",
+    "ledger": "ledger:ledger",
 }
 
 

@@ -20,6 +20,7 @@ from hawsepipe.errors import ConfigError, Conflict, VerificationError
 from hawsepipe.hooks import LedgerBackend
 from hawsepipe.ledger import merkle, note
 from hawsepipe.ledger.chart import Chart
+from hawsepipe.ledger.highwater import HighWater
 from hawsepipe.ledger.log import Log
 from hawsepipe.ledger.publisher import HALTED, LedgerState, Publisher
 from hawsepipe.meters import Meters
@@ -36,7 +37,8 @@ class Anchorer:
 
     `interval` is how often it looks without being told, `linger` how long it lets a batch gather, `patience` how
     long a backend may take for one call (all in seconds); `batch` is the most leaves that one checkpoint adds;
-    `random` gives floats in [0, 1) for the jitter of retries, `salts(n)` n unpredictable bytes.
+    `random` gives floats in [0, 1) for the jitter of retries, `salts(n)` n unpredictable bytes; `mark` is where it is
+    noted how far the log has come.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Anchorer:
         *,
         random: Callable[[], float] | None = None,
         salts: Callable[[int], bytes] = secrets.token_bytes,
+        mark: HighWater | None = None,
         interval: float = 1.0,
         linger: float = 0.1,
         batch: int = 1000,
@@ -65,6 +68,8 @@ class Anchorer:
         self._batch = batch
         self._patience = patience
         self._chart = Chart(store, channel, salts)
+        self._mark = mark
+        self._marked = LedgerState.GOOD  # what the mark says of the log
         self._broken = False
         self._refused: int | None = None  # the size at which the store refused the last batch
         self._reminded: datetime | None = None
@@ -87,7 +92,7 @@ class Anchorer:
     @property
     def state(self) -> LedgerState:
         """How the log stands: the worst of what it and its backends report, GOOD when nothing is wrong."""
-        found = set(self.states.values()) | ({LedgerState.BROKEN} if self._broken else set())
+        found = {*self.states.values(), self._marked} | ({LedgerState.BROKEN} if self._broken else set())
         worst = (
             LedgerState.BROKEN,
             LedgerState.FORKED,
@@ -118,8 +123,41 @@ class Anchorer:
             )
         size = head.size if head is not None else 0
         self._meters.log_size.set(size)
+        await self._compare_mark(size)
         for publisher in self._publishers:
             await publisher.resume(size)
+
+    async def _compare_mark(self, size: int) -> None:
+        """See that the log is not behind what was noted apart from it, nor another one."""
+        mark = await asyncio.to_thread(self._mark.read) if self._mark is not None else None
+        if mark is None:
+            return
+        if mark.size > size:
+            self._marked = LedgerState.ROLLED_BACK
+        elif await self._root_at(mark.size) != mark.root:
+            self._marked = LedgerState.FORKED
+        if self._marked is not LedgerState.GOOD:
+            _log.critical(
+                "the high-water mark contradicts our log",
+                channel=self._channel,
+                state=self._marked.value,
+                size=size,
+                mark=mark.size,
+            )
+
+    async def _root_at(self, size: int) -> bytes | None:
+        try:
+            return merkle.root_of(size, await self._store.nodes(merkle.peaks(size)))
+        except KeyError:
+            return None
+
+    async def _note_mark(self, head: Checkpoint) -> None:
+        if self._mark is None:
+            return
+        try:
+            await asyncio.to_thread(self._mark.note, head.size, head.root)
+        except OSError as error:
+            _log.error("the high-water mark was not written", channel=self._channel, error=type(error).__name__)
 
     def notify(self) -> None:
         """Say that the outbox has grown."""
@@ -204,6 +242,7 @@ class Anchorer:
                 self._refused = None
                 self._meters.checkpoints.inc()
                 self._meters.log_size.set(batch.checkpoint.size)
+                await self._note_mark(batch.checkpoint)
                 for event in self._log_grew.values():
                     event.set()
                 if len(anchors) < self._batch:

@@ -27,6 +27,7 @@ from hawsepipe.store.auditing import Audited, Logged
 from hawsepipe.store.sequencing import StateLeaf, place_of
 
 _PAGE = 500
+_MESSAGES = 20  # at a time: they may be large
 _MOST = 10_000  # findings that are kept; the rest is counted
 _LATE = 3600.0  # seconds after which what is not in the log is a finding
 
@@ -244,7 +245,7 @@ class Audit:
             return
         if head is None or head.size < seen.size:
             self._report.add("SIZE_REGRESSION", "log", 0 if head is None else head.size, f"it had {seen.size} leaves")
-        elif await self._root_at(seen.size) != seen.root:
+        elif await self.root_at(seen.size) != seen.root:
             self._report.add("FORK", "log", seen.size, "it is another log than the one that was seen")
 
     def _signature(self, checkpoint: Checkpoint) -> str:
@@ -263,7 +264,8 @@ class Audit:
                 code = "KEY_NOT_VALID_AT_SIZE"
         return code
 
-    async def _root_at(self, size: int) -> bytes | None:
+    async def root_at(self, size: int) -> bytes | None:
+        """Return the root that the store's nodes give at a size, None when some are missing."""
         try:
             return merkle.root_of(size, await self._store.nodes(merkle.peaks(size)))
         except KeyError:
@@ -284,7 +286,7 @@ class Audit:
 
     async def _journal(self) -> None:
         after = 0
-        while page := await self._store.journalled(after, _PAGE):
+        while page := await self._store.journalled(after, _MESSAGES):
             for raw in page:
                 if not isinstance(raw.body, bytes) or sha256(raw.body).digest() != raw.digest:
                     self._report.add("SOURCE_MISMATCH", "message", raw.sequence, "its bytes are not those that came")
@@ -296,7 +298,7 @@ class Audit:
         if held is not None:
             if head is None or held.size > head.size:
                 self._report.add("SIZE_REGRESSION", f"ledger {name}", held.size, "it holds more than the log has")
-            elif await self._root_at(held.size) != held.root:
+            elif await self.root_at(held.size) != held.root:
                 self._report.add("FORK", f"ledger {name}", held.size, "it holds another root")
         receipted = await self._store.checkpoint(self._channel, name)
         if receipted is None or "receipts" not in backend.capabilities:

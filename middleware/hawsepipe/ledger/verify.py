@@ -41,8 +41,7 @@ TRUST_FORMAT = "hawsepipe/trust/v1"
 
 _LARGEST, _DEEPEST = 64 << 20, 200  # bytes of a document, and how deep it may be
 _MARKS = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
-_HASH = re.compile(r"[0-9a-f]{64}")
-_NATURAL = re.compile(r"0|[1-9][0-9]{0,17}")
+_HASH, _NATURAL = re.compile(r"[0-9a-f]{64}"), re.compile(r"0|[1-9][0-9]{0,17}")
 _REQUIRED = {EVIDENCE_FORMAT: {1, 2, 3, 4, 5, 6, 7, 8, 12}, ABSENCE_FORMAT: {1, 3, 6, 7, 8, 11}}
 _OF_A_VERSION = {"content", "commitment", "inclusion", "dependencies"}
 _LEAF = "commitment leafIndex inclusionProof opening salt content"
@@ -590,7 +589,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int if name in ("version", "quorum", "since") else str)
     given = parser.parse_args(arguments)
     asked = Asked(*(getattr(given, name) for name in Asked._fields))
-    findings = verify(given.evidence.read(), given.trust.read(), asked)
+    with given.evidence as evidence, given.trust as trust:
+        findings = verify(evidence.read(), trust.read(), asked)
     found = {"proven": findings.ok, "code": findings.code, "steps": [step._asdict() for step in findings.steps]}
     sys.stdout.write(f"{json.dumps(found) if given.json else findings}\n")
     return 0 if findings.ok else 1

@@ -56,6 +56,7 @@ from hawsepipe.intake.retention import Retention, Terms
 from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
 from hawsepipe.ledger.evidence import Evidence, LogKey, trust_document
+from hawsepipe.ledger.highwater import HighWater
 from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
@@ -143,9 +144,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         opener = Opener(stack, config, clock, meters)
         ledgers = await opener.all(loaded.ledgers, config.ledgers, "ledgers")
         translators = await opener.all(loaded.translators, config.translators, "translators")
+        mark = HighWater(keys / "log.mark", config.channel)
         anchorer = Anchorer(
             store, ledgers, signer, config.channel, clock, meters,
-            linger=config.anchor_seconds, batch=config.anchor_leaves,
+            mark=mark, linger=config.anchor_seconds, batch=config.anchor_leaves,
         )  # fmt: skip
         await anchorer.resume()
         document = trust_document(config.channel, [LogKey(str(signer.vkey))], ledgers)

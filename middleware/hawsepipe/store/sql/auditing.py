@@ -8,6 +8,7 @@ from hawsepipe.model import Checkpoint
 from hawsepipe.store.auditing import Logged, Raw
 from hawsepipe.store.sequencing import StateLeaf
 from hawsepipe.store.sql.connection import VERSION_BITS, Connection
+from hawsepipe.store.sql.journal import parts_of
 
 _MASK: Final = (1 << VERSION_BITS) - 1
 _LOGGED: Final = (
@@ -65,4 +66,6 @@ def journalled(connection: Connection, after: int, limit: int) -> tuple[Raw, ...
         " ORDER BY sequence LIMIT ?",
         (after, limit),
     )
-    return tuple(Raw(*row) for row in rows)
+    return tuple(
+        Raw(sequence, digest, body or parts_of(connection, sequence)) for sequence, digest, body in rows.fetchall()
+    )

@@ -327,7 +327,7 @@ _PART = (
 )
 
 
-def _parts(connection: Connection, sequence: int) -> bytes:
+def parts_of(connection: Connection, sequence: int) -> bytes:
     """Return a message that lies in parts; one that does is not empty."""
     whole, place = BytesIO(), 0
     while (row := connection.execute(_PART, (sequence, place)).fetchone()) is not None:
@@ -340,7 +340,7 @@ def _parts(connection: Connection, sequence: int) -> bytes:
 def _record(connection: Connection, row: tuple[Any, ...]) -> JournalRecord:
     sequence, feed, key, digest, media, received, body, reply, state, cause, location, text, original, *rest = row
     label, settled, forced = rest
-    message = RawMessage(feed, instant(received), media, body or _parts(connection, sequence))
+    message = RawMessage(feed, instant(received), media, body or parts_of(connection, sequence))
     if not body and message.digest != digest:
         raise StoreError("a message is not what was journalled")
     return JournalRecord(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import HawsepipeError
+from hawsepipe.errors import HawsepipeError, StoreError
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
@@ -47,6 +48,8 @@ from hawsepipe.store.sql.pen import Pen, State, counted
 from hawsepipe.store.sql.readers import Readers
 from hawsepipe.store.sql.writer import Writer
 from hawsepipe.visibility import Visibility
+
+T = TypeVar("T")
 
 
 class SqlStore:
@@ -283,6 +286,16 @@ class SqlStore:
     async def _counted(self) -> State:
         """Return the counters as of the newest commit, whoever made it."""
         return await self._read(counted) if self._shared else self._writer.state
+
+
+class SqlReading(SqlStore):
+    """A store that is only read, while somebody else may write: whatever writes raises StoreError."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._read = readers.run
+
+    async def _write(self, work: Callable[[Pen], T], *, bulk: bool = False) -> T:
+        raise StoreError("the store is open for reading only")
 
 
 def _tick(pen: Pen) -> None:

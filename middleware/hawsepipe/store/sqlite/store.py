@@ -27,7 +27,7 @@ from hawsepipe.store.sql import pruning
 from hawsepipe.store.sql.commits import Commits
 from hawsepipe.store.sql.pen import Pen
 from hawsepipe.store.sql.readers import Readers
-from hawsepipe.store.sql.store import SqlStore
+from hawsepipe.store.sql.store import SqlReading, SqlStore
 from hawsepipe.store.sql.writer import Writer
 from hawsepipe.store.sqlite import schema
 from hawsepipe.store.sqlite.connection import Connection, open_reader, open_writer, translated
@@ -76,6 +76,24 @@ async def open_store(
             if pool is not None:
                 await asyncio.to_thread(pool.close)
             await asyncio.to_thread(_closed, writer)
+
+
+@asynccontextmanager
+async def read_store(path: Path, vault: Vault | None = None) -> AsyncIterator[SqlReading]:
+    """Open the store in a directory for reading only, whether or not somebody else writes.
+
+    Raises StoreError when there is none, or one of another version.
+    """
+    file = path / FILE
+    if not file.is_file():
+        raise StoreError("there is no store")
+    pool = Readers(partial(_reading, file, None, vault), 1)
+    try:
+        if await pool.run(lambda connection: connection.execute("PRAGMA user_version").get) != schema.VERSION:
+            raise StoreError("the store has tables of another version; start the service once")
+        yield SqlReading(pool)
+    finally:
+        await asyncio.to_thread(pool.close)
 
 
 def _reading(file: Path, vfs: str | None, vault: Vault | None) -> Connection:
