@@ -18,6 +18,7 @@ import base64
 import hashlib
 import importlib
 import json
+import logging
 import string
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hawsepipe import (
@@ -267,6 +269,23 @@ class LedgerContract:
             assert turns > before
             counting.cancel()
 
+    async def test_nothing_of_a_note_or_of_a_secret_is_logged(self, tmp_path: Path) -> None:
+        said = _Said()
+        logging.getLogger().addHandler(said)
+        try:
+            with structlog.testing.capture_logs() as lines:
+                async with self.open(tmp_path) as ledger:
+                    await ledger.publish(checkpoint(3), None)
+                    await ledger.head(CHANNEL)
+                    with pytest.raises(LedgerError):
+                        await ledger.publish(checkpoint(2), checkpoint(3))
+        finally:
+            logging.getLogger().removeHandler(said)
+        text = "\n".join([*map(repr, lines), *said.lines])
+        signed = checkpoint(3).note.decode().splitlines()[-1].rpartition(" ")[2]
+        assert signed not in text
+        assert "PRIVATE KEY" not in text
+
     async def test_an_unknown_handle_is_unknown(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as ledger:
             handle = await ledger.publish(checkpoint(3), None)
@@ -374,6 +393,17 @@ class LedgerContract:
             for trust in (other.trust(), {}):
                 with pytest.raises(VerificationError):
                     ledger.verify_receipt(receipt, checkpoint(3), trust)
+
+
+class _Said(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 def _mutants(receipt: Receipt) -> list[Receipt]:

@@ -73,7 +73,7 @@ async def both(ground: Ground, reference: str = "Observation/o1/2") -> list[tupl
 
 
 @row("a row is modified", "CONTENT_MISMATCH")
-async def modified(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _modified(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(
         f"UPDATE version SET content = CAST(replace(content, 'amended', 'unknown') AS BLOB) WHERE key = {VERSION}", **O1
     )
@@ -81,7 +81,7 @@ async def modified(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("6.30 becomes 6.3", "CONTENT_MISMATCH")
-async def respelt(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _respelt(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(
         f"UPDATE version SET content = CAST(replace(content, '6.30', '6.3') AS BLOB) WHERE key = {VERSION}", **O1
     )
@@ -89,7 +89,7 @@ async def respelt(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("an object has a key twice", "DUPLICATE_KEY")
-async def doubled(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _doubled(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(
         "UPDATE version SET content ="
         f""" CAST(replace(content, '"status"', '"status":"final","status"') AS BLOB) WHERE key = {VERSION}""",
@@ -112,7 +112,7 @@ def _forged(ground: Ground, where: dict[str, Any] = O1) -> tuple[bytes, bytes, b
 
 
 @row("a row is modified and hashed anew", "LEAF_MISMATCH")
-async def rehashed(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _rehashed(ground: Ground) -> list[tuple[str, set[str]]]:
     content, opening, _, _ = _forged(ground)
     ground.sql(
         f"UPDATE version SET content = :content, opening = :opening WHERE key = {VERSION}",
@@ -124,7 +124,7 @@ async def rehashed(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("and its leaf is rewritten", "ROOT_MISMATCH", "STATE_INVALID", "FORK")
-async def rewritten(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _rewritten(ground: Ground) -> list[tuple[str, set[str]]]:
     content, opening, _, forged = _forged(ground)
     values = {"content": content, "opening": opening, "commitment": forged}
     ground.sql(
@@ -176,19 +176,19 @@ def _receipted(ground: Ground, receipts: list[tuple[Any, ...]]) -> None:
 
 
 @row("history is rewritten with the stolen log key", "QUORUM_NOT_MET", "FORK")
-async def stolen(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _stolen(ground: Ground) -> list[tuple[str, set[str]]]:
     await _another(ground)
     return await both(ground)
 
 
 @row("a row is deleted", "MISSING_OPENING")
-async def deleted(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _deleted(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(f"DELETE FROM version WHERE key = {VERSION}", type="Observation", id="o1", version=2)
     return [await audited(ground)]
 
 
 @row("a row and its leaf are deleted", "LEAF_MISSING", "ROOT_MISMATCH", "STATE_INVALID", "STALE_VERSION")
-async def unlogged(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _unlogged(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(f"DELETE FROM leaf WHERE version = {VERSION}", **O1)
     evidence = await proven(ground, "Observation/o1/2")
     ground.sql(f"DELETE FROM version WHERE key = {VERSION}", **O1)
@@ -196,7 +196,7 @@ async def unlogged(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("leaves are put in another order", "ROOT_MISMATCH", "FORK")
-async def reordered(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _reordered(ground: Ground) -> list[tuple[str, set[str]]]:
     first, second = ground.rows("SELECT sequence, commitment, version FROM leaf WHERE sequence IN (2, 3)")
     for (_, digest, version), place in ((first, second[0]), (second, first[0])):
         ground.sql(
@@ -210,7 +210,7 @@ async def reordered(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a truncated log is served", "SIZE_REGRESSION")
-async def truncated(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _truncated(ground: Ground) -> list[tuple[str, set[str]]]:
     older = ground.copy(ground.path / "older")
     async with ground.store() as store, ground.ledger() as ledger:
         await ground.write(store, put(patient(77)), message=b"MSH|later")
@@ -228,7 +228,7 @@ async def truncated(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a log is truncated and signed anew", "QUORUM_NOT_MET", "FORK")
-async def resigned(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _resigned(ground: Ground) -> list[tuple[str, set[str]]]:
     older = ground.copy(ground.path / "older")
     async with ground.store() as store, ground.ledger() as ledger:
         await ground.write(store, put(patient(77)), message=b"MSH|as it was")
@@ -244,7 +244,7 @@ async def resigned(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("two logs are shown to two readers", "FORK")
-async def equivocated(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _equivocated(ground: Ground) -> list[tuple[str, set[str]]]:
     async with ground.store() as store:
         head = await store.checkpoint(CHANNEL)
     await _another(ground)
@@ -258,7 +258,7 @@ async def equivocated(ground: Ground) -> list[tuple[str, set[str]]]:
 @row(
     "the records of two patients are exchanged", "BINDING_MISMATCH", "STATE_INVALID", "LEAF_MISSING", "ORDER_VIOLATION"
 )
-async def exchanged(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _exchanged(ground: Ground) -> list[tuple[str, set[str]]]:
     names = [{"type": "Patient", "id": id_, "version": 1} for id_ in ("p0", "p3")]
     rows = [
         ground.rows(f"SELECT key, content, opening, salt, commitment FROM version WHERE key = {VERSION}", **name)[0]
@@ -280,7 +280,7 @@ async def exchanged(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("an old version is served as the current one", "STALE_VERSION")
-async def replayed(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _replayed(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(
         "UPDATE resource SET version = 1 WHERE id = 'o1' AND type = (SELECT key FROM symbol WHERE text = 'Observation')"
     )
@@ -289,7 +289,7 @@ async def replayed(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("the proof of another leaf is grafted on", "INCLUSION_INVALID")
-async def grafted(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _grafted(ground: Ground) -> list[tuple[str, set[str]]]:
     document = await ground.evidence("Observation/o1/2")
     other = await ground.evidence("Observation/o0/1")
     for taken in (("inclusionProof",), ("inclusionProof", "leafIndex")):
@@ -300,7 +300,7 @@ async def grafted(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("an inner node is offered as a leaf", "INCLUSION_INVALID")
-async def inner(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _inner(ground: Ground) -> list[tuple[str, set[str]]]:
     document = await ground.evidence("Observation/o1/2")
     path = document["inclusionProof"]
     leaf = merkle.leaf_hash(bytes.fromhex(document["commitment"]))
@@ -312,13 +312,13 @@ async def inner(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a stale checkpoint is served", "STALE_CHECKPOINT")
-async def stale(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _stale(ground: Ground) -> list[tuple[str, set[str]]]:
     asked = int(ground.wall.instant.timestamp()) + 86400
     return [("evidence", await proven(ground, "Observation/o1/2", since=asked))]
 
 
 @row("the clock is moved", "TIME_OUT_OF_BRACKET")
-async def moved(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _moved(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql("UPDATE state SET instant = 0")
     ground.wall.instant -= timedelta(days=400)
     async with ground.store() as store, ground.ledger() as ledger:
@@ -329,7 +329,7 @@ async def moved(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a Provenance is deleted", "DEPENDENCY_MISSING", "LEAF_MISSING", "ROOT_MISMATCH", "STATE_INVALID", "LEAF_MISMATCH")
-async def unproven(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _unproven(ground: Ground) -> list[tuple[str, set[str]]]:
     document = await ground.evidence("Patient/p0/1")
     stripped = await ground.verified(document | {"dependencies": []})
     ground.sql("DELETE FROM version WHERE key = (SELECT version FROM leaf WHERE sequence = 1)")
@@ -342,7 +342,7 @@ async def unproven(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("what justifies a version is logged after it", "ORDER_VIOLATION", "DEPENDENCY_MISSING")
-async def justified(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _justified(ground: Ground) -> list[tuple[str, set[str]]]:
     async with ground.store() as store:
         await ground.write(store, put(patient(80)), message=b"MSH|justified later")
     first, second = ground.rows("SELECT sequence, commitment, version FROM leaf ORDER BY sequence DESC LIMIT 2")
@@ -360,7 +360,7 @@ async def justified(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a key signs that was rotated out", "KEY_NOT_VALID_AT_SIZE")
-async def rotated(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _rotated(ground: Ground) -> list[tuple[str, set[str]]]:
     vkey = str(Signer(CHANNEL, key("log")).vkey)
     newer = str(Signer(CHANNEL, key("newer")).vkey)
     trust = await ground.trust()
@@ -372,7 +372,7 @@ async def rotated(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("cosignatures are stripped, or one is repeated", "QUORUM_NOT_MET")
-async def stripped(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _stripped(ground: Ground) -> list[tuple[str, set[str]]]:
     document = await ground.evidence("Observation/o1/2")
     none = await ground.verified(document | {"receipts": []})
     twice = [document["receipts"][0], document["receipts"][0] | {"backend": "log2"}]
@@ -383,7 +383,7 @@ async def stripped(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a row is never anchored", "UNANCHORED_TOO_OLD")
-async def unanchored(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _unanchored(ground: Ground) -> list[tuple[str, set[str]]]:
     async with ground.store() as store:
         await ground.write(store, put(patient(90)), message=b"MSH|kept back")
     ground.wall.instant += timedelta(hours=5)
@@ -391,7 +391,7 @@ async def unanchored(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("a hidden record is said to be absent", "ABSENCE_INVALID")
-async def hidden(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _hidden(ground: Ground) -> list[tuple[str, set[str]]]:
     document = await ground.evidence("Patient/p1")
     found = await ground.verified(document)
     for forged in ({"end": None}, {"end": None, "levels": "", "siblings": ""}):
@@ -402,7 +402,7 @@ async def hidden(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("the current-state map is rewritten", "STATE_INVALID")
-async def remapped(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _remapped(ground: Ground) -> list[tuple[str, set[str]]]:
     old = ground.rows(f"SELECT commitment FROM version WHERE key = {VERSION}", **(O1 | {"version": 1}))[0][0]
     place = sha256(b"Observation/o1").digest()
     pages = dict(ground.rows("SELECT path, page FROM spot ORDER BY size"))
@@ -414,7 +414,7 @@ async def remapped(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("the whole node is restored from a backup", "ROLLED_BACK")
-async def restored(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _restored(ground: Ground) -> list[tuple[str, set[str]]]:
     older = ground.copy(ground.path / "backup")
     async with ground.store() as store, ground.ledger() as ledger:
         await ground.write(store, put(patient(78)), message=b"MSH|after the backup")
@@ -425,26 +425,26 @@ async def restored(ground: Ground) -> list[tuple[str, set[str]]]:
 
 
 @row("the log continues another one than the ledger holds", "FORKED")
-async def forked(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _forked(ground: Ground) -> list[tuple[str, set[str]]]:
     await _another(ground)
     ground.sql("DELETE FROM receipt")
     return [("start", {(await ground.state()).name})]
 
 
 @row("a raw source message is altered", "SOURCE_MISMATCH")
-async def altered(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _altered(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql("UPDATE journal SET body = CAST('MSH|something else' AS BLOB) WHERE sequence = 2")
     return [await audited(ground)]
 
 
 @row("a salt is gone", "MISSING_OPENING")
-async def unsalted(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _unsalted(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(f"UPDATE version SET salt = NULL WHERE key = {VERSION}", **O1)
     return await both(ground)
 
 
 @row("rows hold values of other types", "LEAF_MISMATCH", "ROOT_MISMATCH", "LEAF_MISSING", "STATE_INVALID")
-async def mistyped(ground: Ground) -> list[tuple[str, set[str]]]:
+async def _mistyped(ground: Ground) -> list[tuple[str, set[str]]]:
     ground.sql(f"UPDATE version SET opening = x'ff00', patients = '' WHERE key = {VERSION}", **O1)
     found = await both(ground)
     ground.sql("UPDATE leaf SET commitment = x'00' WHERE sequence = 2")
