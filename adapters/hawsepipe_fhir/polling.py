@@ -16,12 +16,12 @@ import asyncio
 import random
 import shutil
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
@@ -41,6 +41,7 @@ from hawsepipe import (
 )
 from hawsepipe_fhir import detection
 from hawsepipe_fhir.arrival import Arrival, arrive
+from hawsepipe_fhir.copying import Copy
 from hawsepipe_fhir.pages import Item, items, next_link
 from hawsepipe_fhir.progress import Progress
 from hawsepipe_fhir.remote import Remote, RemoteTrouble
@@ -77,6 +78,14 @@ class PollingFeed:
     def address(self) -> str:
         """The base address of the server."""
         return self._remote.url
+
+    async def copy(self, folder: Path, told: Callable[[int], None]) -> Mapping[str, Any]:
+        """See `hooks.Copying`."""
+        copying = Copy(
+            self._remote, folder, self._opening.clock, history=self._history, types=self._types, count=self._count,
+            overlap=self._overlap, pause=self._first,
+        )  # fmt: skip
+        return await copying.run(told)
 
     async def start(self, intake: Intake) -> None:
         """Begin to ask. Raises ConfigError when what was noted last cannot be read."""

@@ -154,6 +154,18 @@ class Feed(Protocol):
         ...
 
 
+@runtime_checkable
+class Copying(Feed, Protocol):
+    """A feed whose sender can be copied as a whole, for `hawsepipe migrate`."""
+
+    async def copy(self, folder: Path, told: Callable[[int], None]) -> Mapping[str, Any]:
+        """Copy what the sender has into files of NDJSON in a folder, and what has changed meanwhile until nothing has;
+        go on with a copy that was broken off. Returns the window in which it was copied (JSON values), which is in the
+        folder as `.window.json` too. `told` hears how many records there are so far.
+        """
+        ...
+
+
 # -- translators -----------------------------------------------------------------------------------------------------
 
 

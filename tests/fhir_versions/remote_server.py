@@ -66,6 +66,9 @@ class Server:
         if request.path.endswith("/metadata"):
             return self._json({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"})
         query = request.query
+        if query.get("_summary") == "count":
+            places = {entry["_place"] for entry in self.entries if entry["_place"].startswith(f"{request.path[6:]}/")}
+            return self._json({"resourceType": "Bundle", "type": "searchset", "total": len(places)})
         size, offset = int(query["_count"]), int(query.get("offset", "0"))
         if request.path.endswith("/_history"):
             since = query.get("_since", "")

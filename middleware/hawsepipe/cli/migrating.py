@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +14,19 @@ import click
 from hawsepipe.cli.courses import Course
 from hawsepipe.cli.desks import Desk, desk
 from hawsepipe.cli.options import config_option
+from hawsepipe.config import read
 from hawsepipe.migrate.loads import VERSIONS, Request, name_of
 from hawsepipe.migrate.page import page
 from hawsepipe.migrate.planning import CHUNK
 from hawsepipe.migrate.sources import source
 from hawsepipe.ops import logs
+from hawsepipe.service.copies import copied
 
 _ENDED: Final = frozenset({"done", "failed", "stopped", "verified", "withdrawn"})
 _LOOK: Final = 0.2
+
+
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Group(click.Group):
@@ -46,12 +51,13 @@ def migrate() -> None:
 @config_option
 @click.argument("sources", nargs=-1, required=True)
 @click.option("--load-id", "load", help="The name of the load; the same sources have the same by default.")
-@click.option("--workers", type=click.IntRange(0, 64), default=0, show_default=True, help="Processes that translate.")
+@click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Processes that translate.")
 @click.option("--rate", help="Records a second at most, live messages included (200 or 200/s).")
 @click.option("--fhir-version", type=click.Choice(VERSIONS), help="Of FHIR records that do not tell theirs.")
 @click.option("--chunk", type=click.IntRange(1, 10_000), default=CHUNK, show_default=True, help="Records of a commit.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; report what would become of each record.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="JSON; a page goes beside it (.html).")
+@click.option("--server", type=_FILE, help="TOML with the settings of servers, as of a fhir-poll feed.")
 def load(
     config_path: Path,
     sources: tuple[str, ...],
@@ -62,12 +68,14 @@ def load(
     chunk: int,
     dry_run: bool,
     report: Path | None,
+    server: Path | None,
 ) -> None:
-    """Load SOURCE...: directories, files and archives of NDJSON, Bundles, resources and HL7 v2.
+    """Load SOURCE...: directories, files and archives of NDJSON, Bundles, resources and HL7 v2, and FHIR servers.
 
-    NAME=PATH names a source; its name is part of the ids that are made, by default that of the file or directory.
+    A server (NAME=https://old.example/fhir) is copied first, as `migrate copy` does. NAME=PATH names a source; its name
+    is part of the ids that are made, by default that of the file or directory.
     """
-    found = [source(text) for text in sources]
+    found = [source(text) for text in _copied(config_path, sources, server)]
     request = Request.of(
         {
             "load": load or name_of(found),
@@ -80,6 +88,19 @@ def load(
         }
     )
     _finish(_followed(config_path, request.load, lambda at: at.begin(request)), report)
+
+
+@migrate.command("copy")
+@config_option
+@click.argument("server_and_name")
+@click.option("--server", type=_FILE, help="TOML with the settings of the server, as of a fhir-poll feed.")
+def copy(config_path: Path, server_and_name: str, server: Path | None) -> None:
+    """Copy the FHIR server NAME=URL into files below the data directory, to be loaded when they are complete.
+
+    Everything once, then what has changed meanwhile, again and again until nothing has. Broken off, it goes on.
+    """
+    (told,) = _copied(config_path, (server_and_name,), server)
+    click.echo(told)
 
 
 @migrate.command("resume")
@@ -164,6 +185,30 @@ def withdraw(config_path: Path, load: str) -> None:
     sys.exit(1 if found["kept"] else 0)
 
 
+def _copied(config_path: Path, sources: Sequence[str], server: Path | None) -> list[str]:
+    """Copy the servers among some sources; return the sources with the folders in their places."""
+    found: list[str] = []
+    for text in sources:
+        name, _, url = text.partition("=")
+        if not url.startswith(("http://", "https://")):
+            if text.startswith(("http://", "https://")):
+                raise click.UsageError("a server needs a name, which is part of the ids: NAME=URL")
+            found.append(text)
+            continue
+        folder, window = asyncio.run(copied(read(config_path), name, url, server, _counted))
+        passes = window["passes"]
+        click.echo(f"{name}: copied from {window['begun']} to {window['ended']} in {len(passes)} passes", err=True)
+        for type_, count in window["missing"].items():
+            click.echo(f"{name}: the server tells of {count} more {type_} than it shows", err=True)
+        found.append(f"{name}={folder}")
+    return found
+
+
+def _counted(records: int) -> None:
+    if records % 1000 < 200:
+        click.echo(f"copying: {records} records", err=True)
+
+
 def _rate(text: str | None) -> float | None:
     if text is None:
         return None
@@ -221,6 +266,8 @@ def _finish(state: dict[str, Any], report: Path | None) -> None:
     )
     for cause, count in sorted(found["causes"].items()):
         click.echo(f"  dead, {cause}: {count}")
+    for name, window in found["windows"].items():
+        click.echo(f"  {name}: as the server was between {window['begun']} and {window['ended']}")
     if found["unread"]:
         click.echo(f"  files not read: {len(found['unread'])} (see the report)")
     if found["dead"]:

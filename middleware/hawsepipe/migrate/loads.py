@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,6 +39,9 @@ from hawsepipe.store.contract import Store
 from hawsepipe.store.loads import Note
 
 _log = structlog.get_logger("hawsepipe.migrate")
+WINDOW: Final = ".window.json"
+"""What says in a copied source when it was copied; see `hooks.Copying`."""
+
 VERSIONS: Final = ("R4", "STU3", "DSTU2", "R5", "guess")
 
 
@@ -283,6 +287,7 @@ class Loads:
             roots = {name: means.root(plan.digests(name)).hex() for name, _ in request.sources}
             told = await report.made(means.store, plan, request.told(), found, progress.tally, roots)
             told |= {"begun": await self._begun(load), "errors": str(await self._errors(request, loader.failures))}
+            told |= {"windows": await asyncio.to_thread(_windows, request)}
             if not request.dry and await noted(means.store, load, END) is None:
                 sealed = sealing.task(load, report.by_source(progress.tally), roots)
                 await means.store.commit(sealing.transaction(sealed, f"feed:{load}", means.clock()))
@@ -341,3 +346,13 @@ class Loads:
         told = {**found.told(), "by": operator.subject, "at": instant_text(means.clock())}
         await means.store.keep([Note(load, WITHDRAWAL, encoded(told))])
         progress.result, progress.phase = told, "withdrawn"
+
+
+def _windows(request: Request) -> dict[str, Any]:
+    """Return when the sources that are copies of servers were copied."""
+    found: dict[str, Any] = {}
+    for name, place in request.sources:
+        path = Path(place) / WINDOW
+        if path.is_file():
+            found[name] = json.loads(path.read_bytes())
+    return found

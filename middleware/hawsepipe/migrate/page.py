@@ -35,6 +35,7 @@ def page(report: Mapping[str, Any], verification: Mapping[str, Any] | None = Non
         + (f"; anchored with <code>{_text(report['task'])}</code>" if report.get("task") else "")
         + ".</p>",
         _table(("source", "root"), ((_text(name), f"<code>{root}</code>") for name, root in report["roots"].items())),
+        *_windows(report.get("windows", {})),
         *_contradictions(report["contradictions"]),
         *_unread(report["unread"]),
         *(_verified(verification) if verification is not None else ()),
@@ -117,6 +118,22 @@ def _causes(causes: Mapping[str, int]) -> Iterable[str]:
         return ()
     rows = ((_text(cause), f"{count:,}") for cause, count in sorted(causes.items(), key=lambda it: -it[1]))
     return ("<h2>Dead records by cause</h2>", _table(("cause", "records"), rows))
+
+
+def _windows(windows: Mapping[str, Any]) -> Iterable[str]:
+    if not windows:
+        return ()
+    rows = (
+        (
+            _text(name),
+            _text(told["begun"]),
+            _text(told["ended"]),
+            str(len(told["passes"])),
+            _text(told["missing"] or "none"),
+        )
+        for name, told in windows.items()
+    )
+    return ("<h2>When servers were copied</h2>", _table(("source", "from", "to", "passes", "not shown"), rows))
 
 
 def _contradictions(told: Mapping[str, Any]) -> Iterable[str]:

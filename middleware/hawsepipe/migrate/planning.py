@@ -16,7 +16,7 @@ from hawsepipe.migrate.plan import opened
 from hawsepipe.migrate.records import FHIR, Record, Split, form, messages, resources
 from hawsepipe.migrate.sources import Bounds, Document, Source, documents
 
-CHUNK: Final = 64
+CHUNK: Final = 32
 """Records of a chunk, if nobody says otherwise: a live message waits for one chunk at most."""
 
 BYTES: Final = 4 << 20

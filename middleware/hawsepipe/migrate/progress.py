@@ -26,6 +26,7 @@ class Progress:
         self._now = now
         self._begun = now()
         self._earlier = 0
+        self._going = False
         self._recent: deque[tuple[float, int]] = deque()
 
     def plan(self, records: int, planned: Mapping[str, Mapping[str, int]]) -> None:
@@ -38,14 +39,16 @@ class Progress:
 
     def start(self) -> None:
         """Begin to load."""
-        self.phase, self._begun = "loading", self._now()
-        self._earlier = self.done
-        self._recent.append((self._begun, self._earlier))
+        self.phase, self._begun, self._earlier = "loading", self._now(), self.done
 
     def after(self, chunk: Chunk) -> None:
         """Count a chunk that is done."""
         self.tally.join(chunk.tally)
         now = self._now()
+        if not self._going:
+            # What it takes to start (translators, processes) says nothing about the time that is left.
+            self._going, self._begun, self._earlier = True, now, self.done
+            self._recent.clear()
         self._recent.append((now, self.done))
         while len(self._recent) > 2 and now - self._recent[0][0] > _RECENT:
             self._recent.popleft()

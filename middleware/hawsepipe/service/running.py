@@ -243,7 +243,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
 
         history_loads = loading.loads(config, store, clock, committed)
         stack.push_async_callback(history_loads.close)
-        app.add_routes(ops_loads.routes(history_loads, config.load_folders, verifier))
+        app.add_routes(ops_loads.routes(history_loads, (*config.load_folders, config.data / "copies"), verifier))
 
         def arrived() -> None:
             pipeline.wake()

@@ -16,6 +16,7 @@ from hawsepipe_conformance.feeds.checks import (
     imaging,
     lanes,
     load,
+    loading,
     merging,
     migration,
     operations,
@@ -47,6 +48,7 @@ _MODULES = (
     http,
     versions,
     migration,
+    loading,
     devices,
     imaging,
 )
