@@ -205,7 +205,9 @@ async def measured(
         total = messages if count > 1 else messages // 4
         with tempfile.TemporaryDirectory() as folder:
             async with start(Path(folder)) as (port, process, store):  # type: ignore[attr-defined]  # either of the two
-                await burst(port, "W", count * 4, count)
+                # The workers have started, and have met messages of this kind, before anything is measured.
+                await quiet(process)
+                await burst(port, "W", max(count * 4, 64), count)
                 if settled is not None:
                     await settled(store)
                 await quiet(process)

@@ -54,7 +54,8 @@ class Sheet:
         self._heard: list[tuple[int, int]] = []
         self._released: list[set[int]] = []
         self._concerned: list[tuple[int, int]] = []
-        self._identified: list[tuple[tuple[str, str], str]] = []
+        self._identified: list[tuple[str, str]] = []
+        self._holders: dict[tuple[str, str], list[str]] = {}
 
     def heard(self, key: int, event: int) -> None:
         """Collect that a resource shows already what a newer event tells."""
@@ -76,13 +77,14 @@ class Sheet:
 
     def identified(self, id_: str, identifiers: Iterable[tuple[str, str]]) -> None:
         """Collect by which (system, value) a patient can be met from now on."""
-        self._identified += [(identifier, id_) for identifier in identifiers]
+        for identifier in identifiers:
+            self._identified.append(identifier)
+            self._holders.setdefault(identifier, []).append(id_)
 
     def holders(self, identifiers: Collection[tuple[str, str]]) -> Iterator[str]:
         """Yield the patients of this sheet that can be met by one of these."""
-        for identifier, id_ in self._identified:
-            if identifier in identifiers:
-                yield id_
+        for identifier in identifiers:
+            yield from self._holders.get(identifier, ())
 
     def settle(self, settled: journal.Settled) -> None:
         """Collect what becomes of a message."""
@@ -113,7 +115,8 @@ class Sheet:
         """Strike out what was collected since the mark."""
         versions, leaves, settled, replaced, heard, identified, released, concerned = mark
         del self._concerned[concerned:]
-        del self._identified[identified:]
+        while len(self._identified) > identified:
+            self._holders[self._identified.pop()].pop()
         del self._released[released:]
         del self._heard[heard:]
         del self._versions[versions:]

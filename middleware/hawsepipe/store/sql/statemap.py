@@ -5,6 +5,7 @@ A page that changes gets a new row, so that what has been sealed can be shown as
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,10 @@ _ANCHORS: Final = (
     f" LEFT JOIN resource AS r ON r.key = l.version >> {VERSION_BITS} LEFT JOIN symbol AS s ON s.key = r.type"
     " WHERE l.sequence > ? AND l.sequence <= ? ORDER BY l.sequence LIMIT ?"
 )
-_NEWEST: Final = "SELECT page FROM spot WHERE path = ? AND size <= ? ORDER BY size DESC LIMIT 1"
+_NEWEST: Final = (
+    "SELECT named.key, s.page FROM json_each(?) AS named CROSS JOIN spot AS s ON s.path = named.value ->> 0"
+    " AND s.size = (SELECT max(size) FROM spot WHERE path = named.value ->> 0 AND size <= ?)"
+)
 _WRITE: Final = (
     "INSERT INTO spot (path, size, page) VALUES (?, ?, ?) ON CONFLICT (path, size) DO UPDATE SET page = excluded.page"
 )
@@ -71,21 +75,17 @@ def charted(pen: Pen) -> int:
 
 
 def pages(connection: Connection, places: Sequence[bytes], size: int | None) -> Mapping[str, bytes]:
-    """Return the pages on the ways to these places."""
+    """Return the pages on the ways to these places: one statement for each step of the ways."""
     found: dict[str, bytes] = {}
-    missing: set[str] = set()
     bound = _EVER if size is None else size
-    for place in places:
-        digits = place.hex()
-        for depth in range(len(digits)):
-            path = digits[:depth]
-            if path in found:
-                continue
-            page = None if path in missing else connection.execute(_NEWEST, (path, bound)).get
-            if page is None:
-                missing.add(path)
-                break
-            found[path] = page
+    digits = [place.hex() for place in places]
+    depth = 0
+    while digits:
+        paths = list(dict.fromkeys([it[:depth] for it in digits]))
+        asked = json.dumps([[path] for path in paths])
+        found.update([(paths[place], page) for place, page in connection.execute(_NEWEST, (asked, bound))])
+        digits = [it for it in digits if it[:depth] in found and depth + 1 < len(it)]
+        depth += 1
     return found
 
 
