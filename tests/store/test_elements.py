@@ -259,6 +259,34 @@ def test_people_of_their_own_are_made_of_what_is_known_of_others(monkeypatch: py
     assert sorted(asked) == sorted(["meta", *["address", "name", "photo", "telecom"] * 2])
 
 
+def test_a_day_or_a_second_is_worked_out_once_and_only_those_of_the_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    extractor = Extractor(FACTS, BASE)
+    element = extractor.element
+
+    def counted(kind: str, key: str, value: Any) -> Any:
+        asked.append(key)
+        return element(kind, key, value)
+
+    monkeypatch.setattr(extractor, "element", counted)
+    known = Elements(LABELLER, extractor, VALIDATOR, BASE)
+    subject = {"subject": {"reference": "Patient/1"}}
+    for day in range(1, 29):
+        body = subject | {"onsetDateTime": f"2024-02-{day:02d}", "recordedDate": f"2024-02-{day:02d}T08:00:00+01:00"}
+        found = known.whole("Condition", "1", (), codec.encode(body))
+        assert found is not None
+        _agrees(found, "Condition")
+        assert found.sight.clinical_start is not None
+    assert asked.count("onsetDateTime") < 4
+    assert asked.count("recordedDate") < 4
+    for odd in ("2024-02-29", "2023-02-29", "2024-13-01", "2024-02-30", "2024", "2024-02", "2024-02-01T24:00:00Z"):
+        found = known.whole("Condition", "1", (), codec.encode(subject | {"onsetDateTime": odd}))
+        alone = Elements(*PARTS, BASE).whole("Condition", "1", (), codec.encode(subject | {"onsetDateTime": odd}))
+        assert (found is None) == (alone is None)
+        if found is not None:
+            _agrees(found, "Condition")
+
+
 def test_elements_that_are_right_alone_are_not_taken_for_right_together() -> None:
     known = Elements(*PARTS, BASE)
     one = {"deceasedBoolean": True}

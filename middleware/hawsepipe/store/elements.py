@@ -21,7 +21,7 @@ from hawsepipe.fhir.index import Grouped, grouped
 from hawsepipe.fhir.primitives import fits
 from hawsepipe.fhir.references import patients_of
 from hawsepipe.model import Severity
-from hawsepipe.store import casts
+from hawsepipe.store import casts, moments
 from hawsepipe.store.casting import Casting
 from hawsepipe.store.elementwise import ElementExtractor, ElementLabeller, ElementValidator
 from hawsepipe.store.moulds import Masked, Mould, masked, masked_members, mould
@@ -84,6 +84,7 @@ class Elements:
         self._twins: dict[tuple[str, bytes, bytes], None] = {}
         self._outlines: dict[tuple[Any, ...], Outline | None] = {}
         self._luck: dict[str, Luck] = {}
+        self._moments: dict[tuple[str, str, bytes | None], Element | None] = {}
         self._casting = Casting(labeller, self._element)
 
     def whole(self, kind: str, id_: str, joined: Collection[str], written: bytes) -> Whole | None:
@@ -337,7 +338,28 @@ class Elements:
         return known
 
     def _element(self, kind: str, name: str, written: bytes) -> Element:
-        return self._known(kind, name, written) or self._worked_out(kind, _member(name, written), [name])[name]
+        return (
+            self._known(kind, name, written)
+            or self._at_another_time(kind, name, written)
+            or self._worked_out(kind, _member(name, written), [name])[name]
+        )
+
+    def _at_another_time(self, kind: str, name: str, written: bytes) -> Element | None:
+        """Return an element that is one day or second as another one of it has it, None when it is not so simple."""
+        one = moments.moment(written)
+        if one is None:
+            return None
+        place = (kind, name, one.zone)
+        general = self._moments.get(place)
+        if general is not None:
+            element = moments.at(general, name, one, self._labeller.element(kind, name, one.text))
+            self._remember((kind, name, written), element)
+            return element
+        if place in self._moments:
+            return None
+        element = self._worked_out(kind, _member(name, written), [name])[name]
+        _keep(self._moments, place, element if moments.alike(element, name, one) else None)
+        return element
 
     def _known(self, kind: str, name: str, written: bytes) -> Element | None:
         """Return an element that is known, or is as one that is known but for names."""
