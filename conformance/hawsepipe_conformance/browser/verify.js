@@ -352,7 +352,7 @@ globalThis.hawsepipe = (() => {
       }
       const log = [];
       for (const item of items(document, "log")) {
-        const entry = object(item, words("vkey fromSize toSize"), "a log key");
+        const entry = object(item, words("vkey fromSize toSize rotation"), "a log key");
         const last = has(entry, "toSize") ? natural(entry, "toSize") : null;
         log.push({ ...(await vkey(text(entry, "vkey"), 1)), first: natural(entry, "fromSize"), last });
       }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import sys
@@ -21,10 +22,12 @@ from hawsepipe.errors import ConfigError, HawsepipeError, NotFound
 from hawsepipe.hooks import LedgerBackend
 from hawsepipe.ledger.audit import Audit, Report
 from hawsepipe.ledger.evidence import Evidence, LogKey, encoded
+from hawsepipe.ledger.rotation import check
 from hawsepipe.meters import Meters
 from hawsepipe.model import Checkpoint
 from hawsepipe.service import preparing
 from hawsepipe.service.kinds import Opener
+from hawsepipe.service.rotating import rotate as rotated
 from hawsepipe.store.sql.store import SqlReading
 from hawsepipe.store.sqlite.store import read_store
 
@@ -101,6 +104,22 @@ def export(config_path: Path, reference: str, out: Path | None, seen: int | None
         file.write(document)
 
 
+@ledger.group()
+def keys() -> None:
+    """The log's key."""
+
+
+@keys.command()
+@config_option
+def rotate(config_path: Path) -> None:
+    """Give the log another key, while no service runs: both keys sign that the new one follows.
+
+    Cut off, it goes on where it was when it is run again. Hand the trust file to your auditors anew.
+    """
+    vkey = asyncio.run(rotated(read(config_path), system_clock))
+    click.echo(f"the log's key is {vkey}\nthe old one is in keys/log.key.old: take it away from here, or destroy it")
+
+
 @asynccontextmanager
 async def _reading(config: Config) -> AsyncIterator[SqlReading]:
     async with read_store(config.data / "store", preparing.vault(config)) as store:
@@ -148,6 +167,8 @@ async def _audit(config: Config, seen: str | None) -> Report:
     try:
         trust = json.loads((config.data / "trust.json").read_bytes())
         keys = [LogKey(key["vkey"], key["fromSize"], key["toSize"]) for key in trust["log"]]
+        pairs = itertools.pairwise(trust["log"])
+        known = [check(after, before["vkey"]) for before, after in pairs]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             "service.data", "trust.json cannot be read; name the directory of a service that ran"
@@ -162,6 +183,7 @@ async def _audit(config: Config, seen: str | None) -> Report:
             keys,
             ledgers,
             seen=_seen(config.channel, seen),
+            known=known,
             now=system_clock(),
             progress=lambda done: _progress(done, total),
         ).run()

@@ -164,7 +164,7 @@ class _Case:
         _require(it.get("format") == TRUST_FORMAT, "TRUST_INVALID", f"the format is not {TRUST_FORMAT}")
         self._channel, self._log = it.text("channel"), list[_Key]()
         for item in it.members("log"):
-            entry = _object(item, "vkey fromSize toSize")
+            entry = _object(item, "vkey fromSize toSize rotation")
             last = entry.natural("toSize") if entry.get("toSize") is not None else None
             self._log.append(_vkey(entry.text("vkey"), 0x01)._replace(first=entry.natural("fromSize"), last=last))
         backends = {name: _object(entry) for name, entry in _object(it.get("backends")).items()}

@@ -42,14 +42,17 @@ def _make_secret(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def require_keys(config: Config) -> Path:
+def require_keys(config: Config, *, rotating: bool = False) -> Path:
     """Return the folder of the keys. Raises ConfigError naming the first that is missing; a service makes none.
 
-    A log key made at the start would go on with a log that another one has signed.
+    A log key made at the start would go on with a log that another one has signed. While a new log key waits to be put
+    in its place only its rotation may go on.
     """
     folder = config.data / "keys"
     if not folder.is_dir():
         raise ConfigError("service.data", f"{folder} does not exist; `hawsepipe init` makes the keys")
+    if (folder / "log.key.next").exists() and not rotating:
+        raise ConfigError("service.data", "a new log key waits: run `hawsepipe ledger keys rotate` to its end")
     if not (config.data / "contents").exists():
         _make_secret(folder / "content.key")  # a data directory from before there was one
     for name in (*_KEYS, "content.key"):

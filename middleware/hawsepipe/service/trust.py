@@ -6,6 +6,7 @@ would make that look like nothing, so the start stops instead.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tempfile
@@ -46,6 +47,39 @@ def keep(path: Path, document: Mapping[str, Any]) -> None:
     added = {name: backend for name, backend in document["backends"].items() if name not in held["backends"]}
     if added:
         _write(path, {**held, "backends": {**held["backends"], **added}})
+
+
+def pending(path: Path, vkey: str) -> Mapping[str, Any] | None:
+    """Return the entry of a key that is to follow the present one, None when it is not announced. It blocks."""
+    held = _read(path)
+    if held is None:
+        raise ConfigError(_KEY, f"{path} is missing; start the service once")
+    return next((key for key in held["log"] if key["vkey"] == vkey), None)
+
+
+def announce(path: Path, vkey: str, size: int, leaf: tuple[bytes, bytes, bytes]) -> Mapping[str, Any]:
+    """Write down that a key is to follow the present one from `size` on, with the leaf's opening and salt; return the
+    entry. It blocks.
+    """
+    entry = {
+        "vkey": vkey,
+        "fromSize": size,
+        "toSize": None,
+        "rotation": {"opening": leaf[1].decode(), "salt": leaf[2].hex()},
+    }
+    held = _read(path) or {}
+    _write(path, {**held, "log": [*held["log"], entry]})
+    return entry
+
+
+def settle(path: Path, vkey: str) -> None:
+    """End the range of the key before an announced one: at the size that both have signed. It blocks."""
+    held = _read(path) or {}
+    keys = [dict(key) for key in held["log"]]
+    for before, after in itertools.pairwise(keys):
+        if after["vkey"] == vkey:
+            before["toSize"] = after["fromSize"]
+    _write(path, {**held, "log": keys})
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -51,9 +51,10 @@ from hawsepipe.model import (
     Version,
 )
 from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
+from hawsepipe.store.auditing import Audited
 from hawsepipe.store.loads import Loads
 from hawsepipe.store.prepared import PreparedTransaction
-from hawsepipe.store.sequencing import MapPage
+from hawsepipe.store.sequencing import Leaves, MapPage
 from hawsepipe.store.sequencing import Sequenced as Sequenced
 from hawsepipe.store.sequencing import StateLeaf as StateLeaf
 from hawsepipe.visibility import Facets, Visibility
@@ -228,7 +229,7 @@ class Application:
 EVERY_LETTER = Letters()
 
 
-class Store(Loads, Protocol):
+class Store(Loads, Audited, Leaves, Protocol):
     """The store. Every coroutine may raise StoreError; what else it raises is said with it."""
 
     # journal

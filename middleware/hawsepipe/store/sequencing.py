@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from hawsepipe.model import Anchor, Checkpoint
 
@@ -38,6 +39,14 @@ class Sequenced:
     state: StateLeaf | None = None
     pages: tuple[MapPage, ...] = ()
     since: int = 0
+
+
+class Leaves(Protocol):
+    """What a store takes for the log beside versions."""
+
+    async def put_leaf(self, commitment: bytes) -> None:
+        """Put a commitment into the outbox that is of no version."""
+        ...
 
 
 def place_of(type: str, id: str) -> bytes:

@@ -27,6 +27,13 @@ def enqueue(pen: Pen, commitments: Sequence[tuple[int, bytes, int]]) -> None:
     pen.connection.insert("leaf", ("sequence", "commitment", "version"), commitments)
 
 
+def put_leaf(pen: Pen, commitment: bytes) -> None:
+    """Put a commitment into the outbox that is of no version."""
+    leaves = pen.state.leaves + 1
+    pen.connection.insert("leaf", ("sequence", "commitment"), [(leaves, commitment)])
+    pen.count(leaves=leaves)
+
+
 def outbox(connection: Connection, limit: int) -> tuple[Anchor, ...]:
     """Return the oldest commitments that are not in the log."""
     return statemap.anchors(connection, connection.execute("SELECT log_size FROM state").get, _EVER, limit)

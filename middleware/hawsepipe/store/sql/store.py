@@ -226,6 +226,9 @@ class SqlStore:
     async def sequence(self, batch: Sequenced) -> None:
         await self._write(partial(log.sequence, batch=batch), bulk=True)
 
+    async def put_leaf(self, commitment: bytes) -> None:
+        await self._write(partial(log.put_leaf, commitment=commitment))
+
     async def uncharted(self, limit: int) -> Sequence[Anchor]:
         return await self._read(partial(statemap.uncharted, limit=limit))
 
