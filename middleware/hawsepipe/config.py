@@ -79,6 +79,19 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionSettings:
+    """Where notifications may go (nowhere: there are no subscriptions), and with how much patience."""
+
+    endpoints: tuple[str, ...]
+    private_addresses: bool
+    topics: Path | None
+    heartbeat_seconds: int
+    retry_seconds: float
+    most_seconds: float
+    give_up_hours: float
+
+
+@dataclass(frozen=True, slots=True)
 class AlertSettings:
     """When an alert is told again, and from when on a message that waits is one; in seconds."""
 
@@ -101,6 +114,7 @@ class Config:
     store: StoreSettings
     journal: JournalSettings
     contents: ContentSettings
+    subscriptions: SubscriptionSettings
     alerts: AlertSettings
     load_folders: tuple[Path, ...]
     host: str
@@ -316,6 +330,7 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
             keys={name: folder / file for name, file in journal["keys"].items()},
         ),
         contents=ContentSettings(**document["contents"]),
+        subscriptions=_subscriptions(folder, document["subscriptions"]),
         alerts=AlertSettings(**document["alerts"]),
         load_folders=tuple((folder / name).resolve() for name in document["migration"]["folders"]),
         host=api["host"],
@@ -353,6 +368,11 @@ def _config(path: Path, document: Mapping[str, Any]) -> Config:
         ledgers=_instances("ledgers", document.get("ledgers", [])),
         consent_rules=_instances("consent_rules", document.get("consent_rules", [])),
     )
+
+
+def _subscriptions(folder: Path, told: Mapping[str, Any]) -> SubscriptionSettings:
+    topics = folder / told["topics"] if "topics" in told else None
+    return SubscriptionSettings(**{**told, "endpoints": tuple(told["endpoints"]), "topics": topics})
 
 
 def _instances(family: str, entries: Sequence[Mapping[str, Any]]) -> tuple[Instance, ...]:

@@ -42,8 +42,13 @@ from hawsepipe.ledger.keys import signing_key
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Resource, Transaction
+from hawsepipe.service.resthooks import RestHooks
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
+from hawsepipe.subscriptions.engine import Patience, Subscriptions
+from hawsepipe.subscriptions.record import Folder as Subscribed
+from hawsepipe.subscriptions.terms import Allowed
+from hawsepipe.subscriptions.topics import topics
 
 CHANNEL = "test.example/hawsepipe"
 INLINE = 20_000
@@ -99,6 +104,7 @@ class Service:
     trust: bytes
     meters: Meters
     exports: Exports
+    subscriptions: Subscriptions
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def token(self, **who: Any) -> str:
@@ -156,7 +162,15 @@ def knowledge() -> tuple[Extractor, Validator, Parameters]:
 
 
 @pytest.fixture
-async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Parameters]) -> AsyncIterator[Service]:
+async def endpoints() -> tuple[str, ...]:
+    """Where notifications may go."""
+    return ("http://127.0.0.1:9/",)
+
+
+@pytest.fixture
+async def service(
+    tmp_path: Path, knowledge: tuple[Extractor, Validator, Parameters], endpoints: tuple[str, ...]
+) -> AsyncIterator[Service]:
     clock, meters = Ticking(), Meters()
     extractor, validator, parameters = knowledge
     async with AsyncExitStack() as stack:
@@ -177,8 +191,22 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         taking = Taking(DiskContents(tmp_path / "contents"), bytes(32), INLINE)
         gate = Gate(store, clock, PolicySettings(default_policy=ALL_NORMAL, base_url=BASE), meters, taking=taking)
         exports = Exports(Folder(tmp_path / "exports"), gate, filters(parameters), clock)
+        hooks = RestHooks(private=True)
+        stack.push_async_callback(hooks.close)
+        subscriptions = Subscriptions(
+            Subscribed(tmp_path / "subscriptions"),
+            gate,
+            filters(parameters),
+            topics(definitions.load().resource_types, None),
+            Allowed(endpoints, 1),
+            hooks,
+            clock,
+            BASE,
+            Patience(0.05, 0.2),
+        )
         application = Application(
             gate=gate,
+            subscriptions=subscriptions,
             exports=exports,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
             parameters=parameters,
@@ -207,7 +235,9 @@ async def service(tmp_path: Path, knowledge: tuple[Extractor, Validator, Paramet
         await site.start()
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
         address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
-        yield Service(address, session, issuer, clock, store, application, anchorer, trust, meters, exports)
+        yield Service(
+            address, session, issuer, clock, store, application, anchorer, trust, meters, exports, subscriptions
+        )
 
 
 @pytest.fixture

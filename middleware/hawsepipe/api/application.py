@@ -49,6 +49,7 @@ from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.meters import Meters
 from hawsepipe.model import Principal
+from hawsepipe.subscriptions.engine import Subscriptions
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes in a request body, at most, unless configured."""
@@ -60,6 +61,8 @@ _OURS: Final = 500
 _ENTRY: Final = re.compile(r"Bundle\.entry\[[0-9]+\]")
 _FRAMES: Final = 8
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 
 _UNSTORED: Final = frozenset({"Parameters"})
 """Resource types that R4 gives no endpoint."""
@@ -86,9 +89,11 @@ class Application:
         max_body: int = MAX_BODY,
         taking: Taking | None = None,
         max_content: int = 0,
+        subscriptions: Subscriptions | None = None,
     ) -> None:
         """`base_url` has no trailing slash; `cursor_key` is 32 secret bytes that outlive a restart; `version` is the
-        software's. `taking` keeps large contents, of `max_content` bytes at most.
+        software's. `taking` keeps large contents, of `max_content` bytes at most. Without `subscriptions` there are
+        none.
         """
         self.max_body = max_body
         self._uploads = None if taking is None else Uploads(taking, max_content)
@@ -99,7 +104,7 @@ class Application:
         self._log = structlog.get_logger("hawsepipe.api")
         check = Validator(definitions.load()).check
         self._services = Services(
-            base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock, taking
+            base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock, taking, subscriptions
         )
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
@@ -112,6 +117,7 @@ class Application:
                 instant=clock(),
                 version=version,
                 smart=smart_configuration,
+                topics=() if subscriptions is None else tuple(subscriptions.topics),
             )
         )
 
@@ -151,7 +157,10 @@ class Application:
             raise TooLarge(f"a body may have {self.max_body} bytes")
         if request.upload is not None:
             request = await self._received(request, principal)
-        return await route.run(self._call(request, found, principal))
+        response = await route.run(self._call(request, found, principal))
+        if self._services.subscriptions is not None and request.method in _WRITES:
+            self._services.subscriptions.wake()
+        return response
 
     def streams(self, request: Request) -> bool:
         """Say whether the body of a request may come as `upload`: the content of a Binary, of whatever size."""

@@ -19,6 +19,7 @@ from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Cursor, Page, Query
 from hawsepipe.model import Issue, Principal, Resource, Version
+from hawsepipe.subscriptions.engine import Subscriptions
 
 Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
 """Makes the evidence document of a version; raises LedgerError while there is none yet."""
@@ -88,8 +89,8 @@ class Gate(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """What interactions use beside the view. `base_url` is the FHIR base without a trailing slash; `check` says whether
-    a resource is R4; `taking` has the large contents, `shelved` the large
-    terminology resources.
+    a resource is R4; `taking` has the large contents, `shelved` the large terminology resources; without
+    `subscriptions` there are none.
     """
 
     base_url: str
@@ -102,6 +103,7 @@ class Services:
     clock: Clock
     taking: Taking | None = None
     shelved: Shelved = field(default_factory=Shelved)
+    subscriptions: Subscriptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

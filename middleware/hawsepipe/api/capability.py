@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from hawsepipe.api import patch
 from hawsepipe.api.expand import EXPANDED_BY
 from hawsepipe.api.negotiation import FHIR_JSON, FHIR_XML
-from hawsepipe.api.routes import COMPARTMENTS, TABLE, TYPE, Route
+from hawsepipe.api.routes import COMPARTMENTS, ELSEWHERE, TABLE, TYPE, Route
+from hawsepipe.api.subscription import SEARCHED
 from hawsepipe.consent.policy import SERVER_MADE
 from hawsepipe.contents.taking import OPERATION
 from hawsepipe.fhir.code_systems import of_r4
@@ -18,6 +19,8 @@ from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.model import Resource
 
 _CONTENT: Final = "urn:uuid:0b9d5f0a-74a5-5a3c-8a25-6a5f6f2f9d51"
+_BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport"
+_TOPIC: Final = "capabilitystatement-subscriptiontopic-canonical"
 _RECEIPT: Final = "urn:uuid:6f0c2b0e-5c0a-5d0e-9a51-0e6d1f4f6a11"
 _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
@@ -45,8 +48,12 @@ def capability_statement(
     instant: datetime,
     version: str,
     smart: Mapping[str, Any] | None,
+    topics: Sequence[str] = (),
 ) -> Resource:
-    """Return what this server does: nothing that the table of routes and the search parameters do not say."""
+    """Return what this server does: nothing that the table of routes and the search parameters do not say.
+
+    Without `topics` there are no subscriptions.
+    """
     rest: dict[str, Any] = {
         "mode": "server",
         "documentation": (
@@ -54,7 +61,11 @@ def capability_statement(
             "GET [type]/[id]/_history/[version]/$receipt gives the evidence by which a version can be verified offline."
         ),
         "security": _security(smart),
-        "resource": [_resource(name, parameters) for name in sorted(types)],
+        "resource": [
+            _resource(name, parameters) if name not in ELSEWHERE else _subscription(topics)
+            for name in sorted(types)
+            if name not in ELSEWHERE or topics
+        ],
         "interaction": [
             {"code": code}
             for code in dict.fromkeys(
@@ -145,6 +156,33 @@ def _resource(name: str, parameters: Parameters) -> dict[str, Any]:
     if operations:
         entry["operation"] = operations
     return entry
+
+
+def _subscription(topics: Sequence[str]) -> dict[str, Any]:
+    """https://hl7.org/fhir/uv/subscriptions-backport/STU1.1/CapabilityStatement-backport-subscription-server-r4.html"""
+    codes = dict.fromkeys(route.code for route in TABLE if route.kind == "Subscription")
+    return {
+        "extension": [{"url": f"{_BACKPORT}/StructureDefinition/{_TOPIC}", "valueCanonical": url} for url in topics],
+        "type": "Subscription",
+        "supportedProfile": [f"{_BACKPORT}/StructureDefinition/backport-subscription"],
+        "documentation": "Nobody but its client sees a subscription. It has no history and no receipt.",
+        "interaction": [{"code": code} for code in codes if not code.startswith("$")],
+        "versioning": "versioned-update",
+        "readHistory": False,
+        "updateCreate": False,
+        "conditionalCreate": False,
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "searchParam": [{"name": name, "type": kind} for name, kind in SEARCHED.items()],
+        "operation": [
+            {
+                "name": code.removeprefix("$"),
+                "definition": f"{_BACKPORT}/OperationDefinition/backport-subscription-{code.removeprefix('$')}",
+            }
+            for code in codes
+            if code.startswith("$")
+        ],
+    }
 
 
 def _definition(code: str, name: str) -> str:

@@ -33,6 +33,15 @@ from hawsepipe.api.patch import conditional_patch, patch
 from hawsepipe.api.read import read
 from hawsepipe.api.receipt import receipt
 from hawsepipe.api.search import search, search_compartment, search_system
+from hawsepipe.api.subscription import (
+    create_subscription,
+    delete_subscription,
+    read_subscription,
+    search_subscriptions,
+    subscription_events,
+    subscription_status,
+    update_subscription,
+)
 from hawsepipe.api.translate import translate_code
 from hawsepipe.api.update import conditional_update, update
 from hawsepipe.api.validate import validate
@@ -65,7 +74,13 @@ class Route:
     @property
     def system(self) -> bool:
         """Whether it is an interaction with the system as a whole."""
-        return "{type}" not in self.pattern and self.run is not None
+        return "{type}" not in self.pattern and self.run is not None and self.kind is None
+
+    @property
+    def kind(self) -> str | None:
+        """The type that the row is of alone, where it is none of the record."""
+        first = self.pattern[0] if self.pattern else ""
+        return first if first in ELSEWHERE else None
 
 
 TYPE: Final = "{type}"
@@ -106,6 +121,23 @@ _TERMINOLOGY: Final = tuple(
     for method in ("GET", "POST")
 )
 
+ELSEWHERE: Final = frozenset({"Subscription"})
+"""Types that are no part of the record: they have rows of their own, and no others."""
+
+_SUBSCRIPTIONS: Final = (
+    Route("GET", ("Subscription",), "search-type", search_subscriptions),
+    Route("POST", ("Subscription",), "create", create_subscription),
+    Route("GET", ("Subscription", _ID), "read", read_subscription),
+    Route("PUT", ("Subscription", _ID), "update", update_subscription),
+    Route("DELETE", ("Subscription", _ID), "delete", delete_subscription),
+    *(
+        Route(method, pattern, "$status", subscription_status)
+        for method in ("GET", "POST")
+        for pattern in (("Subscription", "$status"), ("Subscription", _ID, "$status"))
+    ),
+    *(Route(method, ("Subscription", _ID, "$events"), "$events", subscription_events) for method in ("GET", "POST")),
+)
+
 TABLE: Final = (
     Route("GET", ("metadata",), "capabilities", None),
     Route("GET", (".well-known", "smart-configuration"), "smart-configuration", None),
@@ -144,6 +176,7 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "$document"), "$document", document, only=frozenset({"Composition"})),
     *_EXPORT,
     *_TERMINOLOGY,
+    *_SUBSCRIPTIONS,
     Route("POST", (TYPE, "$match"), "$match", match, only=frozenset({"Patient"})),
 )
 
@@ -196,7 +229,7 @@ class Router:
         path: dict[str, str] = {}
         for part, segment in zip(pattern, segments, strict=True):
             if part == TYPE:
-                if segment not in (self._types if route.only is None else route.only):
+                if segment in ELSEWHERE or segment not in (self._types if route.only is None else route.only):
                     return None
             elif part == RELATED:
                 if segment != "*" and segment not in self._types:

@@ -7,7 +7,7 @@ the same text. Every access is recorded before anything of it leaves; when it ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from hawsepipe.consent.exports import Batch, Exports, Place, Portion
 from hawsepipe.consent.histories import Histories
 from hawsepipe.consent.judge import Judge
 from hawsepipe.consent.labels import Labels
+from hawsepipe.consent.news import News, Newsreel, newest
 from hawsepipe.consent.orders import Criteria, Order, Written
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.consent.searches import Searches
@@ -69,6 +70,10 @@ class Gate:
         """Return the store as this principal may see it."""
         return View(self, principal)
 
+    async def newest(self) -> tuple[int, int]:
+        """Return the place after everything that there is, for `View.news`."""
+        return await newest(self.store)
+
 
 class View:
     """The store as `principal` may see it now; each call decides anew."""
@@ -106,6 +111,10 @@ class View:
         """History of a type, or of the system (https://hl7.org/fhir/R4/http.html#history); see `consent.histories`."""
         page = await Histories(self._gate, self._admission).across(type, before, count, span)
         return await self._dressed(page, "history-system" if type is None else "history-type")
+
+    async def news(self, kinds: Collection[str], after: tuple[int, int], count: int) -> News:
+        """Return what was created and updated since; see `consent.news`. Raises Forbidden."""
+        return await Newsreel(self._gate, self._admission).since(kinds, after, count)
 
     async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
         """Compartment (https://hl7.org/fhir/R4/patient-operation-everything.html); see `consent.everything`."""

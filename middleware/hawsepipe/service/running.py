@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,7 +71,7 @@ from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board
 from hawsepipe.plugins import Plugins
-from hawsepipe.service import credentials, loading, preparing, stores, trust, worker
+from hawsepipe.service import credentials, loading, preparing, stores, subscribing, trust, worker
 from hawsepipe.service.history import START, Changes, History
 from hawsepipe.service.kinds import Opener
 from hawsepipe.service.listeners import Listeners, bound
@@ -158,11 +158,11 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         alerts = Alerts(clock, meters, timedelta(seconds=config.alerts.remind_seconds))
         couriers = await _couriers(stack, opener, loaded, config, store, clock, meters, alerts)
 
+        told: list[Callable[[], None]] = [anchorer.notify, outcomes.look, *(it.wake for it in couriers.values())]
+
         def committed() -> None:
-            anchorer.notify()
-            outcomes.look()
-            for courier in couriers.values():
-                courier.wake()
+            for tell in told:
+                tell()
 
         pipeline = Pipeline(
             store,
@@ -198,6 +198,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         origin = credentials.origin(config)
         parameters = Parameters(facts, config.base_url)
         exports = Exports(Folder(config.data / "exports"), gate, filters(parameters), clock)
+        subscriptions = await subscribing.opened(stack, config, gate, filters(parameters), clock)
         application = Application(
             gate=gate,
             verifier=verifier,
@@ -216,6 +217,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             max_body=config.max_body,
             taking=taking,
             max_content=config.contents.max_bytes,
+            subscriptions=subscriptions,
         )
         authorization = AuthorizationServer(
             issuer,
@@ -281,6 +283,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             await listeners.start(instance)
         listening.set()
         tasks = (*tasks, _task(stack, exports.run(), "exports"))
+        if subscriptions is not None:
+            told.append(subscriptions.wake)
+            tasks = (*tasks, _task(stack, subscriptions.run(), "subscriptions"))
         yield Service(config, store, config.data / "store" / FILE, listeners.feeds, pipeline, tasks)
 
 

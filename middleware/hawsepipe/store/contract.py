@@ -375,13 +375,19 @@ class Store(Loads, Audited, Leaves, Protocol):
         ...
 
     async def changes(
-        self, type: str | None, visibility: Visibility, before: tuple[int, int] | None, since: int | None, count: int
+        self,
+        type: str | None,
+        visibility: Visibility,
+        before: tuple[int, int] | None,
+        since: int | None,
+        count: int,
+        after: tuple[int, int] | None = None,
     ) -> Sequence[tuple[int, Version]]:
         """Return (key, version) of the versions of a type, or of all, newest first: those of deleted resources and of
         those that are visible now.
 
         `before` is the instant (microseconds) and key of the last one seen, or an instant and 0; `since` the earliest
-        instant.
+        instant. With `after` (an instant and key likewise) they come oldest first.
         """
         ...
 

@@ -30,6 +30,7 @@ def changes(
     before: tuple[int, int] | None,
     since: int | None,
     count: int,
+    after: tuple[int, int] | None = None,
 ) -> list[tuple[int, Version]]:
     """Return (row key, version); see `Store.changes`."""
     bindings = connection.bindings()
@@ -50,12 +51,15 @@ def changes(
     where = [joined("OR", seen)]
     if before is not None:
         where.append(f"(v.recorded, v.key) < ({bindings.bind(before[0])}, {bindings.bind(before[1])})")
+    if after is not None:
+        where.append(f"(v.recorded, v.key) > ({bindings.bind(after[0])}, {bindings.bind(after[1])})")
     if since is not None:
         where.append(f"v.recorded >= {bindings.bind(since)}")
+    way = "DESC" if after is None else "ASC"
     sql = (
         f"SELECT {_COLUMNS} FROM version v INDEXED BY version_recorded"  # noqa: S608  bound values only
         f" CROSS JOIN resource r ON r.key = (v.key >> {VERSION_BITS}) WHERE {' AND '.join(where)}"
-        f" ORDER BY v.recorded DESC, v.key DESC LIMIT {bindings.bind(count)}"
+        f" ORDER BY v.recorded {way}, v.key {way} LIMIT {bindings.bind(count)}"
     )
     rows: list[Any] = connection.execute(sql, bindings.values).fetchall()
     return [(row[0], version_of(kinds[row[10]], row[9], row)) for row in rows]

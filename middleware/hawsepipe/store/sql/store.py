@@ -183,11 +183,16 @@ class SqlStore:
         return await self._read(partial(versions.history, type_=type, id_=id, before=before, count=count))
 
     async def changes(
-        self, type: str | None, visibility: Visibility, before: tuple[int, int] | None, since: int | None, count: int
+        self,
+        type: str | None,
+        visibility: Visibility,
+        before: tuple[int, int] | None,
+        since: int | None,
+        count: int,
+        after: tuple[int, int] | None = None,
     ) -> Sequence[tuple[int, Version]]:
-        return await self._read(
-            partial(changes.changes, type_=type, visibility=visibility, before=before, since=since, count=max(count, 0))
-        )
+        work = partial(changes.changes, type_=type, visibility=visibility, before=before, since=since, after=after)
+        return await self._read(partial(work, count=max(count, 0)))
 
     async def search(self, query: Query, visibility: Visibility) -> Page:
         now = microseconds(self._clock())
