@@ -104,7 +104,16 @@ class Application:
         self._log = structlog.get_logger("hawsepipe.api")
         check = Validator(definitions.load()).check
         self._services = Services(
-            base_url, parameters, Cursors(cursor_key), evidence, page_size, check, exports, clock, taking, subscriptions
+            base_url,
+            parameters,
+            Cursors(cursor_key),
+            evidence,
+            page_size,
+            check,
+            exports,
+            clock,
+            taking,
+            subscriptions=subscriptions,
         )
         self._smart = smart_configuration
         types = definitions.load().resource_types - _UNSTORED
