@@ -7,8 +7,9 @@ from typing import Final
 
 from hawsepipe.store.sql.connection import Connection
 
-_KEPT: Final = 200_000
-"""Interned texts that are remembered between transactions."""
+_KEPT: Final = 20_000
+"""Interned texts that are remembered between transactions: 3 MiB. A message may bring a new one, a person's; whoever
+comes again after so many is found in the table."""
 
 
 class _Numbers(dict[str, int]):
