@@ -105,6 +105,7 @@ class Service:
     meters: Meters
     exports: Exports
     subscriptions: Subscriptions
+    gate: Gate
     ids: Any = field(default_factory=lambda: itertools.count(1))
 
     def token(self, **who: Any) -> str:
@@ -236,7 +237,7 @@ async def service(
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
         address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
         yield Service(
-            address, session, issuer, clock, store, application, anchorer, trust, meters, exports, subscriptions
+            address, session, issuer, clock, store, application, anchorer, trust, meters, exports, subscriptions, gate
         )
 
 

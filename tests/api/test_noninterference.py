@@ -10,8 +10,10 @@ import pytest
 
 from hawsepipe.api.routes import TABLE
 from hawsepipe.consent import judge, referring
+from hawsepipe.errors import StoreError
 from hawsepipe.model import Decision, Resource
 from hawsepipe_conformance import traces
+from hawsepipe_conformance.trace_world import SEEN
 
 HIDDEN = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "V"}
 CHANGING = {"Date", "Last-Modified", "X-Request-Id"}
@@ -112,6 +114,38 @@ async def test_the_requests_notice_when_a_part_of_the_gate_is_taken_away(
 
 ABOUT_WHAT_IS_SENT = {"POST {type}/$validate", "POST {type}/{id}/$validate", "POST {type}/$expand"}
 """Doors that answer about the content of the request alone."""
+
+
+class Forgetful:
+    """A store whose access record has no room."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def record(self, accesses: Any) -> None:
+        raise StoreError("no room for the access record")
+
+
+async def test_no_door_gives_anything_that_cannot_be_recorded(service: Any, ann: Resource) -> None:
+    """No audit, no data: over every row of the table, and nothing is written either."""
+    await service.put({**ann, "id": "p"}, *(it for it in SEEN if f"{it['resourceType']}/{it['id']}" != "Patient/p"))
+    held = service.gate.store
+    service.gate.store = Forgetful(held)
+    before = await held.changes(None, judge.EVERYTHING, None, None, 1000)
+    drawn = traces.Traces(3)
+    for number in range(4 * len(drawn.doors)):
+        asked = drawn.drawn(number)
+        sent = {name.replace("-", "_"): value for name, value in (asked.headers or {}).items()}
+        answer = await service.ask(asked.method, asked.path, asked.body, **sent)
+        # A batch answers 200 with the failures of its entries.
+        open_ = asked.door in ABOUT_WHAT_IS_SENT or not asked.path
+        assert open_ or (answer.status >= 202 and answer.status != 304), asked
+        for word in (b"Lindqvist", b"Lindgren", b"2345-7", b"Alm", b"Ward"):
+            assert word not in answer.body or word in (asked.body or b""), (asked, answer)
+    assert await held.changes(None, judge.EVERYTHING, None, None, 1000) == before
 
 
 async def test_no_door_is_open_without_a_token_nor_with_one_that_covers_nothing(service: Any, ann: Resource) -> None:

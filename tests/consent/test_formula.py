@@ -18,7 +18,7 @@ from hawsepipe.consent.directives import directive
 from hawsepipe.consent.directory import Directory
 from hawsepipe.consent.formula import visibility
 from hawsepipe.consent.labels import Labels
-from hawsepipe.consent.policy import PolicySettings
+from hawsepipe.consent.policy import DENY, PolicySettings
 from hawsepipe.consent.request import Request, request
 from hawsepipe.consent.targets import throughout
 from hawsepipe.fhir.references import patients_of
@@ -28,6 +28,15 @@ from hawsepipe.visibility import Subject, holds, joined, visible
 LABELS = Labels()
 QUICK: dict[str, Any] = {"deadline": None, "database": None}
 SEEDS = st.integers(0, 2**40)
+MANY = 100_000
+"""Examples when a law is soaked (docs/access.md)."""
+
+
+def examples(usual: int) -> pytest.MarkDecorator:
+    """Run a test with its usual number of examples, and when it is soaked with many."""
+    return pytest.mark.parametrize("count", [usual, pytest.param(MANY, marks=pytest.mark.soak)])
+
+
 Fixtures = dict[str, Any]
 
 
@@ -52,12 +61,13 @@ def read(consents: list[Resource]) -> Iterator[Any]:
     return (one for consent in consents if (one := directive(consent)) is not None)
 
 
+@examples(3000)
 def test_a_folded_formula_shows_exactly_what_the_decision_permits(
-    world: Any, directory_resources: Fixtures, noon: datetime
+    world: Any, directory_resources: Fixtures, noon: datetime, count: int
 ) -> None:
     permits = checked = 0
 
-    @settings(max_examples=3000, **QUICK)
+    @settings(max_examples=count, **QUICK)
     @given(SEEDS)
     def agree(seed: int) -> None:
         nonlocal permits, checked
@@ -148,10 +158,11 @@ def about(targets: list[Any], draw: Any) -> Subject:
     return replace(own, facets=joined(own, targets))
 
 
+@examples(1000)
 def test_a_code_that_becomes_unknown_never_opens_anything(
-    world: Any, directory_resources: Fixtures, noon: datetime
+    world: Any, directory_resources: Fixtures, noon: datetime, count: int
 ) -> None:
-    @settings(max_examples=1000, **QUICK)
+    @settings(max_examples=count, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         draw = world(seed)
@@ -209,10 +220,11 @@ def test_a_label_that_becomes_unknown_never_opens_a_resource(
     narrows()
 
 
+@examples(1500)
 def test_a_further_consent_that_only_denies_never_opens_anything(
-    world: Any, directory_resources: Fixtures, noon: datetime
+    world: Any, directory_resources: Fixtures, noon: datetime, count: int
 ) -> None:
-    @settings(max_examples=1500, **QUICK)
+    @settings(max_examples=count, **QUICK)
     @given(SEEDS)
     def narrows(seed: int) -> None:
         draw = world(seed)
@@ -224,6 +236,31 @@ def test_a_further_consent_that_only_denies_never_opens_anything(
         assert permitted([*consents, denying], one, by, policy) <= permitted(consents, one, by, policy)
 
     narrows()
+
+
+@examples(1500)
+def test_a_further_consent_that_only_permits_never_closes_anything_under_a_default_that_denies(
+    world: Any, directory_resources: Fixtures, noon: datetime, count: int
+) -> None:
+    @settings(max_examples=count, **QUICK)
+    @given(SEEDS)
+    def widens(seed: int) -> None:
+        draw = world(seed)
+        policy = replace(PolicySettings(**draw.settings()), default_policy=DENY)
+        by = asked(draw.request(), directory_resources, noon)
+        consents, one, further = draw.consents(), subject(draw.resource(), draw.instants(), True), draw.consent()
+        left = {"policyRule", "identifier", "modifierExtension"}
+        permitting = {name: value for name, value in further.items() if name not in left}
+        permitting["provision"] = only_permit(further["provision"])
+        assert permitted([*consents, permitting], one, by, policy) >= permitted(consents, one, by, policy)
+
+    widens()
+
+
+def only_permit(provision: dict[str, Any]) -> dict[str, Any]:
+    nested = [only_permit(child) for child in provision.get("provision", [])]
+    plain = {name: value for name, value in provision.items() if name != "modifierExtension"}
+    return {**plain, "type": "permit", "provision": nested}
 
 
 def only_deny(provision: dict[str, Any]) -> dict[str, Any]:
