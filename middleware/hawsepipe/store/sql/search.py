@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Cursor, Page, Query, Total
-from hawsepipe.store.contract import Extractor
+from hawsepipe.model import Resource, Version
+from hawsepipe.store.contract import Extractor, Labeller
 from hawsepipe.store.sql import sorting, standing, versions
 from hawsepipe.store.sql.binding import Bindings, joined
 from hawsepipe.store.sql.candidates import Source, source_of
 from hawsepipe.store.sql.conditions import Compiler
 from hawsepipe.store.sql.connection import Connection
 from hawsepipe.store.sql.inclusion import included
-from hawsepipe.visibility import Visibility
+from hawsepipe.visibility import Subject, Visibility, visible
 
 _EMPTY: Final = Page((), None, None)
 
@@ -30,9 +32,11 @@ def search(
     now: int,
     base: str = "",
     extractor: Extractor | None = None,
+    labeller: Labeller | None = None,
 ) -> Page:
-    """Run a search inside a read transaction; `now` in microseconds, `base` our own address. With an extractor the
-    pages of an order are those of the instant of the first one. Raises InvalidRequest for what cannot be searched by.
+    """Run a search inside a read transaction; `now` in microseconds, `base` our own address. With an extractor and a
+    labeller the pages of an order are those of the instant of the first one. Raises InvalidRequest for what cannot be
+    searched by.
     """
     bindings = connection.bindings()
     compiler = Compiler(connection, visibility, bindings, now, base)
@@ -55,9 +59,11 @@ def search(
         return Page((), None, total)
     cursor, beyond = query.cursor, list[standing.Placed]()
     begun = cursor.instant if cursor is not None else standing.newest(connection) if query.sort else None
-    if query.sort and extractor is not None and cursor is not None and cursor.instant is not None:
+    steady = query.sort and cursor is not None and cursor.instant is not None
+    if steady and extractor is not None and labeller is not None and cursor is not None:
         plain = joined("AND", [f"r.type = {bindings.symbol(query.type)}", *conditions[1:]])
-        beyond = standing.changed_since(connection, plain, bindings, query.sort, cursor, extractor)
+        sees = _sight(visibility, labeller)
+        beyond = standing.changed_since(connection, plain, bindings, query.sort, cursor, extractor, sees)
         where += f" AND r.last_updated <= {bindings.bind(cursor.instant)}"
     rows = _page(connection, query, source, where, keys, bindings)
     if beyond:
@@ -67,6 +73,23 @@ def search(
     found = versions.current_by_keys(connection, query.type, [row[0] for row in rows])
     beside = included(connection, query.includes, [row[0] for row in rows], visibility)
     return Page(found, Cursor(tuple(rows[-1][1:]), rows[-1][0], begun) if more else None, total, beside)
+
+
+def _sight(visibility: Visibility, labeller: Labeller) -> standing.Sees:
+    """Return what says whether an earlier version is visible. A Provenance has none: it is never changed."""
+
+    def sees(version: Version, resource: Resource) -> bool:
+        about = Subject(
+            type=version.type,
+            id=version.id,
+            patients=version.patients,
+            first_recorded=microseconds(version.first_recorded),
+            last_updated=microseconds(version.last_updated),
+            facets=labeller.facets(resource),
+        )
+        return visible(visibility, about)
+
+    return sees
 
 
 def _total(connection: Connection, source: Source, where: str, bindings: Bindings) -> int:

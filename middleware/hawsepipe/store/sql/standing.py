@@ -6,7 +6,7 @@ pages could come twice, or not at all; so it keeps the place that it had, and wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cmp_to_key
 from typing import Any
 
@@ -14,6 +14,7 @@ from hawsepipe.fhir import codec
 from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.index import DateRow, NumberRow, QuantityRow, ReferenceRow, Row, StringRow, TokenRow, UriRow
 from hawsepipe.fhir.query import Cursor, Sort
+from hawsepipe.model import Resource, Version
 from hawsepipe.store.contract import Extractor
 from hawsepipe.store.sql import versions
 from hawsepipe.store.sql.binding import Bindings
@@ -23,6 +24,9 @@ from hawsepipe.store.sql.instants import instant
 
 Placed = tuple[Any, ...]
 """A key, and the values that it is sorted by."""
+
+Sees = Callable[[Version, Resource], bool]
+"""Says whether the requester sees a version, of which this is the content."""
 
 
 def newest(connection: Connection) -> int:
@@ -37,9 +41,11 @@ def changed_since(
     sorts: Sequence[Sort],
     cursor: Cursor,
     extractor: Extractor,
+    sees: Sees,
 ) -> list[Placed]:
     """Return what meets the conditions of a search, was there at the cursor's instant and was changed since: where it
-    stood then, as far as that is beyond the cursor.
+    stood then, as far as that is beyond the cursor. A version that is not seen was not there: its place would tell what
+    it said.
     """
     assert cursor.instant is not None
     since = bindings.bind(cursor.instant)
@@ -51,7 +57,7 @@ def changed_since(
     here = (cursor.key, *cursor.values)
     ordered = _order(sorts)
     found: list[tuple[Any, ...]] = list(rows)
-    stood = (_stood(connection, row[0], row[1], row[2], sorts, cursor.instant, extractor) for row in found)
+    stood = (_stood(connection, row[0], row[1], row[2], sorts, cursor.instant, extractor, sees) for row in found)
     return sorted((it for it in stood if it is not None and ordered(it) > ordered(here)), key=ordered)
 
 
@@ -68,15 +74,20 @@ def _stood(
     sorts: Sequence[Sort],
     micros: int,
     extractor: Extractor,
+    sees: Sees,
 ) -> Placed | None:
     row = connection.execute(
-        "SELECT recorded, opened(content, key) FROM version WHERE key > ? AND key <= ? AND recorded <= ?"
+        "SELECT recorded, opened(content, key), key FROM version WHERE key > ? AND key <= ? AND recorded <= ?"
         " ORDER BY key DESC LIMIT 1",
         (versions.row_key(key, 0), versions.row_key(key, version), micros),
     ).fetchone()
     if row is None or row[1] is None:  # erased, or deleted then
         return None
-    rows = extractor.rows(codec.decode(bytes(row[1])))
+    resource = codec.decode(bytes(row[1]))
+    then = versions.vread(connection, str(resource["resourceType"]), id_, int(row[2]) & versions.MASK)
+    if then is None or not sees(then, resource):
+        return None
+    rows = extractor.rows(resource)
     values = [_value(sort, rows, id_, microseconds(instant(int(row[0])))) for sort in sorts]
     return (key, *values)
 

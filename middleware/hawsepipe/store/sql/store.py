@@ -197,7 +197,8 @@ class SqlStore:
     async def search(self, query: Query, visibility: Visibility) -> Page:
         now = microseconds(self._clock())
         work = partial(search.search, query=query, visibility=visibility, now=now, base=self._base)
-        return await self._read(partial(work, extractor=self._commits.extractor))
+        commits = self._commits
+        return await self._read(partial(work, extractor=commits.extractor, labeller=commits.labeller))
 
     async def spoken_of(self, type: str, id: str) -> Sequence[Version]:
         return await self._read(partial(versions.spoken_of, type_=type, id_=id))

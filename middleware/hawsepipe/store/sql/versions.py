@@ -11,7 +11,7 @@ from hawsepipe.store.sql.connection import NAMED_AS, VERSION_BITS, Connection
 from hawsepipe.store.sql.current import Current
 from hawsepipe.store.sql.instants import instant
 
-_MASK: Final = (1 << VERSION_BITS) - 1
+MASK: Final = (1 << VERSION_BITS) - 1
 _COLUMNS = (
     "v.key, v.recorded, r.first_recorded, v.operation, opened(v.content, v.key), v.patients, v.commitment, v.opening,"
     " v.salt"
@@ -82,7 +82,7 @@ def _current(
 
 def vread(connection: Connection, type_: str, id_: str, version: int) -> Version | None:
     """Return one version."""
-    if not 0 < version <= _MASK:
+    if not 0 < version <= MASK:
         return None
     sql = f"SELECT {_COLUMNS} FROM resource r JOIN version v ON v.key = ((r.key << {VERSION_BITS}) | ?3)"  # noqa: S608  constants
     row = connection.execute(sql + _OF, (type_, id_, version)).fetchone()
@@ -91,7 +91,7 @@ def vread(connection: Connection, type_: str, id_: str, version: int) -> Version
 
 def history(connection: Connection, type_: str, id_: str, before: int | None, count: int) -> tuple[Version, ...]:
     """Return versions below `before`, newest first."""
-    limit = _MASK + 1 if before is None else max(min(before, _MASK + 1), 0)
+    limit = MASK + 1 if before is None else max(min(before, MASK + 1), 0)
     rows = connection.execute(
         f"{_ANY} AND v.key < (r.key << {VERSION_BITS}) + ?3 {_OF} ORDER BY v.key DESC LIMIT ?4",
         (type_, id_, limit, max(count, 0)),
@@ -149,7 +149,7 @@ def version_of(type_: str, id_: str, row: Any) -> Version:
     return Version(
         type=type_,
         id=id_,
-        version=key & _MASK,
+        version=key & MASK,
         last_updated=instant(recorded),
         first_recorded=instant(first),
         operation=Operation(operation),
