@@ -144,3 +144,12 @@ def test_the_quick_look_misses_no_reference_that_says_something() -> None:
         assert mentions.likely(codec.encode(resource)), said
     plain = {"resourceType": "Slot", "schedule": base, "code": {"coding": [{"code": "x", "display": "y"}]}}
     assert not mentions.mentioned(plain, "")
+
+
+async def test_news_say_nothing_of_what_is_hidden_either(hospital: Any) -> None:
+    await hospital.put(patient("p"), consent("c"), observation("o"), observation("h", meta=HIDDEN))
+    place = await hospital.gate.newest()
+    await hospital.put(report())
+    news = await hospital.view().news({"DiagnosticReport"}, place, 10)
+    shown = codec.decode(news.versions[0].content)
+    assert ["display" in it for it in shown["result"]] == [True, False, False]

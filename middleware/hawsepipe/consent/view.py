@@ -114,7 +114,9 @@ class View:
 
     async def news(self, kinds: Collection[str], after: tuple[int, int], count: int) -> News:
         """Return what was created and updated since; see `consent.news`. Raises Forbidden."""
-        return await Newsreel(self._gate, self._admission).since(kinds, after, count)
+        news = await Newsreel(self._gate, self._admission).since(kinds, after, count)
+        versions = await self._dressing.several(news.versions, "history-type", self._gate.clock())
+        return replace(news, versions=tuple(versions))
 
     async def everything(self, wanted: Wanted, after: Cursor | None, count: int) -> Page:
         """Compartment (https://hl7.org/fhir/R4/patient-operation-everything.html); see `consent.everything`."""
