@@ -37,6 +37,7 @@ from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.validate import Validator
 from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.ledger.evidence import Evidence
+from hawsepipe.ledger.verdict import Verdicts
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Principal, Resource, Transaction, Version
 from hawsepipe.store.contract import Store
@@ -183,12 +184,14 @@ async def house(
         exports = Exports(Folder(folder / "exports"), gate, filters(parameters), clock)
         running = asyncio.create_task(exports.run())
         stack.push_async_callback(_ended, running)
+        evidence = Evidence(store, _CHANNEL, ())
         application = Application(
             gate=gate,
             exports=exports,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({settings.tenant})),
             parameters=parameters,
-            evidence=Evidence(store, _CHANNEL, ()).of,
+            evidence=evidence.of,
+            verdict=Verdicts(evidence, b"{}", receipted=False).of,
             base_url=BASE,
             clock=clock,
             meters=meters,

@@ -40,6 +40,7 @@ from hawsepipe.ledger.commitment import Commitments
 from hawsepipe.ledger.evidence import Evidence, LogKey, encoded, trust_document
 from hawsepipe.ledger.keys import signing_key
 from hawsepipe.ledger.note import Signer
+from hawsepipe.ledger.verdict import Verdicts
 from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Resource, Transaction
 from hawsepipe.service.resthooks import RestHooks
@@ -205,13 +206,18 @@ async def service(
             BASE,
             Patience(0.05, 0.2),
         )
+        signer = Signer(CHANNEL, signing_key(tmp_path / "log.key"))
+        anchorer = Anchorer(store, {}, signer, CHANNEL, clock, meters)
+        trust = encoded(trust_document(CHANNEL, [LogKey(str(signer.vkey))], {}, quorum=0))
+        evidence = Evidence(store, CHANNEL, ())
         application = Application(
             gate=gate,
             subscriptions=subscriptions,
             exports=exports,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({"main"})),
             parameters=parameters,
-            evidence=Evidence(store, CHANNEL, ()).of,
+            evidence=evidence.of,
+            verdict=Verdicts(evidence, trust, receipted=False).of,
             base_url=BASE,
             clock=clock,
             meters=meters,
@@ -224,9 +230,6 @@ async def service(
             taking=taking,
             max_content=MOST,
         )
-        signer = Signer(CHANNEL, signing_key(tmp_path / "log.key"))
-        anchorer = Anchorer(store, {}, signer, CHANNEL, clock, meters)
-        trust = encoded(trust_document(CHANNEL, [LogKey(str(signer.vkey))], {}, quorum=0))
         app = web.Application()
         app.add_routes(server.routes(application, "/fhir"))
         runner = Runner(app)

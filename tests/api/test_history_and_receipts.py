@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +62,32 @@ async def test_a_version_that_is_not_anchored_yet_says_when_to_come_back(service
     assert answer.json["issue"][0]["code"] == "transient"
     await service.anchorer.once()
     assert (await service.ask("GET", "Patient/ann/_history/1/$receipt")).status == 200
+
+
+async def test_the_server_says_whether_a_version_is_untouched_and_the_latest(
+    service: Any, ann: Resource, tmp_path: Path
+) -> None:
+    await service.put(ann)
+    assert (await service.ask("GET", "Patient/ann/_history/1/$verify")).status == 503
+    await service.put({**ann, "gender": "unknown"})
+    await service.anchorer.once()
+
+    async def told(version: int) -> dict[str, Any]:
+        answer = await service.ask("GET", f"Patient/ann/_history/{version}/$verify")
+        assert answer.status == 200
+        assert answer.json["resourceType"] == "Parameters"
+        found = {}
+        for part in answer.json["parameter"]:
+            (value,) = (part[key] for key in part if key.startswith("value"))
+            found[part["name"]] = value
+        return found
+
+    assert await told(1) == {"untouched": True, "latest": False, "finding": "STALE_VERSION"}
+    assert await told(2) == {"untouched": True, "latest": True}
+    (file,) = tmp_path.rglob("store.db")  # noqa: ASYNC240  a test may wait for the disk
+    database = sqlite3.connect(file, isolation_level=None)
+    database.execute("UPDATE version SET content = CAST(replace(content, 'unknown', 'other') AS BLOB)")
+    assert await told(2) == {"untouched": False, "latest": True, "finding": "CONTENT_MISMATCH"}
+    database.execute("UPDATE version SET salt = NULL")
+    database.close()
+    assert await told(2) == {"untouched": False, "finding": "MISSING_OPENING"}

@@ -33,6 +33,7 @@ ROUTER = Router(frozenset({"Patient", "Observation"}))
         ("GET", "_history", "history-system"),
         ("GET", "Patient/1/_history/2", "vread"),
         ("GET", "Patient/1/_history/2/$receipt", "$receipt"),
+        ("GET", "Patient/1/_history/2/$verify", "$verify"),
     ],
 )
 def test_each_address_leads_to_its_interaction(method: str, path: str, code: str) -> None:

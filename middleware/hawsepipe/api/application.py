@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from hawsepipe.api.binary import read_raw, sent_raw
-from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services
+from hawsepipe.api.call import Call, Evidence, Gate, Prepared, Services, Verdict
 from hawsepipe.api.capability import capability_statement, terminology_capabilities
 from hawsepipe.api.cursors import Cursors
 from hawsepipe.api.exchange import Request, Response
@@ -78,6 +78,7 @@ class Application:
         verifier: TokenVerifier,
         parameters: Parameters,
         evidence: Evidence,
+        verdict: Verdict,
         base_url: str,
         clock: Clock,
         meters: Meters,
@@ -108,6 +109,7 @@ class Application:
             parameters,
             Cursors(cursor_key),
             evidence,
+            verdict,
             page_size,
             check,
             exports,

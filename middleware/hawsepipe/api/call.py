@@ -18,8 +18,12 @@ from hawsepipe.exports.jobs import Exports
 from hawsepipe.fhir.history import EVER, Span
 from hawsepipe.fhir.parameters import Parameters
 from hawsepipe.fhir.query import Cursor, Page, Query
+from hawsepipe.ledger.verify import Findings
 from hawsepipe.model import Issue, Principal, Resource, Version
 from hawsepipe.subscriptions.engine import Subscriptions
+
+Verdict = Callable[[Version], Awaitable[Findings]]
+"""Verifies a version with the evidence that there is; raises LedgerError while there is none yet."""
 
 Evidence = Callable[[Version], Awaitable[Mapping[str, Any]]]
 """Makes the evidence document of a version; raises LedgerError while there is none yet."""
@@ -97,6 +101,7 @@ class Services:
     parameters: Parameters
     cursors: Cursors
     evidence: Evidence
+    verdict: Verdict
     page_size: int
     check: Callable[[Resource], Sequence[Issue]]
     exports: Exports

@@ -21,7 +21,10 @@ from hawsepipe.model import Resource
 _CONTENT: Final = "urn:uuid:0b9d5f0a-74a5-5a3c-8a25-6a5f6f2f9d51"
 _BACKPORT: Final = "http://hl7.org/fhir/uv/subscriptions-backport"
 _TOPIC: Final = "capabilitystatement-subscriptiontopic-canonical"
-_RECEIPT: Final = "urn:uuid:6f0c2b0e-5c0a-5d0e-9a51-0e6d1f4f6a11"
+_OURS: Final = {
+    "$receipt": "urn:uuid:6f0c2b0e-5c0a-5d0e-9a51-0e6d1f4f6a11",
+    "$verify": "urn:uuid:4a1f3c52-8d1e-5b7a-9c63-2f7b0a9d6e15",
+}
 _SMART_SECURITY: Final = {
     "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
     "code": "SMART-on-FHIR",
@@ -187,8 +190,8 @@ def _subscription(topics: Sequence[str]) -> dict[str, Any]:
 
 def _definition(code: str, name: str) -> str:
     """Return the canonical of an operation: those of R4 are of all resources or of a type."""
-    if code == "$receipt":
-        return _RECEIPT
+    if code in _OURS:
+        return _OURS[code]
     if code == OPERATION:
         return _CONTENT
     if code == "$export":

@@ -10,8 +10,19 @@ from hawsepipe.api.negotiation import JSON, Format
 from hawsepipe.api.rendering import content, refuse_unknown
 from hawsepipe.api.versions import version_of
 from hawsepipe.errors import Forbidden, LedgerError, Pushback
+from hawsepipe.model import Version
 
-_RETRY_AFTER = 2.0
+RETRY_AFTER = 2.0
+"""Seconds after which a version on its way to the ledger may have arrived."""
+
+
+async def whole_version_of(call: Call) -> Version:
+    """Return the version that the path names as it is stored. Raises NotFound, and Forbidden when a part is withheld."""
+    version = await version_of(call)
+    if version.opening is None and version.content is not None:
+        # It would show, or let one try out, what this requester does not get of the version.
+        raise Forbidden("a receipt is of a version as it is stored, and of this one you see a part")
+    return version
 
 
 async def receipt(call: Call) -> Response:
@@ -21,14 +32,11 @@ async def receipt(call: Call) -> Response:
     stored allows no evidence.
     """
     refuse_unknown(call, call.request.query)
-    version = await version_of(call)
-    if version.opening is None and version.content is not None:
-        # It would show, or let one try out, what this requester does not get of the version.
-        raise Forbidden("a receipt is of a version as it is stored, and of this one you see a part")
+    version = await whole_version_of(call)
     try:
         document = await call.services.evidence(version)
     except Pushback:
         raise
     except LedgerError as error:
-        raise Pushback(_RETRY_AFTER) from error
+        raise Pushback(RETRY_AFTER) from error
     return content(msgspec.json.encode(document), Format(JSON, call.format.pretty))

@@ -46,6 +46,7 @@ from hawsepipe.api.translate import translate_code
 from hawsepipe.api.update import conditional_update, update
 from hawsepipe.api.validate import validate
 from hawsepipe.api.validate_code import validate_code_of_system, validate_code_of_value_set
+from hawsepipe.api.verdict import verdict
 from hawsepipe.api.vread import vread
 from hawsepipe.contents.taking import OPERATION
 
@@ -161,6 +162,7 @@ TABLE: Final = (
     Route("GET", (TYPE, _ID, "_history"), "history-instance", history),
     Route("GET", _VERSION, "vread", vread),
     Route("GET", (*_VERSION, "$receipt"), "$receipt", receipt),
+    Route("GET", (*_VERSION, "$verify"), "$verify", verdict),
     Route("GET", (TYPE, _ID, OPERATION), OPERATION, attachment),
     Route("GET", (*_VERSION, OPERATION), OPERATION, attachment_of_version),
     Route("POST", (TYPE, "$validate"), "$validate", validate),

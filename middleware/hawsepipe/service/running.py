@@ -59,6 +59,7 @@ from hawsepipe.ledger.evidence import Evidence, LogKey, trust_document
 from hawsepipe.ledger.highwater import HighWater
 from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.note import Signer
+from hawsepipe.ledger.verdict import Verdicts
 from hawsepipe.meters import Meters
 from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import alerts as ops_alerts
@@ -195,6 +196,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         rules = await opener.all(loaded.consent_rules, config.consent_rules, "consent_rules")
         gate = Gate(store, clock, policy, meters, rules=tuple(rules.values()), taking=taking)
         evidence = Evidence(store, config.channel, ledgers)
+        trusted = await asyncio.to_thread((config.data / "trust.json").read_bytes)
+        receipted = any(backend.trust().get("type") == "cosignature/v1" for backend in ledgers.values())
         origin = credentials.origin(config)
         parameters = Parameters(facts, config.base_url)
         exports = Exports(Folder(config.data / "exports"), gate, filters(parameters), clock)
@@ -204,6 +207,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
             verifier=verifier,
             parameters=parameters,
             evidence=evidence.of,
+            verdict=Verdicts(evidence, trusted, receipted=receipted).of,
             base_url=config.base_url,
             clock=clock,
             meters=meters,
