@@ -17,7 +17,7 @@ RETRY_AFTER = 2.0
 
 
 async def whole_version_of(call: Call) -> Version:
-    """Return the version that the path names as it is stored. Raises NotFound, and Forbidden when a part is withheld."""
+    """Return the version that the path names, as it is stored. Raises NotFound, Forbidden when a part is withheld."""
     version = await version_of(call)
     if version.opening is None and version.content is not None:
         # It would show, or let one try out, what this requester does not get of the version.
