@@ -155,3 +155,61 @@ async def test_what_a_stranger_s_code_raises_and_a_store_that_cannot_be_read_end
     await bed.run()
     assert receiver.taken == [b"M0", b"M1"]
     assert bed.total("hawsepipe_delivery_failures_total", error="RuntimeError") == 1
+
+
+class Slow(Receiver):
+    """Has the message at once and says so when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = asyncio.Event()
+
+    async def deliver(self, message: RawMessage) -> None:
+        await super().deliver(message)
+        await self.given.wait()
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_stop_waits_for_the_acknowledgement_that_is_open_and_begins_nothing_more(
+    told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, receiver = Queue(3), Slow()
+    bed = Bed(queue, receiver, PATIENCE, monkeypatch)
+    running = asyncio.create_task(bed.courier.run())
+    async with asyncio.timeout(5):
+        while not receiver.taken:
+            await bed._sleep(0)
+        if told:
+            bed.courier.leave()
+        running.cancel()
+        for _ in range(5):
+            await bed._sleep(0)
+        assert not running.done()
+        receiver.given.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert receiver.taken == [b"M0"]
+    assert [delivery.number for delivery in queue.waiting] == [1, 2]
+
+
+async def test_who_is_told_to_leave_while_nothing_is_under_way_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    bed = Bed(Queue(0), Receiver(), PATIENCE, monkeypatch)
+    running = asyncio.create_task(bed.courier.run())
+    await bed._sleep(0)
+    bed.courier.leave()
+    async with asyncio.timeout(5):
+        await running
+
+
+async def test_a_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hawsepipe.intake.courier._LEAVING", 0.01)
+    queue, receiver = Queue(1), Slow()
+    bed = Bed(queue, receiver, PATIENCE, monkeypatch)
+    running = asyncio.create_task(bed.courier.run())
+    async with asyncio.timeout(5):
+        while not receiver.taken:
+            await bed._sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert len(queue.waiting) == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ import aiohttp
 import pytest
 
 from hawsepipe.config import read
+from hawsepipe.store.sqlite.store import FILE
 from hawsepipe_conformance.feeds.line import connect, control_of, framed
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ class Receiver:
     def __init__(self) -> None:
         self.received: list[str] = []
         self.away = False
+        self.delay = 0.0
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,6 +40,7 @@ class Receiver:
                 if self.away:
                     return
                 self.received.append(control)
+                await asyncio.sleep(self.delay)
                 writer.write(framed(f"MSH|^~\\&|R|R|H|H|2026||ACK|A|P|2.5.1\rMSA|AA|{control}\r".encode()))
         except (asyncio.IncompleteReadError, OSError):
             pass
@@ -112,6 +117,21 @@ async def test_kills_lose_nothing_on_the_way_and_repeat_only_what_was_under_way(
     assert [control for control in once if control in set(acknowledged)] == acknowledged
     repeats = [second for first, second in pairwise(receiver.received) if first == second]
     assert len(receiver.received) - len(once) == len(repeats) <= KILLS
+
+
+async def test_a_stop_waits_for_the_acknowledgement_of_what_the_receiver_has(
+    installation: Installation, receiver: Receiver
+) -> None:
+    routed(installation, receiver)
+    receiver.delay = 0.4
+    await installation.start()
+    controls = [f"S{number}" for number in range(3)]
+    assert await sent(installation, controls) == controls
+    await until(lambda: len(receiver.received) == 2)
+    assert await installation.stop() == 0
+    assert receiver.received == controls[:2]
+    with contextlib.closing(sqlite3.connect(installation.config.data / "store" / FILE)) as store:
+        assert store.execute("SELECT count(*) FROM delivery").fetchone() == (1,)
 
 
 async def test_a_receiver_that_is_away_gets_everything_in_order_when_it_is_back(

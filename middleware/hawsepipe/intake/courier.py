@@ -1,13 +1,15 @@
 """Brings what feeds have taken on to a destination: one message at a time, in the order of their effects.
 
 The queue is in the store: a message enters it in the transaction that applies it and leaves it when the destination has
-it. A crash in between repeats the last one, which receivers know by its control id. What fails is tried again, ever
-more seldom and at moments that no two services share; after several failures in a row nothing is tried for a while.
+it. A crash in between repeats the last one, which receivers know by its control id; a stop waits for its end. What
+fails is tried again, ever more seldom and at moments that no two services share; after several failures in a row
+nothing is tried for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +28,8 @@ from hawsepipe.store.contract import Store
 _log = structlog.get_logger("hawsepipe.delivery")
 _LOOK = 5.0
 """Seconds after which the queue is looked at, should nobody have said that there is something new."""
+_LEAVING = 60.0
+"""Seconds for which a stop waits for a delivery that is under way; a kind has a time of its own for an answer."""
 
 
 class CourierState(StrEnum):
@@ -75,6 +79,7 @@ class Courier:
         self._alerts = alerts
         self._refused = 0
         self._awake = asyncio.Event()
+        self._leaving = False
         self._failures = 0
         self.state = CourierState.CLOSED
 
@@ -87,22 +92,38 @@ class Courier:
         """Say that there may be something new in the queue."""
         self._awake.set()
 
+    def leave(self) -> None:
+        """Say that the service stops: what is under way is the last delivery."""
+        self._leaving = True
+        self._awake.set()
+
     async def run(self) -> None:
-        """Deliver until cancelled."""
-        while True:
+        """Deliver until cancelled, or told to leave. A delivery that is under way is ended and written down first."""
+        while not self._leaving:
             self._awake.clear()
             try:
                 delivery = await self._store.next_delivery(self._name)
                 if delivery is None:
                     await self._news()
                     continue
-                pause = await self._deliver(delivery)
+                pause = await self._ended(delivery)
             except HawsepipeError as error:
                 # The queue cannot be read or written now; what was delivered may be delivered again.
                 _log.warning("the queue cannot be used", name=self._name, error=type(error).__name__)
                 pause = self._patience.first
-            if pause:
+            if pause and not self._leaving:
                 await asyncio.sleep(pause)
+
+    async def _ended(self, delivery: Delivery) -> float:
+        """Try once, whoever cancels meanwhile: the receiver may have the message already, and would get it again."""
+        trying = asyncio.ensure_future(self._deliver(delivery))
+        try:
+            return await asyncio.shield(trying)
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LEAVING):
+                    await asyncio.gather(trying, return_exceptions=True)
+            raise
 
     async def _news(self) -> None:
         """Wait until there may be something in the queue."""

@@ -286,6 +286,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         for instance in config.feeds:
             await listeners.start(instance)
         listening.set()
+        for courier in couriers.values():
+            # All at once, and before anything else is closed: each may have an acknowledgement to wait for.
+            stack.callback(courier.leave)
         tasks = (*tasks, _task(stack, exports.run(), "exports"))
         if subscriptions is not None:
             told.append(subscriptions.wake)
