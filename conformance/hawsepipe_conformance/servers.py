@@ -48,7 +48,8 @@ def npm_packages(folder: Path) -> Path:
     # Tests in several processes ask for the same folder: one installs, the others wait for all of it.
     with (Path(tempfile.gettempdir()) / f"hawsepipe-npm-{zlib.crc32(bytes(folder))}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not found.is_dir():
+        wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+        if not all((found / name).is_dir() for name in wanted):
             npm = program("npm", "apt-get install nodejs npm")
             command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
             subprocess.run([*command, "--prefix", str(folder)], check=True, timeout=300, stdout=subprocess.DEVNULL)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import apsw
 import pytest
 from click.testing import CliRunner
@@ -15,7 +17,9 @@ from click.testing import CliRunner
 from hawsepipe.cli import main
 from hawsepipe.clock import system_clock
 from hawsepipe.config import Config
+from hawsepipe.ledger import merkle, tiles
 from hawsepipe.model import Change, Method, Transaction
+from hawsepipe.service import credentials
 from hawsepipe.service.running import opened
 
 
@@ -92,3 +96,29 @@ async def test_a_ledger_that_has_more_than_the_log_is_told(anchored: Config) -> 
     code, told = await run("ledger", "status", "-c", str(anchored.path))
     assert code == 1
     assert "rolled-back" in told
+
+
+async def test_the_log_is_shown_as_tiles_to_operators_alone(anchored: Config) -> None:
+    operator = credentials.operator_token(anchored, system_clock())
+    async with opened(anchored, system_clock), aiohttp.ClientSession() as session:
+
+        async def got(path: str, token: str | None = operator) -> tuple[int, bytes]:
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            url = f"http://{anchored.host}:{anchored.port}/log/{path}"
+            async with session.get(url, headers=headers) as response:
+                return response.status, await response.read()
+
+        status, head = await got("checkpoint")
+        assert status == 200
+        lines = head.decode().splitlines()
+        size, root = int(lines[1]), base64.b64decode(lines[2])
+        status, hashes = await got(f"tile/{tiles.path(0, 0, size)}")
+        assert (status, len(hashes)) == (200, 32 * size)
+        frontier = merkle.Frontier()
+        for place in range(size):
+            frontier.append(hashes[32 * place : 32 * place + 32])
+        assert frontier.root() == root
+        for path in (tiles.path(0, 0, size + 1), "0/000", "entries/000", "0/nonsense"):
+            assert (await got(f"tile/{path}"))[0] == 404
+        for path in ("checkpoint", f"tile/{tiles.path(0, 0, size)}"):
+            assert (await got(path, None))[0] == 401

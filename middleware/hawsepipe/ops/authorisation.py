@@ -27,12 +27,17 @@ Work = Callable[[web.Request, Principal], Awaitable[object]]
 
 
 def guarded(verifier: TokenVerifier, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return a handler that answers operators with what `work` gives, as JSON, and everybody else with an error."""
+    """Return a handler that answers operators with what `work` gives, as JSON unless it is a response, and everybody
+    else with an error.
+    """
 
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
             operator = _authorise(request, verifier)
-            return web.json_response(await work(request, operator), headers={"Cache-Control": "no-store"})
+            told = await work(request, operator)
+            if isinstance(told, web.StreamResponse):
+                return told
+            return web.json_response(told, headers={"Cache-Control": "no-store"})
         except HawsepipeError as error:
             _log.info("refused", interaction="operate", error=type(error).__name__)
             return web.json_response({"error": str(error)}, status=error.status)

@@ -68,6 +68,7 @@ from hawsepipe.ops import dead_letters as ops_dead_letters
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
 from hawsepipe.ops import loads as ops_loads
+from hawsepipe.ops import log as ops_log
 from hawsepipe.ops import messages as ops_messages
 from hawsepipe.ops import patients as ops_patients
 from hawsepipe.ops.feeds import Board
@@ -239,6 +240,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
+        app.add_routes(ops_log.routes(store, config.channel, verifier))
         app.add_routes(ops_alerts.routes(alerts, verifier))
         app.add_routes(ops_messages.routes(Archive(store, clock), verifier))
         listening = asyncio.Event()
