@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hawsepipe.consent.naming import unnamed
 from hawsepipe.consent.orders import Order
 from hawsepipe.errors import InvalidResource
 from hawsepipe.fhir import codec, mentions
@@ -153,3 +154,18 @@ async def test_news_say_nothing_of_what_is_hidden_either(hospital: Any) -> None:
     news = await hospital.view().news({"DiagnosticReport"}, place, 10)
     shown = codec.decode(news.versions[0].content)
     assert ["display" in it for it in shown["result"]] == [True, False, False]
+
+
+def test_a_provenance_is_found_by_its_message_whatever_is_kept_of_it() -> None:
+    def asked(kind: str, parameter: str, system: str) -> Query:
+        value = TokenValue(system, "00")
+        return Query(kind, (Clause(parameter, Kind.REFERENCE, Modifier.IDENTIFIER, (value,)),))
+
+    own = asked("Provenance", "entity", "urn:hawsepipe:message")
+    assert unnamed(own) == own
+    for other in (
+        asked("Provenance", "entity", "urn:other"),
+        asked("Provenance", "agent", "urn:hawsepipe:message"),
+        asked("Observation", "focus", "urn:hawsepipe:message"),
+    ):
+        assert unnamed(other) != other

@@ -10,14 +10,28 @@ from dataclasses import replace
 
 from hawsepipe.consent.redaction import ALWAYS, NEVER
 from hawsepipe.fhir.definitions import load
-from hawsepipe.fhir.query import Chain, Clause, Condition, Either, Kind, MissingValue, Modifier, Query, Reverse
+from hawsepipe.fhir.provenance import MESSAGE
+from hawsepipe.fhir.query import (
+    Chain,
+    Clause,
+    Condition,
+    Either,
+    Kind,
+    MissingValue,
+    Modifier,
+    Query,
+    Reverse,
+    TokenValue,
+)
 
 
 def unnamed(query: Query) -> Query:
     """Return a search in which `:identifier` meets what is shown alone; itself if there is none."""
     clauses: list[Condition] = []
     for condition in query.clauses:
-        if isinstance(condition, Clause) and _named(condition):
+        if isinstance(condition, Clause) and _of_message(query.type, condition):
+            clauses.append(condition)
+        elif isinstance(condition, Clause) and _named(condition):
             clauses += [condition, _shown(query.type, condition.parameter)]
         else:
             clauses.append(_within(condition))
@@ -26,6 +40,13 @@ def unnamed(query: Query) -> Query:
 
 def _named(clause: Clause) -> bool:
     return clause.kind is Kind.REFERENCE and clause.modifier in {Modifier.IDENTIFIER, Modifier.TEXT}
+
+
+def _of_message(kind: str, clause: Clause) -> bool:
+    """Say whether a Provenance is asked for by its message's digest: that stands by itself, and no target has it."""
+    if (kind, clause.parameter, clause.modifier) != ("Provenance", "entity", Modifier.IDENTIFIER):
+        return False
+    return all(isinstance(value, TokenValue) and value.system == MESSAGE for value in clause.values)
 
 
 def _shown(kind: str, code: str) -> Condition:

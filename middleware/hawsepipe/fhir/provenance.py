@@ -146,12 +146,9 @@ def _joined(ours: Resource, told: Resource) -> Resource:
         result["activity"] = {"coding": [*ours["activity"]["coding"], *activity]}
     result["agent"] = [*ours["agent"], *told.get("agent", ())]
     sources = list(told.get("entity", ()))
-    if sources and "entity" in ours:
-        # The first source is the message itself, which we know by its digest.
-        first = {**sources[0], "what": {**sources[0].get("what", {}), **ours["entity"][0]["what"]}}
-        result["entity"] = [first, *sources[1:]]
-    elif sources:
-        result["entity"] = sources
+    if sources:
+        # The message by its digest, then what is kept of it: who may not see the copy may know where a value came from.
+        result["entity"] = [*ours.get("entity", ()), *sources]
     if "policy" in told:
         result["policy"] = [*ours.get("policy", ()), *told["policy"]]
     beside = list(told.get("_recorded", {}).get("extension", ()))
