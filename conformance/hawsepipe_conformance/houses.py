@@ -42,8 +42,15 @@ from hawsepipe.meters import Meters
 from hawsepipe.model import Change, Method, Principal, Resource, Transaction, Version
 from hawsepipe.store.contract import Store
 from hawsepipe.store.sqlite import open_store
+from hawsepipe.subscriptions.engine import Patience, Subscriptions
+from hawsepipe.subscriptions.record import Folder as Subscribed
+from hawsepipe.subscriptions.terms import Allowed
+from hawsepipe.subscriptions.topics import topics
 
 BASE: Final = "https://fhir.example.org/fhir"
+ENDPOINT: Final = "https://listener.example.org/"
+"""Where subscriptions may send."""
+
 _CHANNEL: Final = "conformance.example/houses"
 _TICK: Final = timedelta(milliseconds=1)
 
@@ -81,6 +88,17 @@ class Answer:
         return codec.decode(self.body) if self.body.startswith(b"{") else None
 
 
+class Told:
+    """A channel that keeps what would be sent."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    async def send(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, seconds: float) -> None:
+        """Keep one."""
+        self.bodies.append(body)
+
+
 @dataclass(slots=True)
 class House:
     """An installation. Who asks is a Principal, for whom a token is made each time."""
@@ -91,6 +109,8 @@ class House:
     clock: Ticking
     store: Store
     gate: Gate
+    subscriptions: Subscriptions
+    told: Told
     _tokens: Iterator[int] = field(default_factory=itertools.count)
 
     async def put(self, resources: Sequence[Resource], instant: datetime) -> None:
@@ -182,12 +202,25 @@ async def house(
         issuer = Issuer.read(folder / "issuer.jwk", "https://fhir.example.org/auth", BASE)
         gate = Gate(store, clock, settings, meters, labels=labeller, identity=lambda: f"made-{next(ids):08}")
         exports = Exports(Folder(folder / "exports"), gate, filters(parameters), clock)
-        running = asyncio.create_task(exports.run())
-        stack.push_async_callback(_ended, running)
         evidence = Evidence(store, _CHANNEL, ())
+        told = Told()
+        subscriptions = Subscriptions(
+            Subscribed(folder / "subscriptions"),
+            gate,
+            filters(parameters),
+            topics(definitions.load().resource_types, None),
+            Allowed((ENDPOINT,), 1),
+            told,
+            clock,
+            BASE,
+            Patience(0.05, 0.2),
+        )
+        for job in (exports.run(), subscriptions.run()):
+            stack.push_async_callback(_ended, asyncio.create_task(job))
         application = Application(
             gate=gate,
             exports=exports,
+            subscriptions=subscriptions,
             verifier=TokenVerifier({issuer.url: issuer.keys()}, BASE, clock, tenants=frozenset({settings.tenant})),
             parameters=parameters,
             evidence=evidence.of,
@@ -205,4 +238,5 @@ async def house(
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         session = await stack.enter_async_context(ClientSession(auto_decompress=False))
-        yield House(f"http://127.0.0.1:{runner.addresses[0][1]}/fhir", session, issuer, clock, store, gate)
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}/fhir"
+        yield House(address, session, issuer, clock, store, gate, subscriptions, told)

@@ -7,6 +7,7 @@ come of it: the sentences that are understood are those below, and one that is n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from hawsepipe.consent.labels import Labels
 from hawsepipe.consent.policy import PolicySettings
 from hawsepipe.fhir import codec
 from hawsepipe.model import Principal, Resource, Version
-from hawsepipe_conformance.houses import Answer, House, Relabelling, house
+from hawsepipe.subscriptions.topics import BUILT_IN
+from hawsepipe_conformance.houses import ENDPOINT, Answer, House, Relabelling, house
 from hawsepipe_conformance.timing import Timing, timed
 
 _ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
@@ -41,6 +43,14 @@ _BODY: Final = re.compile(
     r"(?: with (?P<element>\w+) (?P<target>[A-Z]\w+/[\w.-]+))?"
 )
 _STILL: Final = re.compile(r"(?:and )?(?:the resource|(\S+)) (?:is still there|still exists)")
+_EVENTS: Final = re.compile(
+    r"create (?P<type>[A-Z]\w+) (?P<events>.+) while \w+ holds a subscription on (?P=type)\?(?P<query>\S+)"
+)
+_EVENT: Final = re.compile(r"([\w.-]+) \((\w+)\)")
+_TRIES: Final = 250
+_MORE: Final = 0.2
+"""Seconds in which something that must not be told would have come."""
+
 _QUEUED: Final = "new resource is created and the pair is queued for duplicate review by staff allowed to see both"
 _LISTS: Final = frozenset({"basedOn", "derivedFrom", "focus", "hasMember", "partOf", "performer"})
 _UNDERSTOOD: Final = frozenset(
@@ -73,6 +83,8 @@ class Told:
         if (verb := _WRITES.get(http["method"])) is not None:
             kind = re.split(r"[/?]", http["path"].lstrip("/"))[0]
             scopes.add(f"user/{kind}.{verb}")
+        if http["method"] == "EVENT":
+            scopes.add("user/Subscription.c")
         launch = stated.get("launchPatient")
         return Principal(
             subject=stated["user"],
@@ -109,7 +121,7 @@ async def _run(told: Told, settings: PolicySettings, folder: Path, timing: Timin
         twin = await stack.enter_async_context(house(folder / "twin", settings, now, labels=labels))
         await _fill(twin, told, frozenset(hidden))
         if case["http"]["method"] == "EVENT":
-            return ["there are no subscriptions to watch events by"]
+            return list(watched(await _told(whole, told), await _told(twin, told), expect))
         if "statistic" in expect:
             return await timed(whole, told.requester, case["http"]["path"], timing)
         before = {name: await _held(whole, name) for name in hidden}
@@ -213,6 +225,80 @@ def _labelled(resource: Resource, labelled: Mapping[str, str]) -> Resource:
 def _without(resource: Resource, paths: Sequence[str]) -> Resource:
     gone = {path.partition(".")[2] for path in paths if path.partition(".")[0] == resource["resourceType"]}
     return {name: value for name, value in resource.items() if name not in gone}
+
+
+async def _told(one: House, told: Told) -> list[tuple[int, str]]:
+    """Subscribe, let the events of a case happen, and return what is told: number and id."""
+    match = _EVENTS.fullmatch(told.case["http"]["path"])
+    if match is None:
+        raise Unclear(f"events {told.case['http']['path']!r}")
+    kind = match["type"]
+    made = await one.ask(
+        told.requester, "POST", "Subscription", body=codec.encode(_subscription(kind, f"{kind}?{match['query']}"))
+    )
+    if made.status != 201:
+        raise Unclear(f"a subscription is answered by {made.status}: {made.body!r}")
+    await _until(one, 1)  # the handshake
+    for part in match["events"].split(" then "):
+        event = _EVENT.fullmatch(part)
+        if event is None:
+            raise Unclear(f"event {part!r}")
+        identity, label = event.groups()
+        resource = {**next(it for it in told.store if it["resourceType"] == kind), "id": identity}
+        security = [] if label == "normal" else [{"system": _ACT_CODE, "code": label}]
+        await one.put([{**resource, "meta": {"security": security}} if security else resource], one.clock.now)
+        one.subscriptions.wake()
+    await _until(one, 2)
+    await asyncio.sleep(_MORE)
+    return [event for body in one.told.bodies for event in _events(codec.decode(body))]
+
+
+async def _until(one: House, count: int) -> None:
+    for _ in range(_TRIES):
+        if len(one.told.bodies) >= count:
+            return
+        await asyncio.sleep(0.02)
+
+
+def _subscription(kind: str, query: str) -> Resource:
+    guide = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-"
+    content = {"extension": [{"url": f"{guide}payload-content", "valueCode": "id-only"}]}
+    narrowed = {"extension": [{"url": f"{guide}filter-criteria", "valueString": query}]}
+    return {
+        "resourceType": "Subscription",
+        "meta": {"profile": [f"{guide}subscription"]},
+        "status": "requested",
+        "reason": "to be told",
+        "criteria": f"{BUILT_IN}{kind}",
+        "_criteria": narrowed,
+        "channel": {
+            "type": "rest-hook",
+            "endpoint": ENDPOINT,
+            "payload": "application/fhir+json",
+            "_payload": content,
+        },
+    }
+
+
+def _events(bundle: Resource) -> Iterator[tuple[int, str]]:
+    for part in bundle["entry"][0]["resource"]["parameter"]:
+        if part["name"] == "notification-event":
+            inner = {it["name"]: it for it in part["part"]}
+            focus = inner["focus"]["valueReference"]["reference"]
+            yield int(inner["event-number"]["valueString"]), focus.rpartition("/")[2]
+
+
+def watched(
+    whole: Sequence[tuple[int, str]], twin: Sequence[tuple[int, str]], expect: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what of the events that were told is not as expected, or not as in the twin."""
+    numbers, ids = [number for number, _ in whole], [identity for _, identity in whole]
+    if ids != expect["notifications"]:
+        yield f"told of {', '.join(ids) or 'nothing'} instead of {', '.join(expect['notifications'])}"
+    if numbers != expect["eventNumbers"]:
+        yield f"numbers {numbers} instead of {expect['eventNumbers']}"
+    if whole != twin:
+        yield f"the twin is told {twin}"
 
 
 async def _held(one: House, name: str) -> Version | None:
