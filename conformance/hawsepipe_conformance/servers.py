@@ -68,6 +68,11 @@ class Server:
     ready: Callable[[], bool] | None = None
     _process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process, whose session all its children are in."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         with self.log.open("ab") as output:

@@ -44,37 +44,38 @@ def plans(asked: str, monkeypatch: pytest.MonkeyPatch, few: int) -> list[str]:
             for sql, values in statements]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        "Observation?code=http://loinc.org|1",
-        "Observation?patient=ann",
-        "Observation?patient=ann&code=http://loinc.org|1&date=ge2026",
-        "Observation?patient=ann&category=laboratory&_sort=-date",
-        "Observation?date=ge2026-01-01&date=lt2026-02-01",
-        "Observation?_sort=-_lastUpdated",
-        "Observation?_lastUpdated=gt2026-01-01",
-        "Observation?value-quantity=gt5.4|http://unitsofmeasure.org|mg/dL",
-        "Observation?value-quantity=gt5.4",
-        "Observation?value-quantity=gt5.4||mg",
-        "Observation?component-code-value-quantity=8480-6$gt140",
-        "Observation?code-value-quantity=2339-0$gt5",
-        "Observation?code:in=http://hl7.org/fhir/ValueSet/observation-status&patient=ann",
-        "Observation?patient.name=lind",
-        "Observation?patient.organization.name=north",
-        "Observation?subject:Patient.identifier=4711&code=1",
-        "Patient?_has:Observation:patient:code=1",
-        "Patient?_has:Observation:patient:_has:Provenance:target:agent=Practitioner/1",
-        "Patient?identifier=urn:oid:1|4711",
-        "Patient?name=lind&birthdate=1970-01-01",
-        "Patient?identifier:of-type=http://t|MR|4711",
-        "Patient?_list=round",
-        "Patient?_id=a,b,c",
-        "Patient?organization=1&_include=Patient:organization&_revinclude=Observation:patient",
-        "Patient?organization=1&_revinclude=*&_include:iterate=Organization:partof",
-        "ValueSet?url:below=http://v/a",
-    ],
-)
+SHAPES = [
+    "Observation?code=http://loinc.org|1",
+    "Observation?patient=ann",
+    "Observation?patient=ann&code=http://loinc.org|1&date=ge2026",
+    "Observation?patient=ann&category=laboratory&_sort=-date",
+    "Observation?date=ge2026-01-01&date=lt2026-02-01",
+    "Observation?_sort=-_lastUpdated",
+    "Observation?_lastUpdated=gt2026-01-01",
+    "Observation?value-quantity=gt5.4|http://unitsofmeasure.org|mg/dL",
+    "Observation?value-quantity=gt5.4",
+    "Observation?value-quantity=gt5.4||mg",
+    "Observation?component-code-value-quantity=8480-6$gt140",
+    "Observation?code-value-quantity=2339-0$gt5",
+    "Observation?code:in=http://hl7.org/fhir/ValueSet/observation-status&patient=ann",
+    "Observation?patient.name=lind",
+    "Observation?patient.organization.name=north",
+    "Observation?subject:Patient.identifier=4711&code=1",
+    "Patient?_has:Observation:patient:code=1",
+    "Patient?_has:Observation:patient:_has:Provenance:target:agent=Practitioner/1",
+    "Patient?identifier=urn:oid:1|4711",
+    "Patient?name=lind&birthdate=1970-01-01",
+    "Patient?identifier:of-type=http://t|MR|4711",
+    "Patient?_list=round",
+    "Patient?_id=a,b,c",
+    "Patient?organization=1&_include=Patient:organization&_revinclude=Observation:patient",
+    "Patient?organization=1&_revinclude=*&_include:iterate=Organization:partof",
+    "ValueSet?url:below=http://v/a",
+]
+"""Searches that are common."""
+
+
+@pytest.mark.parametrize("asked", SHAPES)
 @pytest.mark.parametrize("few", [0, candidates.FEW])
 def test_no_common_search_reads_a_whole_table(asked: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """`few` 0: every clause is met by many, so that candidates come in key order and are probed."""

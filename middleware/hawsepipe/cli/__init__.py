@@ -31,6 +31,8 @@ _COMMANDS = {
     "lanes": "letters:lanes",
     "patients": "patients:patients",
     "migrate": "migrating:migrate",
+    "backup": "backing:backup",
+    "restore": "backing:restore",
     "verify": "verifying:verify",
     "ledger": "ledger:ledger",
 }

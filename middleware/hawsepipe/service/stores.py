@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hawsepipe.clock import Clock
 from hawsepipe.config import Config
@@ -17,6 +17,9 @@ from hawsepipe.meters import Meters
 from hawsepipe.service import preparing
 from hawsepipe.store import sqlite
 from hawsepipe.store.contract import Store
+
+if TYPE_CHECKING:
+    from hawsepipe.store.postgres import Database
 
 Chore = Callable[[], Coroutine[Any, Any, None]]
 
@@ -74,18 +77,24 @@ async def opened(config: Config, clock: Clock, meters: Meters) -> AsyncIterator[
         async with sqlite.open_store(config.data / "store", **more) as store:
             yield Keeping(store)
         return
-    problem = await asyncio.to_thread(unready, config)
-    if problem is not None:
-        raise problem
+    database = await asyncio.to_thread(database_of, config)
     # Known only to who has the extra.
     from hawsepipe.store import postgres
     from hawsepipe.store.postgres.lease import Lease as Session
 
-    database = postgres.Database(
-        config.store.url, config.store.password_file, config.store.schema, config.store.timeout_seconds
-    )
     async with postgres.open_store(database, readers=config.store.connections, **more) as store:
         yield Keeping(store, Session(postgres.way_to(database)))
+
+
+def database_of(config: Config) -> Database:
+    """Return where a store in PostgreSQL is. Raises ConfigError."""
+    problem = unready(config)
+    if problem is not None:
+        raise problem
+    from hawsepipe.store import postgres
+
+    settings = config.store
+    return postgres.Database(settings.url, settings.password_file, settings.schema, settings.timeout_seconds)
 
 
 def unready(config: Config) -> ConfigError | None:

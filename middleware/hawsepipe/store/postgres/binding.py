@@ -22,6 +22,8 @@ _HIDDEN: Final = {
     "high": "(high + 0)",
     "low": "(low + 0)",
     "r.type": "(r.type + 0)",
+    "r.deleted": "(r.deleted + 0)",
+    "deleted": "(deleted + 0)",
 }
 
 

@@ -168,6 +168,16 @@ _STEPS: Final[dict[int, str]] = {1: PARTS}
 """What makes the next version of tables of a version."""
 
 
+COUNTED: Final = {"journal": "sequence", "delivery": "number", "access": "number"}
+"""The tables whose rows PostgreSQL numbers, and the column."""
+
+
+def tables_of(version: int) -> str:
+    """Return what makes the tables of a version, and the one that tells it, which is empty."""
+    steps = "".join(_STEPS[step] for step in range(1, version))
+    return f"{TABLES}{steps}CREATE TABLE tables (version bigint NOT NULL);"
+
+
 def prepare(connection: Connection, schema: str) -> None:
     """Make the tables in a schema that has none, or the newer ones where they are older; leave known ones.
 
@@ -190,8 +200,7 @@ def _prepared(connection: Connection, schema: str) -> None:
         if connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = ?", (schema,)).get:
             raise StoreError(f"the schema {schema} has tables that are not those of a store")
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-        connection.execute(TABLES + "".join(_STEPS.values()))
-        connection.execute("CREATE TABLE tables (version bigint NOT NULL)")
+        connection.execute(tables_of(VERSION))
         connection.execute("INSERT INTO tables VALUES (?)", (VERSION,))
         return
     version = int(connection.execute("SELECT version FROM tables").get)

@@ -18,13 +18,14 @@ FEW: Final = 2000
 @dataclass(frozen=True, slots=True)
 class Source:
     """The FROM of a search, with `r` in it, the column whose order is that of the keys, and whether another table
-    comes before `r`.
+    comes before `r`; `present`: the index of what is there is followed.
     """
 
     tables: str
     key: str
     driven: bool
     distinct: bool = False
+    present: bool = False
 
 
 def source_of(
@@ -46,7 +47,7 @@ def source_of(
         return _streamed(ordered[0])
     if sort and sort[0].parameter == "_lastUpdated":
         return Source("resource r INDEXED BY resource_updated", "r.key", False)
-    return Source("resource r INDEXED BY resource_present", "r.key", False)
+    return Source("resource r INDEXED BY resource_present", "r.key", False, present=True)
 
 
 def _streamed(entry: Predicate) -> Source:

@@ -240,7 +240,7 @@ def _last_updated(clause: Clause, type_: str, bindings: Bindings, now: int) -> P
     owner = bindings.symbol(type_)
     # Left alone SQLite takes the index of what is there, and reads all of the type.
     indexed = "resource INDEXED BY resource_updated"
-    select = f"SELECT key AS resource FROM {indexed} WHERE type = {owner} AND deleted = 0 AND "  # noqa: S608  bound
+    select = f"SELECT key AS resource FROM {indexed} WHERE type = {owner} AND {bindings.probed('deleted')} = 0 AND "  # noqa: S608  bound
     drivers = tuple(select + part for part in parts) if len(parts) <= _WIDEST else ()
     # In the condition the name means r's own column: no other table in scope has it.
     return Predicate(joined("OR", parts), drivers)

@@ -86,7 +86,7 @@ class Compiler:
             source = source_of(self._connection, given, self._bindings)
             parts = [
                 f"r.type = {self._bindings.symbol(type_)}",
-                "r.deleted = 0",
+                f"{'r.deleted' if source.present else self._bindings.probed('r.deleted')} = 0",
                 *(f"({it.condition})" for it in given),
             ]
             return source.tables, joined("AND", parts)
@@ -150,7 +150,8 @@ class Compiler:
         self._given = given
         if seen is False or entry.condition == "FALSE":
             return None
-        parts = ["r.deleted = 0", f"({entry.condition})", *([seen] if isinstance(seen, str) else [])]
+        there = f"{self._bindings.probed('r.deleted')} = 0"
+        parts = [there, f"({entry.condition})", *([seen] if isinstance(seen, str) else [])]
         return joined("AND", parts), entry
 
     def seen(self, type_: str) -> str | bool:

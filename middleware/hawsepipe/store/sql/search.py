@@ -49,7 +49,7 @@ def search(
     source = source_of(connection, predicates, bindings, query.sort)
     conditions = [
         f"{bindings.probed('r.type') if source.driven else 'r.type'} = {bindings.symbol(query.type)}",
-        "r.deleted = 0",
+        f"{'r.deleted' if source.present else bindings.probed('r.deleted')} = 0",
         *(f"({entry.condition})" for entry in predicates),
         *([seen] if isinstance(seen, str) else []),
     ]
