@@ -25,11 +25,10 @@ from hawsepipe.ledger.evidence import Evidence, LogKey, encoded
 from hawsepipe.ledger.rotation import check
 from hawsepipe.meters import Meters
 from hawsepipe.model import Checkpoint
-from hawsepipe.service import preparing
+from hawsepipe.service import stores
 from hawsepipe.service.kinds import Opener
 from hawsepipe.service.rotating import rotate as rotated
 from hawsepipe.store.sql.store import SqlReading
-from hawsepipe.store.sqlite.store import read_store
 
 _BAR = 30
 
@@ -121,12 +120,6 @@ def rotate(config_path: Path) -> None:
 
 
 @asynccontextmanager
-async def _reading(config: Config) -> AsyncIterator[SqlReading]:
-    async with read_store(config.data / "store", preparing.vault(config)) as store:
-        yield store
-
-
-@asynccontextmanager
 async def _ledgers(config: Config) -> AsyncIterator[dict[str, LedgerBackend]]:
     async with AsyncExitStack() as stack:
         loaded = loader.load(config.plugins)
@@ -135,7 +128,7 @@ async def _ledgers(config: Config) -> AsyncIterator[dict[str, LedgerBackend]]:
 
 async def _status(config: Config) -> dict[str, Any]:
     told: dict[str, Any] = {"channel": config.channel, "ledgers": {}}
-    async with _reading(config) as store, _ledgers(config) as ledgers:
+    async with stores.read_store(config) as store, _ledgers(config) as ledgers:
         head = await store.checkpoint(config.channel)
         told["size"] = head.size if head is not None else 0
         told["waiting"] = len(await store.outbox(1_000_000))
@@ -173,7 +166,7 @@ async def _audit(config: Config, seen: str | None) -> Report:
         raise ConfigError(
             "service.data", "trust.json cannot be read; name the directory of a service that ran"
         ) from error
-    async with _reading(config) as store, _ledgers(config) as ledgers:
+    async with stores.read_store(config) as store, _ledgers(config) as ledgers:
         await store.checkpoint(config.channel)
         depth = max(len(await store.outbox(1)), 1)
         total = (await store.anchored(config.channel, ())) + depth
@@ -223,7 +216,7 @@ async def _export(config: Config, reference: str, seen: int | None) -> dict[str,
     parts = reference.split("/")
     if len(parts) not in (2, 3) or not all(parts) or (len(parts) == 3 and not parts[2].isdecimal()):
         raise click.BadParameter("it is Type/id or Type/id/version", param_hint="TYPE/ID[/VERSION]")
-    async with _reading(config) as store:
+    async with stores.read_store(config) as store:
         maker = Evidence(store, config.channel, [instance.name for instance in config.ledgers])
         current = await store.read(parts[0], parts[1])
         if len(parts) == 2 and current is None:

@@ -294,7 +294,7 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         tasks = (*tasks, _task(stack, exports.run(), "exports"))
         if subscriptions is not None:
             told.append(subscriptions.wake)
-            tasks = (*tasks, _task(stack, subscriptions.run(), "subscriptions"))
+            tasks = (*tasks, _task(stack, keeping.sole("subscriptions", subscriptions.run)(), "subscriptions"))
         yield Service(config, store, config.data / "store" / FILE, listeners.feeds, pipeline, tasks)
 
 

@@ -17,6 +17,7 @@ from hawsepipe.meters import Meters
 from hawsepipe.service import preparing
 from hawsepipe.store import sqlite
 from hawsepipe.store.contract import Store
+from hawsepipe.store.sql.store import SqlReading
 
 if TYPE_CHECKING:
     from hawsepipe.store.postgres import Database
@@ -27,7 +28,7 @@ Chore = Callable[[], Coroutine[Any, Any, None]]
 class Lease(Protocol):
     """Who leads of several processes (`store.postgres.lease`)."""
 
-    async def lead(self, before: Callable[[], Awaitable[None]], chores: list[Chore]) -> None: ...
+    async def lead(self, before: Callable[[], Awaitable[None]], chores: list[Chore], group: str = "work") -> None: ...
 
     async def listen(self, stirred: Callable[[], None]) -> None: ...
 
@@ -51,6 +52,15 @@ class Keeping:
             return chores
         works = list(chores.values())
         return {"lead": lambda: lease.lead(before, works), "listener": lambda: lease.listen(stirred)}
+
+    def sole(self, name: str, chore: Chore) -> Chore:
+        """Return a chore such that one process at a time does it, whichever does the others."""
+        lease = self.lease
+        return chore if lease is None else lambda: lease.lead(_nothing, [chore], name)
+
+
+async def _nothing() -> None:
+    """Nothing is to be done before."""
 
 
 @asynccontextmanager
@@ -84,6 +94,21 @@ async def opened(config: Config, clock: Clock, meters: Meters) -> AsyncIterator[
 
     async with postgres.open_store(database, readers=config.store.connections, **more) as store:
         yield Keeping(store, Session(postgres.way_to(database)))
+
+
+@asynccontextmanager
+async def read_store(config: Config) -> AsyncIterator[SqlReading]:
+    """Open the store for reading only, whoever else has it open. Raises ConfigError, StoreError."""
+    vault = preparing.vault(config)
+    if config.store.kind == "sqlite":
+        async with sqlite.read_store(config.data / "store", vault) as store:
+            yield store
+        return
+    database = await asyncio.to_thread(database_of, config)
+    from hawsepipe.store import postgres
+
+    async with postgres.read_store(database, vault) as store:
+        yield store
 
 
 def database_of(config: Config) -> Database:

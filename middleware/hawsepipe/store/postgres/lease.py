@@ -33,11 +33,12 @@ class Lease:
     def __init__(self, way: Way) -> None:
         self._way = way
 
-    async def lead(self, before: Callable[[], Awaitable[None]], chores: Sequence[Chore]) -> None:
-        """Wait for the lease, then do the chores for as long as it is held; so until cancelled.
+    async def lead(self, before: Callable[[], Awaitable[None]], chores: Sequence[Chore], group: str = "work") -> None:
+        """Wait for the lease of a group of chores, then do them for as long as it is held; so until cancelled.
 
         `before` is done each time that the lease is taken. What a chore raises ends it.
         """
+        lock = f"hawsepipe lease {self._way.schema} {group}"
         while True:
             try:
                 connection = await opening(self._way, "hawsepipe lease")
@@ -45,7 +46,7 @@ class Lease:
                 await asyncio.sleep(_PAUSE)
                 continue
             try:
-                await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", self._name, timeout=None)
+                await connection.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock, timeout=None)
             except _LOST:
                 connection.terminate()
                 await asyncio.sleep(_PAUSE)
@@ -55,10 +56,6 @@ class Lease:
             finally:
                 connection.terminate()
             _log.warning("the lease was lost", schema=self._way.schema)
-
-    @property
-    def _name(self) -> str:
-        return f"hawsepipe lease {self._way.schema}"
 
     async def _led(self, connection: Any, before: Callable[[], Awaitable[None]], chores: Sequence[Chore]) -> None:
         _log.info("leads", schema=self._way.schema)

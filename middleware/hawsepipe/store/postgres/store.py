@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from hawsepipe.clock import Clock
+from hawsepipe.errors import StoreError
 from hawsepipe.meters import Meters
 from hawsepipe.store.contract import Extractor, Labeller, Sealer, Store, Validator
 from hawsepipe.store.postgres import schema
@@ -23,7 +24,7 @@ from hawsepipe.store.sql import pruning
 from hawsepipe.store.sql.commits import Commits
 from hawsepipe.store.sql.pen import Pen
 from hawsepipe.store.sql.readers import Readers
-from hawsepipe.store.sql.store import SqlStore
+from hawsepipe.store.sql.store import SqlReading, SqlStore
 from hawsepipe.store.sql.writer import Writer
 from hawsepipe.store.vault import Vault
 
@@ -75,6 +76,21 @@ async def open_store(
         if pool is not None:
             await asyncio.to_thread(pool.close)
         await asyncio.to_thread(connection.close)
+
+
+@asynccontextmanager
+async def read_store(database: Database, vault: Vault | None = None) -> AsyncIterator[SqlReading]:
+    """Open the store for reading only. Raises StoreError when there is none, or one of another version."""
+    pool = Readers(partial(Connection, way_to(database), vault, name="hawsepipe auditor"), 1)
+    try:
+        there = await pool.run(lambda it: it.execute("SELECT to_regclass('tables') IS NOT NULL").get)
+        if not there:
+            raise StoreError(f"there is no store in the schema {database.schema}")
+        if await pool.run(lambda it: it.execute("SELECT version FROM tables").get) != schema.VERSION:
+            raise StoreError("the store has tables of another version; start the service once")
+        yield SqlReading(pool)
+    finally:
+        await asyncio.to_thread(pool.close)
 
 
 def way_to(database: Database) -> Way:
