@@ -58,14 +58,17 @@ class Wall:
 
 @dataclass(frozen=True)
 class Backend:
-    """A kind of ledger: its plugin, its name, and its settings for a ledger in a directory."""
+    """A kind of ledger: its plugin, its name, its settings for a ledger in a directory, and whether its receipts are
+    cosignatures, which the verifier counts.
+    """
 
     plugin: str
     kind: str
     settings: Callable[[Path], dict[str, Any]]
+    cosigns: bool = False
 
 
-LOG = Backend("hawsepipe_ledger_log.plugin", "log", lambda directory: {})
+LOG = Backend("hawsepipe_ledger_log.plugin", "log", lambda directory: {}, cosigns=True)
 
 
 @dataclass
@@ -182,7 +185,8 @@ class Ground:
     async def trust(self) -> dict[str, Any]:
         """Return the trust document."""
         async with self.ledger() as ledger:
-            return trust_document(CHANNEL, [LogKey(str(Signer(CHANNEL, key("log")).vkey))], {"log": ledger})
+            keys = [LogKey(str(Signer(CHANNEL, key("log")).vkey))]
+            return trust_document(CHANNEL, keys, {"log": ledger}, quorum=int(self.backend.cosigns))
 
     async def verified(self, document: dict[str, Any], trust: dict[str, Any] | None = None, **asked: Any) -> Findings:
         """Verify a document."""
