@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from hawsepipe.contents.disk import DiskContents
+from hawsepipe.contents.sweeping import Sweeping
+from hawsepipe.errors import StoreError
 from hawsepipe.model import Resource
 
 CONTENT = os.urandom(700_001)
@@ -204,3 +208,28 @@ async def test_an_entry_of_a_transaction_may_bring_a_large_content(service: Any,
     answer = await service.ask("POST", "", bundle, Prefer="return=representation")
     assert answer.status == 200, answer.body
     assert "data" not in str(answer.json["entry"][0]["resource"].get("content", "")).replace("_data", "")
+
+
+async def test_what_a_crash_between_file_and_commit_leaves_is_swept(
+    service: Any, ann: Resource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.put(ann)
+    kept = await sent(service, CONTENT[:90_000])
+
+    async def crash(*_: Any, **__: Any) -> None:
+        raise StoreError("the machine is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(service.store, "commit", crash)
+        raw = {"Content_Type": "application/pdf", "X_Security_Context": "Patient/ann"}
+        assert (await service.ask("POST", "Binary", CONTENT[:80_000], **raw)).status == 503
+    contents = DiskContents(tmp_path / "contents")
+    orphan, named = (contents.place(sha256(CONTENT[:size]).hexdigest()) for size in (80_000, 90_000))
+    assert orphan.exists()
+    grace = timedelta(hours=1)
+    young = Sweeping(service.store, contents, lambda: datetime.now(UTC), grace, grace)
+    assert await young.sweep() == 0
+    later = Sweeping(service.store, contents, lambda: datetime.now(UTC) + 2 * grace, grace, grace)
+    assert await later.sweep() == 1
+    assert (orphan.exists(), named.exists()) == (False, True)
+    assert (await service.ask("GET", kept)).body == CONTENT[:90_000]
