@@ -33,7 +33,7 @@ IO-11 IO-13
 """.split()  # noqa: SIM905  ids read best in rows by category
 """What must pass. It only ever grows; the command `python -m hawsepipe_conformance.feeds` says what is still missing.
 Those that take long are left to the command: the silence of FR-10, the kills of DR-01 and DR-05, the stop of DR-13;
-the loads of MI-03, MI-05, MI-08 and MI-13 to MI-15, whose parts tests/migrate has;
+the loads of MI-03, MI-05, MI-08, MI-10, MI-11 and MI-13 to MI-15, whose parts tests/migrate has;
 FI, HT-03 and FV-18, which start services of their own, as do those of devices (IO), of which two are here."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from json import dumps
@@ -49,6 +49,18 @@ class Desk(Protocol):
         """Return the names of all loads."""
         ...
 
+    async def link(self) -> dict[str, Any]:
+        """Compare all patients and join what is certain."""
+        ...
+
+    async def review(self) -> Sequence[dict[str, Any]]:
+        """Return the pairs that wait for a decision."""
+        ...
+
+    async def decide(self, one: str, other: str, same: bool | None) -> dict[str, Any]:
+        """Decide about a pair, or take a decision back."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Here:
@@ -65,14 +77,26 @@ class _Here:
         return await self.loads.verify(load, samples, seed)
 
     async def withdraw(self, load: str) -> dict[str, Any]:
-        operator = Principal(f"Device/{_CLIENT}", _CLIENT, self.tenant, frozenset({SCOPE}))
-        return await self.loads.withdraw(load, operator)
+        return await self.loads.withdraw(load, self._operator)
 
     async def status(self, load: str) -> dict[str, Any]:
         return await self.loads.status(load)
 
     async def list(self) -> list[str]:
         return await self.loads.list()
+
+    async def link(self) -> dict[str, Any]:
+        return await self.loads.linking.run(self._operator)
+
+    async def review(self) -> Sequence[dict[str, Any]]:
+        return await self.loads.linking.review()
+
+    async def decide(self, one: str, other: str, same: bool | None) -> dict[str, Any]:
+        return await self.loads.linking.decide(one, other, same, self._operator)
+
+    @property
+    def _operator(self) -> Principal:
+        return Principal(f"Device/{_CLIENT}", _CLIENT, self.tenant, frozenset({SCOPE}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,17 @@ class _There:
     async def list(self) -> list[str]:
         found: list[str] = await asyncio.to_thread(call, self.config, "GET", "loads")
         return found
+
+    async def link(self) -> dict[str, Any]:
+        return await self._ask("POST", "linkage")
+
+    async def review(self) -> Sequence[dict[str, Any]]:
+        found: Sequence[dict[str, Any]] = await asyncio.to_thread(call, self.config, "GET", "linkage/review")
+        return found
+
+    async def decide(self, one: str, other: str, same: bool | None) -> dict[str, Any]:
+        body = dumps({"one": one, "other": other, "same": same}).encode()
+        return await self._ask("POST", "linkage/decisions", body=body)
 
     async def _ask(
         self, method: str, path: str, query: dict[str, str] | None = None, body: bytes | None = None

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from hawsepipe.cli import linking
 from hawsepipe.cli.courses import Course
 from hawsepipe.cli.desks import Desk, desk
 from hawsepipe.cli.options import config_option
@@ -45,6 +46,10 @@ def migrate() -> None:
     While the service runs it does the work (below the folders of `migration.folders`); else this command has the store
     to itself. Broken off anywhere, the same command or `migrate resume` goes on; done twice, nothing is written twice.
     """
+
+
+for _command in (linking.link, linking.review, linking.decide):
+    migrate.add_command(_command)
 
 
 @migrate.command("load")

@@ -25,6 +25,7 @@ from hawsepipe.errors import Conflict, HawsepipeError, InvalidRequest, NotFound
 from hawsepipe.fhir.dates import instant_text
 from hawsepipe.migrate import report, sealing
 from hawsepipe.migrate.budget import Backlog, Budget
+from hawsepipe.migrate.linkage.linking import Linking
 from hawsepipe.migrate.loader import Loader, Root, Translate
 from hawsepipe.migrate.plan import Plan
 from hawsepipe.migrate.planning import CHUNK, Maker
@@ -134,6 +135,11 @@ class Loads:
         self._task: asyncio.Task[None] | None = None
         self._budget: Budget | None = None
 
+    @property
+    def linking(self) -> Linking:
+        """Who is who between the sources."""
+        return Linking(self._means.store, self._means.clock, self._means.committed)
+
     def live(self) -> None:
         """Take note that a live message came."""
         if self._budget is not None:
@@ -191,7 +197,7 @@ class Loads:
 
     async def list(self) -> list[str]:
         """Return the names of all loads."""
-        return list(await self._means.store.loads())
+        return [name for name in await self._means.store.loads() if NAME.fullmatch(name)]
 
     async def finished(self, load: str) -> dict[str, Any]:
         """Return the state of a load once nothing works at it."""

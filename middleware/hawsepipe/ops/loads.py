@@ -1,4 +1,5 @@
-"""Loads of history over HTTP, for `hawsepipe migrate` and an operations page: begin, look at, verify, withdraw.
+"""Loads of history over HTTP, for `hawsepipe migrate` and an operations page: begin, look at, verify, withdraw; and who
+is who between their sources.
 
 A load reads what the service can read, so only below the folders that the configuration names.
 """
@@ -46,7 +47,23 @@ def routes(loads: Loads, folders: Sequence[Path], verifier: TokenVerifier) -> li
     async def withdrawn(request: web.Request, operator: Principal) -> object:
         return await loads.withdraw(request.match_info["load"], operator)
 
+    async def linked(_request: web.Request, operator: Principal) -> object:
+        return await loads.linking.run(operator)
+
+    async def reviewed(_request: web.Request, _operator: Principal) -> object:
+        return await loads.linking.review()
+
+    async def decided(request: web.Request, operator: Principal) -> object:
+        told = _object(await request.read())
+        one, other, same = told.get("one"), told.get("other"), told.get("same")
+        if not (isinstance(one, str) and isinstance(other, str)) or same not in (True, False, None):
+            raise InvalidRequest("a decision names `one` and `other`, and says `same`: true, false or null")
+        return await loads.linking.decide(one, other, same, operator)
+
     return [
+        web.post("/ops/linkage", guarded(verifier, linked)),
+        web.get("/ops/linkage/review", guarded(verifier, reviewed)),
+        web.post("/ops/linkage/decisions", guarded(verifier, decided)),
         web.get("/ops/loads", guarded(verifier, listed)),
         web.post("/ops/loads", guarded(verifier, begun)),
         web.get("/ops/loads/{load}", guarded(verifier, shown)),

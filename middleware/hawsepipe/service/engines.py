@@ -156,13 +156,15 @@ class _Opened:
         self._more = more
         self._stack = AsyncExitStack()
         self._found: dict[tuple[str, str], Translator | ConfigError] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # theirs: to end it would end them
 
     def of(self, source: str, form: str) -> Translator:
         """Return the translator. Raises ConfigError."""
         place = (source if form == FHIR else "", form)
         if place not in self._found:
             try:
-                self._found[place] = asyncio.run(self._open(*place))
+                self._loop = self._loop or asyncio.new_event_loop()
+                self._found[place] = self._loop.run_until_complete(self._open(*place))
             except ConfigError as error:
                 self._found[place] = error
         found = self._found[place]
@@ -172,7 +174,16 @@ class _Opened:
 
     async def close(self) -> None:
         """Close them."""
-        await self._stack.aclose()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+
+            def close() -> None:
+                try:
+                    loop.run_until_complete(self._stack.aclose())
+                finally:
+                    loop.close()
+
+            await asyncio.to_thread(close)
 
     async def _open(self, source: str, form: str) -> Translator:
         """Open the first translator of the configuration for a form, else the plugin's own."""

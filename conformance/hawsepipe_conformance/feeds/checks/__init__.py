@@ -15,6 +15,7 @@ from hawsepipe_conformance.feeds.checks import (
     http,
     imaging,
     lanes,
+    linking,
     load,
     loading,
     merging,
@@ -49,6 +50,7 @@ _MODULES = (
     versions,
     migration,
     loading,
+    linking,
     devices,
     imaging,
 )

@@ -26,7 +26,8 @@ from hawsepipe_conformance.feeds.stage import Stage
 
 CHECKS = Checks()
 _LOINC = ("8867-4", "29463-7", "8302-2", "2339-0")
-_FOLDERS = '\n[migration]\nfolders = ["."]\n'
+FOLDERS = '\n[migration]\nfolders = ["."]\n'
+"""Lets the service load from its own folder."""
 _KILLS = 50
 
 
@@ -58,7 +59,7 @@ def _archive(folder: Path, people: int, each: int, seed: int) -> Path:
     return folder
 
 
-async def _migrate(product: Local, *words: str, until: float | None = None) -> tuple[int, str, str]:
+async def migrate(product: Local, *words: str, until: float | None = None) -> tuple[int, str, str]:
     """Run `hawsepipe migrate`, and kill it after `until` seconds; return its exit status (-9: killed) and output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *product.entry, "migrate", words[0], "-c", str(product.config), *words[1:]),
@@ -117,7 +118,7 @@ async def _killed(stage: Stage) -> None:
             words = ("load", str(archive), "--load-id", "old", "--chunk", "10", "--rate", "60" if broken else "9000")
             kills, chunks = 0, 0
             while broken and kills < _KILLS:
-                status, _, errors = await _migrate(product, *words, until=chance.uniform(0.5, 4.0))
+                status, _, errors = await migrate(product, *words, until=chance.uniform(0.5, 4.0))
                 if status != -signal.SIGKILL:
                     raise Unclear(f"the load ends before it is killed often enough ({status}, {errors[-200:]})")
                 kills += 1
@@ -128,7 +129,7 @@ async def _killed(stage: Stage) -> None:
                 own.claim(f"kill {kills}: nothing is done that is not noted ({versions} of {made})", versions == made)
                 own.claim(f"kill {kills}: no chunk is lost ({noted} after {chunks})", noted >= chunks)
                 chunks = noted
-            status, out, errors = await _migrate(product, *words[:-1], "9000")
+            status, out, errors = await migrate(product, *words[:-1], "9000")
             own.claim(f"the load ends ({status}: {out[-200:]}{errors[-200:]})", status == 0)
             own.claim("no chunk was done twice", _noted(product)[1] + 2 == _state(product)[0])
             states.append(_state(product))
@@ -145,7 +146,7 @@ async def _bad_lines(stage: Stage) -> None:
         lines = file.read_bytes().split(b"\n")[:-1]
         bad, cut = b"{ this is no JSON", lines[-1][:-9]
         file.write_bytes(b"\n".join([*lines[:4], b"", bad, b"  ", *lines[4:-1], cut]))
-        status, out, _ = await _migrate(product, "load", str(archive), "--load-id", "old")
+        status, out, _ = await migrate(product, "load", str(archive), "--load-id", "old")
         own.claim(f"the exit status tells of them (found {status})", status == 1)
         own.claim(f"the rest is loaded ({out})", "12 records" not in out and "11 loaded" in out and "2 dead" in out)
         found = (product.folder / "hawsepipe-data/loads/old/errors.txt").read_text(encoding="utf-8").splitlines()
@@ -161,15 +162,15 @@ async def _bad_lines(stage: Stage) -> None:
     "MI-13", "load id -> all its resources inactivated/restored by new versions; ledger entry 'load withdrawn'"
 )
 async def _withdrawn(stage: Stage) -> None:
-    async with stage.alone(further=_FOLDERS) as own:
+    async with stage.alone(further=FOLDERS) as own:
         product = own.local()
         archive = _archive(product.folder / "old", 5, 5, 13)
-        status, out, errors = await _migrate(product, "load", str(archive), "--load-id", "bad")
+        status, out, errors = await migrate(product, "load", str(archive), "--load-id", "bad")
         own.claim(f"the running service loads ({status}: {out}{errors})", status == 0)
         before = dict(_rows(product, "SELECT commitment, key FROM version"))
         found = await own.product.search("Observation", _tag="urn:hawsepipe:load|bad")
         own.claim(f"its resources are found by its id (found {len(found)})", len(found) == 25)
-        status, out, errors = await _migrate(product, "withdraw", "bad")
+        status, out, errors = await migrate(product, "withdraw", "bad")
         own.claim(f"it is withdrawn ({status}: {out}{errors})", status == 0)
         left = [await own.product.search(type_, _tag="urn:hawsepipe:load|bad") for type_ in ("Observation", "Patient")]
         own.claim("nothing of it is current", left == [[], []])
@@ -219,12 +220,12 @@ async def _watched(own: Stage, load: str) -> list[tuple[float, dict[str, Any]]]:
 
 @CHECKS.case("MI-14", "measured <= 205/s; live feeds keep p99")
 async def _rate(stage: Stage) -> None:
-    async with stage.alone(further=_FOLDERS) as own:
+    async with stage.alone(further=FOLDERS) as own:
         product = own.local()
         archive = _archive(product.folder / "old", 100, 19, 14)
         await _latencies(own, 20, "W")
         quiet = await _latencies(own, 200, "Q", 0.02)
-        loading = asyncio.create_task(_migrate(product, "load", str(archive), "--load-id", "old", "--rate", "200/s"))
+        loading = asyncio.create_task(migrate(product, "load", str(archive), "--load-id", "old", "--rate", "200/s"))
         watching = asyncio.create_task(_begun(own, "old"))
         await watching
         busy = await _latencies(own, 200, "B", 0.02)
@@ -263,13 +264,13 @@ def _fastest(points: Sequence[tuple[float, int]], window: float, chunk: int) -> 
 
 @CHECKS.case("MI-15", "percent, rate, ETA (within 20% after first 10%), per type, errors so far; machine readable too")
 async def _progress(stage: Stage) -> None:
-    async with stage.alone(further=_FOLDERS) as own:
+    async with stage.alone(further=FOLDERS) as own:
         product = own.local()
         archive = _archive(product.folder / "old", 200, 11, 15)
         with (archive / "Patient.ndjson").open("ab") as file:
             file.write(b"no record\n")
         words = ("load", str(archive), "--load-id", "old", "--rate", "200", "--chunk", "20")
-        loading = asyncio.create_task(_migrate(product, *words))
+        loading = asyncio.create_task(migrate(product, *words))
         await _begun(own, "old")
         told = await _watched(own, "old")
         status, _, lines = await loading
@@ -348,7 +349,7 @@ async def _changing(stage: Stage) -> None:
             settings, report = product.folder / "old.toml", product.folder / "report.json"
             settings.write_text('mode = "search"\ntypes = ["Patient"]\n', encoding="utf-8")
             words = ("load", f"old={url}", "--server", str(settings), "--load-id", "old", "--report", str(report))
-            status, out, errors = await _migrate(product, *words)
+            status, out, errors = await migrate(product, *words)
             own.claim(f"the load ends ({status}: {out}{errors})", status == 0)
             if status:
                 return

@@ -1,0 +1,1 @@
+"""Who is who between sources: pairs, decisions, groups, links."""
