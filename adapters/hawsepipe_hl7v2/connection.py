@@ -20,6 +20,7 @@ from typing import cast
 import structlog
 
 from hawsepipe import MessageError, Meters, RawMessage
+from hawsepipe_hl7v2.faults import DAMAGED, OVERSIZE, TRUNCATED
 from hawsepipe_hl7v2.framing import Event, Fragment, Frame, Framer, Junk, Oversize, framed
 from hawsepipe_hl7v2.memory import Memory
 from hawsepipe_hl7v2.reception import Answer, Awaited, Reception
@@ -35,9 +36,6 @@ _STRIDE = 64
 """Events of the framing after which other connections have their turn."""
 _COMMIT, _FAILURE = b"\x06", b"\x15"
 """What MLLP release 2 says of a frame: stored, or not."""
-_TRUNCATED = MessageError("parse", "", "the frame was cut off before its end")
-_DAMAGED = MessageError("parse", "", "there is an end-of-block byte inside the frame")
-_OVERSIZE = MessageError("parse", "", "the frame is larger than this feed takes")
 _ACKNOWLEDGES = re.compile(rb"^MSH(.)(?:[^\r]*\1ACK[^\r]*)\r(?:[^\r]+\r)*?MSA\1C[AER]\1")
 _log = structlog.get_logger("hawsepipe.feed")
 
@@ -246,14 +244,14 @@ class Connection(asyncio.Protocol):
                     self._count("missing_return")
                 if damaged:
                     self._count("damaged")
-                self._enqueue(body, _DAMAGED if damaged else None)
+                self._enqueue(body, DAMAGED if damaged else None)
             case Oversize(head):
                 self._count("oversize")
-                self._enqueue(head, _OVERSIZE)
+                self._enqueue(head, OVERSIZE)
             case Fragment(body):
                 self._count("truncated")
                 self._fragments += 1
-                self._enqueue(body, _TRUNCATED)
+                self._enqueue(body, TRUNCATED)
                 if self._fragments >= self._site.limits.fragments:
                     # Nobody who means well goes on like this, and each one is a dead letter.
                     self._count("too_many_truncated")
@@ -285,7 +283,7 @@ class Connection(asyncio.Protocol):
     async def _answer(self, raw: RawMessage, fault: MessageError | None, begun: float) -> Answer:
         """Store one message and say what to send."""
         site = self._site
-        answer = await site.reception.take(raw, fault, silent=fault is _TRUNCATED, bound=self._bound)
+        answer = await site.reception.take(raw, fault, silent=fault is TRUNCATED, bound=self._bound)
         if answer.reply:
             site.meters.acknowledge_seconds.labels(site.name).observe(perf_counter() - begun)
         return answer

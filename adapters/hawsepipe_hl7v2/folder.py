@@ -24,15 +24,16 @@ from typing import Any, BinaryIO, Final
 
 import structlog
 
-from hawsepipe import ConfigError, Feed, HawsepipeError, Intake, Kind, MessageError, Opening, RawMessage, Refusal
+from hawsepipe import Asked, ConfigError, Feed, HawsepipeError, Intake, Kind, Opening, RawMessage, Refusal, SetAside
+from hawsepipe_hl7v2.asking import ask
 from hawsepipe_hl7v2.batches import Part, Splitter, Trouble
 from hawsepipe_hl7v2.connection import MEDIA_TYPE
 from hawsepipe_hl7v2.door import arrive, door_of
+from hawsepipe_hl7v2.faults import TOO_LONG
 from hawsepipe_hl7v2.settings import FILES_SCHEMA, filled
 
 _log = structlog.get_logger("hawsepipe.feed")
 _CHUNK: Final = 1 << 20
-_TRUNCATED = MessageError("parse", "", "the message is longer than this feed takes")
 _PLACES = ("done", "error")
 _LINK = "it is a link, which this feed does not follow"
 _STRANGE = "the name of the file is not one that this feed takes"
@@ -94,6 +95,10 @@ class FilesFeed:
         except OSError as error:
             raise ConfigError("directory", "it is not there, or its places cannot be made in it") from error
         self._task = asyncio.create_task(self._watch(intake))
+
+    def ask(self, message: RawMessage, letter: SetAside) -> Asked:
+        """See `hawsepipe.Asking`."""
+        return ask(message, letter, self._door)
 
     async def stop(self) -> None:
         """Stop after the messages that are on their way; the file goes on at the next start."""
@@ -236,7 +241,7 @@ class FilesFeed:
         opening = self._opening
         opening.meters.received.labels(opening.name).inc()
         raw = RawMessage(opening.name, opening.clock(), MEDIA_TYPE, part.body)
-        arrival = arrive(raw, self._door, _TRUNCATED if part.truncated else None)
+        arrival = arrive(raw, self._door, TOO_LONG if part.truncated else None)
         refusal: Refusal | None = arrival.refusal
         accepted = await intake.accept(raw, key=arrival.key, reply=b"", refusal=refusal)
         report.messages += 1

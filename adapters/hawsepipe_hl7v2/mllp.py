@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from hawsepipe import ConfigError, Feed, Intake, Kind, Opening
+from hawsepipe import Asked, ConfigError, Feed, Intake, Kind, Opening, RawMessage, SetAside
+from hawsepipe_hl7v2.asking import ask
 from hawsepipe_hl7v2.connection import MEDIA_TYPE, Connection, Limits, Site
 from hawsepipe_hl7v2.door import door_of
 from hawsepipe_hl7v2.memory import Memory
@@ -79,6 +80,11 @@ class MllpFeed:
         )
         self._port = await self._listener.start(self._host, self._port)
         self._watching = asyncio.get_running_loop().create_task(self._identity.watch(self._reloaded))
+
+    def ask(self, message: RawMessage, letter: SetAside) -> Asked:
+        """See `hawsepipe.Asking`."""
+        bound = self._identity is not None and self._identity.clients is not None
+        return ask(message, letter, self._rules.door, strict=self._rules.strict, bound=bound)
 
     def _room(self, handshakes: int) -> bool:
         return handshakes + len(self._connections) < self._limits.connections

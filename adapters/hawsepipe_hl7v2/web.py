@@ -20,8 +20,9 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from hawsepipe import Feed, Intake, Kind, Opening, RawMessage, Refusal, Reuse, Senders, StoreError
+from hawsepipe import Asked, Feed, Intake, Kind, Opening, RawMessage, Reuse, Senders, SetAside, StoreError
 from hawsepipe_hl7v2.acknowledgement import Finding, build, code_of, wanted
+from hawsepipe_hl7v2.asking import IDEMPOTENCY, KEY_REUSED, ask
 from hawsepipe_hl7v2.charsets import known
 from hawsepipe_hl7v2.connection import MEDIA_TYPE
 from hawsepipe_hl7v2.door import Arrival, arrive, door_of
@@ -40,7 +41,6 @@ MEDIA_TYPES: Final = frozenset(
 )
 _STATUS: Final = {"A": 200, "E": 422, "R": 400}
 _UNAVAILABLE: Final = Finding("R", 207, "", "the message cannot be stored now; send it again")
-_REUSED: Final = "the idempotency key belongs to another message"
 _RETRY_SECONDS: Final = "5"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -76,6 +76,10 @@ class HttpFeed:
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
+
+    def ask(self, message: RawMessage, letter: SetAside) -> Asked:
+        """See `hawsepipe.Asking`."""
+        return ask(message, letter, self._door)
 
     async def stop(self) -> None:
         """Stop listening and answer what is on its way."""
@@ -113,8 +117,8 @@ class HttpFeed:
         broken = arrival.finding is not None and arrival.finding.letter == "E"
         code = code_of(arrival.mode, arrival.finding, whole=not broken)
         reply = build(arrival.header, code, arrival.finding, raw.received_at, raw.digest)
-        reuse = None if key is None else Reuse(b"", Refusal("structure", "Idempotency-Key", _REUSED))
-        identity = arrival.key if key is None else f"idempotency|{key}"
+        reuse = None if key is None else Reuse(b"", KEY_REUSED)
+        identity = arrival.key if key is None else f"{IDEMPOTENCY}{key}"
         try:
             found = await intake.accept(raw, key=identity, reply=reply, refusal=arrival.refusal, reuse=reuse)
         except StoreError:
@@ -122,7 +126,7 @@ class HttpFeed:
         if found.duplicate:
             meters.duplicates.labels(name).inc()
         elif key is not None and found.reused and arrival.refusal is None:
-            return _problem(422, _REUSED)
+            return _problem(422, KEY_REUSED.text)
         code = _code(found.reply) if found.duplicate else code
         if not arrival.answerable or not wanted(arrival.mode.accept, code):
             return web.Response(status=204)

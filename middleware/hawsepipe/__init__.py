@@ -29,6 +29,8 @@ from hawsepipe.fhir.outcome import outcome
 from hawsepipe.hooks import (
     Acceptance,
     AnchorStatus,
+    Asked,
+    Asking,
     ConsentRule,
     Converter,
     Copying,
@@ -42,6 +44,7 @@ from hawsepipe.hooks import (
     Reader,
     Refusal,
     Reuse,
+    SetAside,
     Translator,
     hookimpl,
 )
@@ -70,6 +73,8 @@ from hawsepipe.senders import Senders
 __all__ = [
     "Acceptance",
     "AnchorStatus",
+    "Asked",
+    "Asking",
     "Change",
     "Checkpoint",
     "Clock",
@@ -110,6 +115,7 @@ __all__ = [
     "Resource",
     "Reuse",
     "Senders",
+    "SetAside",
     "Severity",
     "StaleHead",
     "StoreError",

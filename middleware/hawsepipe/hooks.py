@@ -154,6 +154,38 @@ class Feed(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A message that was set aside, at the door or later: as it came, its key within its feed, and why."""
+
+    message: RawMessage
+    key: str
+    refusal: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a door says of a message: its key within its feed, why it is refused (None: it may enter), and why it would
+    be if another message had been accepted under that key before (None: that is no reason).
+    """
+
+    key: str
+    refusal: Refusal | None = None
+    reuse: Refusal | None = None
+
+
+@runtime_checkable
+class Asking(Feed, Protocol):
+    """A feed whose door can be asked about a message that was set aside, before an operator's retry of it."""
+
+    def ask(self, message: RawMessage, letter: SetAside) -> Asked:
+        """Say what the settings of now make of a message: the letter as it came, or a mended copy of it. Never raises.
+
+        MUST refuse what it would refuse if its sender sent it now, and what only the way that it came in spoke against.
+        """
+        ...
+
+
 @runtime_checkable
 class Copying(Feed, Protocol):
     """A feed whose sender can be copied as a whole, for `hawsepipe migrate`."""

@@ -63,8 +63,15 @@ async def test_a_message_that_cannot_be_applied_is_listed_shown_retried_and_disc
     status, text = await _cli(installation, "dead-letters", "show", "1")
     assert status == 0
     assert CANARY in json.loads(text)["content"]["text"]
+    status, text = await _cli(installation, "dead-letters", "retry", "1", "--dry-run")
+    assert (status, "would be refused by the door of its feed: MSH-9.2" in text) == (1, True)
     status, text = await _cli(installation, "dead-letters", "retry", "1")
-    assert (status, "journalled again as 3" in text) == (0, True)
+    assert (status, "dead letter 1 stays one: the door of the feed refuses it: MSH-9.2" in text) == (1, True)
+    assert installation.rows("SELECT state FROM journal ORDER BY sequence") == [("dead",), ("dead",)]
+    status, text = await _cli(installation, "dead-letters", "retry", "1", "--past-the-door")
+    assert (status, "journalled again as 3, and dead again: " in text) == (1, True)
+    status, text = await _cli(installation, "accesses", "--json")
+    assert "retry-past-the-door" in text
     await installation.settled()
     status, text = await _cli(installation, "dead-letters", "retry", "1")
     assert status == 2, "it is no dead letter any more"
@@ -79,7 +86,7 @@ async def test_a_message_that_cannot_be_applied_is_listed_shown_retried_and_disc
     assert "+ Patient/" in text
     assert CANARY in text
     status, text = await _cli(installation, "dead-letters", "retry", "3", "--edited", str(mended))
-    assert (status, "journalled again as 4" in text) == (0, True)
+    assert (status, "journalled again as 4: applied" in text) == (0, True)
     await installation.settled()
     assert installation.rows("SELECT state FROM journal WHERE sequence IN (3, 4)") == [("discarded",), ("applied",)]
     status, text = await _cli(installation, "dead-letters", "retry", "2", "--feed", "adt")

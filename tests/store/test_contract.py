@@ -236,6 +236,22 @@ class TestJournal:
         assert await store.backlog() == 1
         assert await store.dead_letters(0, 10) == ()
 
+    async def test_a_key_is_used_when_another_message_was_accepted_under_it(self, store: Store) -> None:
+        first, other = message(), message(b"MSH|2")
+        await store.append(entry(refusal=REFUSAL))
+        assert not await store.key_used("adt", "1", first.digest)
+        await store.append(entry(b"MSH|2"))
+        assert await store.key_used("adt", "1", first.digest)
+        assert not await store.key_used("adt", "1", other.digest), "it is a duplicate"
+        assert not await store.key_used("lab", "1", first.digest)
+
+    async def test_a_retry_may_have_another_key(self, store: Store) -> None:
+        dead = await store.append(entry(refusal=REFUSAL))
+        made = await store.retry(dead.sequence, NOW, b"mended", key="2")
+        assert made is not None
+        assert made.key == "2"
+        assert await store.key_used("adt", "2", message(b"MSH|3").digest)
+
     async def test_a_mended_copy_is_linked_to_the_letter_that_keeps_its_bytes(self, store: Store) -> None:
         dead = await store.append(entry(refusal=REFUSAL))
         made = await store.retry(dead.sequence, NOW, b"mended")

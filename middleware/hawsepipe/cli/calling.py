@@ -11,7 +11,7 @@ import aiohttp
 
 from hawsepipe.clock import system_clock
 from hawsepipe.config import read
-from hawsepipe.errors import ConfigError, NotFound
+from hawsepipe.errors import ConfigError, Conflict, InvalidRequest, NotFound, StoreError
 from hawsepipe.service.credentials import operator_token
 
 
@@ -26,7 +26,8 @@ def call(
 ) -> Any:
     """Return the JSON that a route under `/ops` answers; `author` is who asks (`Practitioner/7`).
 
-    Raises ConfigError, or NotFound for 404.
+    Raises ConfigError (no service, or none that takes us), NotFound for 404, Conflict for 409, InvalidRequest for what
+    else it does not do, and StoreError for what it cannot.
     """
     config = read(config_path)
     token = operator_token(config, system_clock(), *([] if author is None else [author]))
@@ -40,8 +41,14 @@ def call(
             answer = await response.json()
             if response.status == 404:
                 raise NotFound(answer["error"])
-            if response.status != 200:
+            if response.status in (401, 403):
                 raise ConfigError("auth", f"the service answers {response.status}: {answer.get('error', '')}")
+            if response.status == 409:
+                raise Conflict(answer.get("error", ""))
+            if response.status >= 500:
+                raise StoreError(f"the service answers {response.status}: {answer.get('error', '')}")
+            if response.status != 200:
+                raise InvalidRequest(answer.get("error", ""))
             return answer
 
     try:

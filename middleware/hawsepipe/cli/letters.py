@@ -17,10 +17,12 @@ import msgspec
 
 from hawsepipe.cli.calling import call, pages
 from hawsepipe.cli.options import config_option
-from hawsepipe.errors import NotFound
+from hawsepipe.errors import Conflict, NotFound
 
 Decorated = Callable[..., Any]
 PATH = "dead-letters"
+_WAIT = 5
+"""Seconds for which what becomes of a retry is waited for."""
 
 
 def _filters(function: Decorated) -> Decorated:
@@ -111,6 +113,8 @@ def _content(letter: dict[str, Any]) -> bytes:
     "--edited", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A mended copy of the one letter."
 )
 @click.option("--as-current", is_flag=True, help="Let it be current whatever newer events have told.")
+@click.option("--past-the-door", is_flag=True, help="Take what the feed's settings refuse: a debugging message, say.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for what becomes of them.")
 @click.option("--dry-run", is_flag=True, help="Print what would change (patient data!) and change nothing.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Letters a second (50).")
 def retry(
@@ -119,6 +123,8 @@ def retry(
     every: bool,
     edited: Path | None,
     as_current: bool,
+    past_the_door: bool,
+    no_wait: bool,
     dry_run: bool,
     rate: float,
     **chosen: str | None,
@@ -127,7 +133,9 @@ def retry(
 
     Name letters by number, or choose them with filters and --all. With --dry-run the difference between the resources
     now and after is printed for each. What an old message tells gives way to newer events, unless --as-current says
-    otherwise.
+    otherwise. A letter that its feed would refuse today stays one, unless --past-the-door says otherwise.
+
+    Exit status 1 when one is not applied.
     """
     query = _query(**chosen)
     if bool(numbers) == every or (query and not every):
@@ -136,23 +144,40 @@ def retry(
         raise click.UsageError("--edited goes with the number of one letter")
     body = edited.read_bytes() if edited is not None else None
     how = {"current": "true"} if as_current else {}
-    begun, done = time.monotonic(), 0
+    how |= {"past-the-door": "true"} if past_the_door else {}
+    begun, done, failed, wait = time.monotonic(), 0, 0, 0 if no_wait else _WAIT
     for number in _numbers(config_path, numbers, query):
         if done:
             time.sleep(max(0.0, begun + done / rate - time.monotonic()))
         done += 1
         if dry_run:
-            _print_rehearsal(number, call(config_path, "POST", f"{PATH}/{number}/rehearse", how, body=body))
+            failed += not _print_rehearsal(
+                number, call(config_path, "POST", f"{PATH}/{number}/rehearse", how, body=body)
+            )
             continue
         try:
-            entry = call(config_path, "POST", f"{PATH}/{number}/retry", how, body=body)
+            entry = call(config_path, "POST", f"{PATH}/{number}/retry", how | {"wait": str(wait)}, body=body)
         except NotFound:
             if not every:
                 raise
             continue  # somebody else has settled it since it was listed
-        click.echo(f"dead letter {number} is journalled again as {entry['sequence']}")
+        except Conflict as error:
+            click.echo(f"dead letter {number} stays one: {error}")
+            failed += 1
+            continue
+        told = f"dead letter {number} is journalled again as {entry['sequence']}"
+        if entry["state"] == "dead":
+            click.echo(f"{told}, and dead again: {entry['location'] or 'message'}: {entry['text']}")
+            failed += 1
+        elif entry["state"] in ("applied", "discarded"):
+            click.echo(f"{told}: {entry['state']}")
+        else:
+            click.echo(f"{told}" if no_wait else f"{told}; it still waits ({entry['state']})")
+            wait = 0  # something is slow: not so long for each of the others too
     if not done:
         click.echo("no dead letter is chosen")
+    if failed:
+        sys.exit(1)
 
 
 def _numbers(config_path: Path, numbers: tuple[int, ...], query: dict[str, str]) -> Iterator[int]:
@@ -163,11 +188,18 @@ def _numbers(config_path: Path, numbers: tuple[int, ...], query: dict[str, str])
     yield from [letter["sequence"] for letter in pages(config_path, PATH, "sequence", query)]
 
 
-def _print_rehearsal(number: int, found: dict[str, Any]) -> None:
-    if (refusal := found["refusal"]) is not None:
-        click.echo(f"dead letter {number} would be refused: {refusal['location'] or 'message'}: {refusal['text']}")
-        return
+def _print_rehearsal(number: int, found: dict[str, Any]) -> bool:
+    """Print what a retry would do; return whether it would be applied."""
+    refusal, door = found["refusal"], found["door"]
+    if refusal is not None:
+        whose = " by the door of its feed" if refusal == door else ""
+        click.echo(
+            f"dead letter {number} would be refused{whose}: {refusal['location'] or 'message'}: {refusal['text']}"
+        )
+        return False
     click.echo(f"dead letter {number}: {found['label']}")
+    if door is not None:
+        click.echo(f"  past the door, which refuses it: {door['location'] or 'message'}: {door['text']}")
     for issue in found["issues"]:
         if issue["severity"] != "information":
             click.echo(f"  {issue['severity']} {issue['cause']} at {issue['location']}: {issue['text']}")
@@ -179,6 +211,7 @@ def _print_rehearsal(number: int, found: dict[str, Any]) -> None:
         before, after = (_lines(one[name]) for name in ("before", "after"))
         for line in [*unified_diff(before, after, lineterm="", n=2)][2:]:
             click.echo(f"    {line}")
+    return True
 
 
 def _lines(text: str | None) -> list[str]:

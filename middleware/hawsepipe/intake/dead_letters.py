@@ -6,16 +6,18 @@ often it is asked for.
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import NotFound
-from hawsepipe.hooks import Translator
+from hawsepipe.errors import Conflict, NotFound
+from hawsepipe.hooks import Asking, Feed, Refusal, SetAside, Translator
 from hawsepipe.intake.rehearsal import Rehearsal, rehearse
-from hawsepipe.model import Access, Principal
+from hawsepipe.model import Access, Principal, RawMessage
 from hawsepipe.store.contract import EVERY_LETTER, JournalRecord, JournalState, LetterGroup, Letters, Store
 
 SCOPE = "hawsepipe/operate"
@@ -26,6 +28,8 @@ SCOPE = "hawsepipe/operate"
 class DeadLetters:
     """The dead letters of one store. `translators` maps a feed's name to the translator of its messages; `wake` is
     called when a retry has put something into the journal, and `replayed` with the numbers of a letter and its retry.
+    `feeds` are those whose doors are asked before a retry, as far as they can be; `outcome` waits until a message is
+    applied or set aside.
 
     Whoever sees a content or decides about a letter is written to the access record before it happens.
     """
@@ -35,6 +39,8 @@ class DeadLetters:
     clock: Clock
     wake: Callable[[], None]
     replayed: Callable[[int, int], None] = lambda _letter, _sequence: None
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
+    outcome: Callable[[int], Awaitable[object]] | None = None
 
     async def list(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[dict[str, Any]]:
         """Return summaries without content, oldest first, of letters with a number above `after`."""
@@ -56,27 +62,50 @@ class DeadLetters:
         return summary(record) | {"media_type": record.message.media_type, "content": content}
 
     async def rehearse(
-        self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False
+        self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False, past: bool = False
     ) -> Rehearsal:
         """Return what a retry of the letter (or of a mended copy) would do now. Raises NotFound."""
         record = await self._letter(sequence)
         await self._record(operator, "rehearse", sequence)
         message = record.message if body is None else replace(record.message, body=body)
-        return await rehearse(message, self.translators, self.store, self.clock(), forced=forced)
+        refusal, _ = await self._asked(message, record)
+        if refusal is not None and not past:
+            return Rehearsal("", refusal, (), (), refusal)
+        found = await rehearse(message, self.translators, self.store, self.clock(), forced=forced)
+        return replace(found, door=refusal)
 
     async def retry(
-        self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False
+        self,
+        sequence: int,
+        operator: Principal,
+        body: bytes | None = None,
+        *,
+        forced: bool = False,
+        past: bool = False,
+        wait: float = 0.0,
     ) -> dict[str, Any]:
-        """Journal a letter (or a mended copy) anew and return the new entry's summary. Raises NotFound when it is not a
-        dead letter. `forced`: what it tells is to be current whatever newer events have told.
+        """Journal a letter (or a mended copy) anew and return the new entry's summary, as it is once it is applied or
+        set aside, or after `wait` seconds. Raises NotFound when it is not a
+        dead letter, and Conflict when the door of its feed refuses it, unless it is to go `past` that. `forced`: what
+        it tells is to be current whatever newer events have told.
         """
-        await self._letter(sequence)
-        await self._record(operator, ("retry" if body is None else "mend") + ("-forced" if forced else ""), sequence)
-        record = await self.store.retry(sequence, self.clock(), body, forced=forced)
+        letter = await self._letter(sequence)
+        message = letter.message if body is None else replace(letter.message, body=body)
+        refusal, key = await self._asked(message, letter)
+        if refusal is not None and not past:
+            raise Conflict(f"the door of the feed refuses it: {refusal.location or 'message'}: {refusal.text}")
+        how = ("-past-the-door" if refusal is not None else "") + ("-forced" if forced else "")
+        await self._record(operator, ("retry" if body is None else "mend") + how, sequence)
+        record = await self.store.retry(sequence, self.clock(), body, forced=forced, key=key)
         if record is None:
             raise _none(sequence)
         self.replayed(sequence, record.sequence)
         self.wake()
+        if wait and self.outcome is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self.outcome(record.sequence)
+            record = await self.store.journal(record.sequence) or record
         return summary(record)
 
     async def discard(self, sequence: int, operator: Principal) -> None:
@@ -102,6 +131,17 @@ class DeadLetters:
             }
             for lane in await self.store.lanes()
         ]
+
+    async def _asked(self, message: RawMessage, letter: JournalRecord) -> tuple[Refusal | None, str | None]:
+        """Return what the door has against a letter or its mended copy, and the key that it has now."""
+        feed = self.feeds.get(message.feed)
+        if not isinstance(feed, Asking):
+            return None, None
+        said = feed.ask(message, SetAside(letter.message, letter.key, letter.refusal))
+        if said.refusal is not None or said.reuse is None:
+            return said.refusal, said.key
+        used = await self.store.key_used(message.feed, said.key, message.digest)
+        return (said.reuse if used else None), said.key
 
     async def _letter(self, sequence: int) -> JournalRecord:
         record = await self.store.journal(sequence)

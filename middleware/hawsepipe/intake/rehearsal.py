@@ -30,12 +30,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What would come of a message: its outcomes in the order of its changes, or the refusal."""
+    """What would come of a message: its outcomes in the order of its changes, or the refusal. `door` is what the door
+    of its feed has against it.
+    """
 
     label: str
     refusal: Refusal | None
     issues: tuple[Issue, ...]
     outcomes: tuple[Outcome, ...]
+    door: Refusal | None = None
 
 
 async def rehearse(

@@ -14,6 +14,7 @@ from aiohttp import web
 from hawsepipe.auth.tokens import TokenVerifier
 from hawsepipe.errors import InvalidRequest
 from hawsepipe.fhir.codec import encode
+from hawsepipe.hooks import Refusal
 from hawsepipe.intake.dead_letters import DeadLetters
 from hawsepipe.intake.rehearsal import Outcome, Rehearsal
 from hawsepipe.model import Principal
@@ -21,6 +22,8 @@ from hawsepipe.ops.authorisation import guarded, number
 from hawsepipe.store.contract import Letters
 
 _PAGE = 1000
+_LONGEST = 30
+"""Seconds for which a retry may wait for what becomes of it."""
 _FILTERS = frozenset({"feed", "cause", "location", "since", "until"})
 
 
@@ -39,13 +42,12 @@ def routes(letters: DeadLetters, verifier: TokenVerifier) -> list[web.RouteDef]:
 
     async def rehearsed(request: web.Request, operator: Principal) -> object:
         sequence = number(request.match_info["sequence"])
-        forced = request.query.get("current") == "true"
-        return _rehearsal(await letters.rehearse(sequence, operator, await _mended(request), forced=forced))
+        return _rehearsal(await letters.rehearse(sequence, operator, await _mended(request), **_how(request)))
 
     async def retried(request: web.Request, operator: Principal) -> object:
-        forced = request.query.get("current") == "true"
         sequence = number(request.match_info["sequence"])
-        return await letters.retry(sequence, operator, await _mended(request), forced=forced)
+        wait = min(number(request.query.get("wait", "0")), _LONGEST)
+        return await letters.retry(sequence, operator, await _mended(request), **_how(request), wait=wait)
 
     async def discarded(request: web.Request, operator: Principal) -> object:
         await letters.discard(number(request.match_info["sequence"]), operator)
@@ -63,6 +65,11 @@ def routes(letters: DeadLetters, verifier: TokenVerifier) -> list[web.RouteDef]:
         web.post("/ops/dead-letters/{sequence}/retry", guarded(verifier, retried)),
         web.post("/ops/dead-letters/{sequence}/discard", guarded(verifier, discarded)),
     ]
+
+
+def _how(request: web.Request) -> dict[str, bool]:
+    query = request.query
+    return {"forced": query.get("current") == "true", "past": query.get("past-the-door") == "true"}
 
 
 async def _mended(request: web.Request) -> bytes | None:
@@ -95,18 +102,22 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def _rehearsal(found: Rehearsal) -> dict[str, object]:
-    refusal = found.refusal
     return {
         "label": found.label,
-        "refusal": None
-        if refusal is None
-        else {"cause": refusal.cause, "location": refusal.location, "text": refusal.text},
+        "refusal": _refusal(found.refusal),
+        "door": _refusal(found.door),
         "issues": [
             {"severity": issue.severity.value, "cause": issue.cause, "location": issue.location, "text": issue.text}
             for issue in found.issues
         ],
         "resources": [_outcome(outcome) for outcome in found.outcomes],
     }
+
+
+def _refusal(refusal: Refusal | None) -> dict[str, str] | None:
+    if refusal is None:
+        return None
+    return {"cause": refusal.cause, "location": refusal.location, "text": refusal.text}
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

@@ -236,8 +236,6 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app = web.Application()
         app.add_routes(api_server.routes(application, urlsplit(config.base_url).path))
         app.add_routes(endpoint.routes(authorization))
-        letters = DeadLetters(store, of_feeds, clock, pipeline.wake, outcomes.replayed)
-        app.add_routes(ops_dead_letters.routes(letters, verifier))
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
         app.add_routes(ops_log.routes(store, config.channel, verifier))
@@ -259,6 +257,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
 
         journal = Journal(store, meters, arrived, outcomes)
         listeners = Listeners(opener, loaded.feeds, journal)
+        letters = DeadLetters(store, of_feeds, clock, pipeline.wake, outcomes.replayed, listeners.feeds, outcomes.of)
+        app.add_routes(ops_dead_letters.routes(letters, verifier))
         history = History(config.data / "config")
         await asyncio.to_thread(history.note, config.path.read_text(encoding="utf-8"), START, clock())
         app.add_routes(ops_configuration.routes(Changes(config, history, listeners, clock), verifier))

@@ -50,8 +50,9 @@ from hawsepipe.model import (
     Transaction,
     Version,
 )
-from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
+from hawsepipe.store.answers import Held, Lane, Messages, Pruned, Rehearsed
 from hawsepipe.store.auditing import Audited
+from hawsepipe.store.delivering import Deliveries
 from hawsepipe.store.loads import Loads
 from hawsepipe.store.prepared import PreparedTransaction
 from hawsepipe.store.sequencing import Leaves, MapPage
@@ -229,7 +230,7 @@ class Application:
 EVERY_LETTER = Letters()
 
 
-class Store(Loads, Audited, Leaves, Protocol):
+class Store(Deliveries, Loads, Audited, Leaves, Protocol):
     """The store. Every coroutine may raise StoreError; what else it raises is said with it."""
 
     # journal
@@ -274,11 +275,22 @@ class Store(Loads, Audited, Leaves, Protocol):
         """Mark a dead letter discarded (its bytes stay); False when it is not a dead letter."""
         ...
 
+    async def key_used(self, feed: str, key: str, digest: bytes) -> bool:
+        """Return whether another message (one with another digest) was accepted under a key, and this one was not."""
+        ...
+
     async def retry(
-        self, sequence: int, instant: datetime, body: bytes | None = None, *, forced: bool = False
+        self,
+        sequence: int,
+        instant: datetime,
+        body: bytes | None = None,
+        *,
+        forced: bool = False,
+        key: str | None = None,
     ) -> JournalRecord | None:
         """Journal a dead letter's bytes anew (or `body`, a mended copy), linked by `replay_of`, and settle the old one
-        as discarded, in one commit. `forced`: it is to be current whatever newer events have told.
+        as discarded, in one commit. `forced`: it is to be current whatever newer events have told; `key`: the one
+        that it has now.
 
         None when it is not a dead letter, so that two retries of one letter have one effect. When its sender has had
         the same message accepted anew in the meantime, that entry is returned and nothing is journalled.
@@ -297,34 +309,6 @@ class Store(Loads, Audited, Leaves, Protocol):
 
     async def anchored(self, channel: str, backends: Sequence[str]) -> int:
         """Return up to which place of the outbox each backend has receipted; without backends, is in the log."""
-        ...
-
-    # deliveries
-
-    async def route(self, routes: Mapping[str, Sequence[str]]) -> None:
-        """Say which feeds' messages go to which destination from now on: destination to names of feeds. Each message
-        enters the queues of its feed in the transaction that applies it. What waits goes on waiting.
-        """
-        ...
-
-    async def next_delivery(self, destination: str) -> Delivery | None:
-        """Return the oldest entry of a destination's queue that waits."""
-        ...
-
-    async def delivered(self, number: int) -> None:
-        """Take an entry off its queue."""
-        ...
-
-    async def set_aside(self, number: int, refusal: Refusal, instant: datetime) -> None:
-        """Note why an entry is not delivered; it waits no more."""
-        ...
-
-    async def deliver_again(self, destination: str) -> int:
-        """Let what was set aside wait again, in its old place; return how many entries."""
-        ...
-
-    async def queues(self) -> Mapping[str, Queue]:
-        """Return how long the queues are; an empty one may be left out."""
         ...
 
     # resources

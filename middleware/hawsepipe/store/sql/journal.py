@@ -132,7 +132,14 @@ def _discarded(pen: Pen, sequence: int, micros: int) -> bool:
     return pen.connection.changes() == 1
 
 
-def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool) -> JournalRecord | None:
+def key_used(connection: Connection, feed: str, key: str, digest: bytes) -> bool:
+    """Return whether another message was accepted under a key, and this one was not."""
+    return _live(connection, feed, key, digest) is None and _used(connection, feed, key)
+
+
+def retry(
+    pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool, key: str | None = None
+) -> JournalRecord | None:
     """Journal a dead letter, or a mended copy, anew, in its old place of the lanes; the entry that its sender has had
     accepted since, if there is one, is returned.
     """
@@ -140,7 +147,8 @@ def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool
     if letter is None or not _discarded(pen, sequence, micros):
         return None
     message = letter.message if body is None else replace(letter.message, body=body)
-    twin = _live(pen.connection, message.feed, letter.key, message.digest)
+    key = letter.key if key is None else key
+    twin = _live(pen.connection, message.feed, key, message.digest)
     if twin is not None:
         freed = pen.lanes.free(sequence)
         pen.lanes.write()
@@ -150,7 +158,7 @@ def retry(pen: Pen, sequence: int, micros: int, body: bytes | None, forced: bool
         pen,
         message,
         microseconds(message.received_at),
-        letter.key,
+        key,
         letter.reply,
         JournalState.RECEIVED,
         None,

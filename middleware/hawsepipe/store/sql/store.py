@@ -99,11 +99,22 @@ class SqlStore:
     async def discard(self, sequence: int, instant: datetime) -> bool:
         return await self._write(partial(journal.discard, sequence=sequence, micros=microseconds(instant)))
 
+    async def key_used(self, feed: str, key: str, digest: bytes) -> bool:
+        return await self._read(partial(journal.key_used, feed=feed, key=key, digest=digest))
+
     async def retry(
-        self, sequence: int, instant: datetime, body: bytes | None = None, *, forced: bool = False
+        self,
+        sequence: int,
+        instant: datetime,
+        body: bytes | None = None,
+        *,
+        forced: bool = False,
+        key: str | None = None,
     ) -> JournalRecord | None:
-        again = partial(journal.retry, sequence=sequence, micros=microseconds(instant), body=body, forced=forced)
-        return await self._write(again)
+        micros = microseconds(instant)
+        return await self._write(
+            partial(journal.retry, sequence=sequence, micros=micros, body=body, forced=forced, key=key)
+        )
 
     async def prune(self, before: Mapping[JournalState, datetime], anchored: int, after: int, limit: int) -> Pruned:
         cutoffs = {state: microseconds(instant) for state, instant in before.items()}
