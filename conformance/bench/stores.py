@@ -72,17 +72,15 @@ def _resolved(value: Any, names: dict[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) and value.startswith("urn:uuid:") else value
 
 
-def cpu_of(session: int | None) -> float:
-    """Return the CPU seconds of all processes of a session (a server with its children), this process's for None."""
-    if session is None:
-        return time.process_time()
+def cpu_of(server: int) -> float:
+    """Return the CPU seconds of a process and of its children that live."""
     ticks = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[3]) == session:
+        if server in (int(fields[1]), int(path.parent.name)):
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -95,7 +93,7 @@ async def load(store: Store, folder: Path, count: int, server: int | None) -> tu
     patients: list[str] = []
     names: list[str] = []
     preparing = writing = walls = 0.0
-    served = cpu_of(server)
+    served = 0.0 if server is None else cpu_of(server)
     loaded = refused = 0
     part = 0
     batch: list[Any] = []
@@ -185,7 +183,7 @@ async def main() -> None:
                 "clock": system_clock, "meters": Meters(), "base_url": BASE,
             }  # fmt: skip
             print(f"-- {kind}")
-            session = None
+            server_pid: int | None = None
             async with AsyncExitStack() as stack:
                 if kind == "sqlite":
                     store = await stack.enter_async_context(sqlite.open_store(Path(folder), **how))
@@ -195,9 +193,9 @@ async def main() -> None:
                         settings = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
                         running = stack.enter_context(server(Path(folder), settings=settings))
                         url = f"postgresql://postgres@127.0.0.1:{running.port}/postgres"
-                        session = running.pid
+                        server_pid = running.pid
                     store = await stack.enter_async_context(postgres.open_store(postgres.Database(url), **how))
-                await ask(store, *await load(store, options.folder, options.bundles, session))
+                await ask(store, *await load(store, options.folder, options.bundles, server_pid))
 
 
 if __name__ == "__main__":
