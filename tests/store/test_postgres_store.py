@@ -19,6 +19,8 @@ from hawsepipe.model import Change, Method, RawMessage, Transaction, Version
 from hawsepipe.store import postgres
 from hawsepipe.store.contract import JournalEntry, Store
 from hawsepipe.store.postgres import Database, schema
+from hawsepipe.store.sqlite import schema as sqlite_schema
+from hawsepipe.store.sqlite.connection import Connection
 from hawsepipe.visibility import Constant, Facets, Visibility
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -145,3 +147,30 @@ async def test_a_database_that_is_away_is_told_as_such(unused_tcp_port: int) -> 
     with pytest.raises(StoreError, match="cannot do it now"):
         async with postgres.read_store(database):
             pass
+
+
+async def test_both_schemas_have_the_same_tables_and_columns(
+    open_in_postgres: Opener, database_at: Databases, tmp_path: Path
+) -> None:
+    """A table or a column that one store gets, the other gets as well."""
+    file = Connection(":memory:")
+    sqlite_schema.prepare(file)
+    tables = [name for (name,) in file.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    ours = {name: {row[1] for row in file.execute(f"PRAGMA table_info({name})")} for name in tables}
+    del ours["sqlite_sequence"]
+    async with open_in_postgres(tmp_path):
+        pass
+    database = database_at(tmp_path)
+    connection = await asyncpg.connect(database.url)
+    try:
+        rows = await connection.fetch(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = $1", database.schema
+        )
+    finally:
+        await connection.close()
+    theirs: dict[str, set[str]] = {}
+    for table, column in rows:
+        theirs.setdefault(table, set()).add(column)
+    del theirs["tables"]
+    theirs["state"] -= {"turn", "token"}
+    assert theirs == ours
