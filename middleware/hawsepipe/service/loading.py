@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -15,15 +15,15 @@ from hawsepipe.clock import Clock
 from hawsepipe.config import Config
 from hawsepipe.errors import HawsepipeError
 from hawsepipe.ledger.anchorer import Anchorer
+from hawsepipe.ledger.highwater import HighWater
 from hawsepipe.ledger.keys import existing_key
 from hawsepipe.ledger.merkle import Frontier, leaf_hash
 from hawsepipe.ledger.note import Signer
 from hawsepipe.meters import Meters
 from hawsepipe.migrate.loads import Loads, Means
-from hawsepipe.service import credentials
+from hawsepipe.service import credentials, stores
 from hawsepipe.service.engines import engine, splitter
 from hawsepipe.service.kinds import Opener
-from hawsepipe.service.stores import opened_store
 from hawsepipe.store.contract import Store
 
 _LOOK: Final = 0.05
@@ -67,25 +67,30 @@ async def alone(config: Config, clock: Clock) -> AsyncIterator[Loads]:
     keys = credentials.require_keys(config)
     signer = Signer(config.channel, existing_key(keys / "log.key"))
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(opened_store(config, clock, meters))
+        keeping = await stack.enter_async_context(stores.opened(config, clock, meters))
+        store = keeping.store
         ledgers = await Opener(stack, config, clock, meters).all(loaded.ledgers, config.ledgers, "ledgers")
-        anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters)
+        mark = HighWater(keys / "log.mark", config.channel)
+        anchorer = Anchorer(store, ledgers, signer, config.channel, clock, meters, mark=mark)
         await anchorer.resume()
-        running = asyncio.create_task(anchorer.run(), name="anchorer")
+        # Of a store that several processes have open, one keeps the log: this one, or a service.
+        chores = keeping.work(anchorer.resume, {"anchorer": anchorer.run}, anchorer.notify)
+        running = [asyncio.create_task(chore(), name=name) for name, chore in chores.items()]
         found = loads(config, store, clock, anchorer.notify)
         try:
             yield found
             await _logged(store, running)
         finally:
             await found.close()
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError, HawsepipeError):
-                await running
+            for task in running:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, HawsepipeError):
+                    await task
 
 
-async def _logged(store: Store, running: asyncio.Task[None]) -> None:
+async def _logged(store: Store, running: Sequence[asyncio.Task[None]]) -> None:
     """Return when everything is in the log, or after a while: the next service goes on with the rest."""
     for _ in range(int(_LAST / _LOOK)):
-        if running.done() or not await store.outbox_depth():
+        if any(task.done() for task in running) or not await store.outbox_depth():
             return
         await asyncio.sleep(_LOOK)
