@@ -23,9 +23,7 @@ _CODECS = {
     "BIG-5": "big5",
 } | {f"8859/{part}": f"iso8859_{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16)}
 _TEXT = frozenset(codecs.lookup(name).name for name in {*_CODECS.values(), "cp1252", "cp1250", "cp1251"})
-_WESTERN = frozenset({"iso8859_1", "iso8859_15"})
-MISLABELLED = "the bytes are UTF-8, though this says otherwise; read as UTF-8"
-"""What is said of a message that is `mislabelled`."""
+_WESTERN = frozenset({"iso8859_1", "iso8859_15", "cp1252"})
 _PARAMETER = re.compile(r";\s*charset=\"?([A-Za-z0-9._:-]+)", re.IGNORECASE)
 # cp1252 is what many senders mean; it is only ever chosen by a setting, never guessed.
 FALLBACKS = {"ascii": "ascii", "utf-8": "utf-8", "latin-1": "iso8859_1", "cp1252": "cp1252"}
@@ -68,8 +66,15 @@ def declared(media_type: str) -> str | None:
     return codec
 
 
+def mislabelling(*, declared: bool) -> str:
+    """Return what is said of a message that is `mislabelled`, by MSH-18 or by the setting that counts without it."""
+    what = "this" if declared else "the setting for messages that leave it empty"
+    return f"the bytes are UTF-8, though {what} says otherwise; read as UTF-8"
+
+
 def mislabelled(body: bytes, codec: str) -> bool:
-    """Whether bytes that are declared to be Latin-1 (or Latin-9) are UTF-8: all that is not ASCII in them makes UTF-8.
+    """Whether bytes that are declared or set to be Latin-1 (or Latin-9, Windows-1252) are UTF-8: all that is not ASCII
+    in them makes UTF-8.
 
     In Latin-1 every such pair would be a capital letter with an accent before a sign (`Âµ`), which nobody writes.
     """

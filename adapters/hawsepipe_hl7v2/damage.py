@@ -10,7 +10,7 @@ import re
 
 from hawsepipe import Issue, MessageError, Severity
 from hawsepipe_hl7v2 import message as limits
-from hawsepipe_hl7v2.charsets import FALLBACKS, MISLABELLED, codec_of, declared, mislabelled
+from hawsepipe_hl7v2.charsets import FALLBACKS, codec_of, declared, mislabelled, mislabelling
 from hawsepipe_hl7v2.escapes import Delimiters
 from hawsepipe_hl7v2.header import BOM, WIDE, Header
 from hawsepipe_hl7v2.message import Message, parse
@@ -105,8 +105,10 @@ class _Reading:
             header = self._header()
             carrier = declared(media_type)
             codec = carrier or codec_of(header, charset)
-            if carrier is None and header.field(18) and mislabelled(self.body, codec):
-                self.issues.append(Issue(Severity.WARNING, "parse", "MSH-18", MISLABELLED))
+            if carrier is None and mislabelled(self.body, codec):
+                self.issues.append(
+                    Issue(Severity.WARNING, "parse", "MSH-18", mislabelling(declared=bool(header.field(18))))
+                )
                 codec = "utf-8"
         except MessageError as error:
             self._fault(error.cause, error.location, error.reason)

@@ -286,7 +286,7 @@ def parse(body: bytes, charset: str = "ascii", media_type: str = "") -> Message:
     header = read_header(body)
     carrier = declared(media_type) if media_type else None
     codec = carrier or codec_of(header, charset)
-    wrong = carrier is None and bool(header.field(18)) and mislabelled(body, codec)
+    wrong = carrier is None and mislabelled(body, codec)
     codec = "utf-8" if wrong else codec
     message = Message(decode(body, codec), _delimiters(header.separator, header.encoding), codec)
     message.contradicted = carrier is not None and bool(header.field(18)) and carrier != _told(header, charset)

@@ -25,7 +25,7 @@ from hawsepipe import (
 )
 from hawsepipe_hl7v2 import damage, origin, responses
 from hawsepipe_hl7v2.bench import Bench, Event, Site
-from hawsepipe_hl7v2.charsets import MISLABELLED
+from hawsepipe_hl7v2.charsets import mislabelling
 from hawsepipe_hl7v2.codings import Codings
 from hawsepipe_hl7v2.compiler import Compiler
 from hawsepipe_hl7v2.content import wrong_values
@@ -126,7 +126,7 @@ class Hl7v2Translator:
         if message.contradicted:
             bench.warn("parse", "MSH-18", "the character set that came with the message went before this one")
         if message.mislabelled:
-            bench.warn("parse", "MSH-18", MISLABELLED)
+            bench.warn("parse", "MSH-18", mislabelling(declared=bool(message.segments[0].text(18))))
         for location in message.cut_off():
             bench.warn("parse", location, "a value was cut off by its sender")
         for location in message.unresolved():

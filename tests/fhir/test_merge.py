@@ -235,3 +235,45 @@ def test_a_concept_is_of_the_kind_of_one_of_its_codings() -> None:
     stored: Resource = {"resourceType": "Encounter", "id": "1", "participant": parts}
     change = Change(Method.MERGE, "Encounter", "1", {}, remove=frozenset({"participant[type=REF]"}))
     assert merged(stored, change)["participant"] == parts[:1]
+
+
+ABSENT = {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "error"}
+SENT = {"url": "http://hl7.org/fhir/StructureDefinition/originalText", "valueString": "05.05.1950"}
+UNREADABLE = {"extension": [ABSENT, SENT]}
+
+
+def test_a_value_that_nobody_could_read_leaves_the_stored_one_and_stands_beside_it() -> None:
+    told: Resource = {"resourceType": "Patient", "_birthDate": UNREADABLE}
+    content = merged(STORED, merge(told))
+    assert content == STORED | {"_birthDate": {"id": "b", "extension": [SENT]}}
+    assert merged(content, merge(told)) == content
+    again = merged(content, merge({"resourceType": "Patient", "birthDate": "1950-05-05"}))
+    assert again["birthDate"] == "1950-05-05"
+    assert "_birthDate" not in again
+
+
+def test_a_value_that_nobody_could_read_is_kept_as_sent_where_there_was_none() -> None:
+    told: Resource = {"resourceType": "Patient", "_birthDate": UNREADABLE}
+    assert merged(None, merge(told))["_birthDate"] == UNREADABLE
+    taken = merged(STORED, merge(told, remove={"birthDate"}))
+    assert "birthDate" not in taken
+    assert taken["_birthDate"] == UNREADABLE
+
+
+def test_an_unreadable_one_of_a_choice_leaves_the_other_one() -> None:
+    stored = STORED | {"deceasedBoolean": True}
+    content = merged(stored, merge({"resourceType": "Patient", "_deceasedDateTime": UNREADABLE}))
+    assert content == stored | {"_deceasedBoolean": {"extension": [SENT]}}
+
+
+def test_what_is_said_to_be_unknown_without_a_text_replaces_what_was_there() -> None:
+    content = merged(STORED, merge({"resourceType": "Patient", "_birthDate": {"extension": [ABSENT]}}))
+    assert "birthDate" not in content
+
+
+def test_an_unreadable_end_of_a_period_that_is_joined_leaves_the_stored_end() -> None:
+    stored: Resource = {"resourceType": "Encounter", "id": "1", "period": {"start": "2026-01-01", "end": "2026-01-02"}}
+    told: Resource = {"resourceType": "Encounter", "period": {"_end": UNREADABLE}}
+    change = Change(Method.MERGE, "Encounter", "1", told, union=frozenset({"period"}))
+    end = {"extension": [SENT]}
+    assert merged(stored, change) == stored | {"period": {**stored["period"], "_end": end}}

@@ -6,6 +6,7 @@ import pytest
 
 from hawsepipe import MessageError
 from hawsepipe_hl7v2 import translate
+from hawsepipe_hl7v2.charsets import mislabelling
 from hawsepipe_hl7v2.escapes import STANDARD, unescape
 from hawsepipe_hl7v2.message import parse
 
@@ -84,6 +85,15 @@ def test_utf_8_under_the_name_of_latin_1_is_read_as_utf_8(declared: str) -> None
     both = text.encode() + "PID|||||É\r".encode("latin-1")
     assert not parse(both).mislabelled
     assert not parse(f"{HEAD}||||||{declared}\rPID|||||MULLER\r".encode()).mislabelled
+
+
+@pytest.mark.parametrize("setting", ["latin-1", "cp1252"])
+def test_utf_8_where_nothing_is_declared_goes_before_the_setting_and_is_told(setting: str) -> None:
+    text = f"{HEAD}\rPID|||||MÜLLER\r"
+    meant, true = parse(text.encode(), setting), parse(text.encode("latin-1"), setting)
+    assert [one.at("PID-5") for one in (meant, true)] == ["MÜLLER", "MÜLLER"]
+    assert [one.mislabelled for one in (meant, true)] == [True, False]
+    assert "setting" in mislabelling(declared=False)
 
 
 def test_japanese_by_iso_2022_is_decoded() -> None:

@@ -16,6 +16,8 @@ from hawsepipe.model import Change, Method, Resource
 _KEPT = frozenset({"resourceType", "id"})
 _BY_IDENTITY = frozenset({"extension", "link"})
 """Lists whose removed items are named by what they are alone."""
+_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_ORIGINAL_TEXT = "http://hl7.org/fhir/StructureDefinition/originalText"
 _OPEN = frozenset({"registered", "preliminary"})
 _SETTLED = frozenset({"final", "amended", "corrected"})
 _KIND = re.compile(r"(\w+)(!?)=(.*)")
@@ -25,8 +27,10 @@ def merged(stored: Resource | None, change: Change) -> Resource:
     """Return the content after `change`; merging the same change again gives the same content.
 
     CREATE and PUT: the resource of the change. MERGE: element by element (`stored` None: onto nothing); with an element
-    `x` goes its `_x`, so a stale id or extension never stays beside a new value. `id` and `resourceType` are the
-    change's. Neither argument is altered. Raises InvalidRequest for DELETE or without a resource.
+    `x` goes its `_x`, so a stale id or extension never stays beside a new value. A value of which nothing but the text
+    that was sent is told (data-absent-reason and originalText) leaves a stored value, and stands beside it. `id` and
+    `resourceType` are the change's. Neither argument is altered. Raises InvalidRequest for DELETE or without a
+    resource.
     """
     if change.method is Method.DELETE or change.resource is None:
         raise InvalidRequest("a change without a resource has no content")
@@ -45,6 +49,7 @@ def merged(stored: Resource | None, change: Change) -> Resource:
         kept = {_element(names, key) for key in change.keep} & present
         filled = {key: given[key] for key in change.union & change.keep & given.keys() & before.keys()}
         given = {key: value for key, value in given.items() if _element(names, key) not in kept}
+    given = _heard(names, {key: held for key, held in before.items() if _element(names, key) not in removed}, given)
     # One of a choice replaces another (deceasedBoolean, deceasedDateTime), a value replaces the old one's extensions.
     gone = removed | {_element(names, key) for key in given if key not in change.union}
     result = {key: value for key, value in before.items() if _element(names, key) not in gone}
@@ -53,12 +58,40 @@ def merged(stored: Resource | None, change: Change) -> Resource:
         if key in change.union and isinstance(value, list):
             result[key] = _joined(key, held, value)
         elif key in change.union and isinstance(value, dict) and isinstance(held, dict):
-            result[key] = held | value
+            result[key] = held | _heard({}, held, value)
         else:
             result[key] = value
     for key, value in filled.items():
         result[key] = _filled(key, result[key], value)
     return named | result | named
+
+
+def _heard(names: Mapping[str, str], before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given, where a value that nobody could read leaves the stored one, and its text beside it."""
+    heard = dict(given)
+    told = {_element(names, key) for key in given if key[0] != "_"}
+    for key, twin in given.items():
+        element = _element(names, key)
+        if key[0] != "_" or element in told or (text := _unreadable(twin)) is None:
+            continue
+        stored = {name: value for name, value in before.items() if _element(names, name) == element}
+        value = next((name for name in stored if name[0] != "_"), None)
+        if value is not None:
+            del heard[key]
+            beside = stored.get(f"_{value}")
+            beside = beside if isinstance(beside, dict) else {}
+            others = [one for one in beside.get("extension", ()) if one.get("url") != _ORIGINAL_TEXT]
+            heard |= stored | {f"_{value}": beside | {"extension": [*others, text]}}
+    return heard
+
+
+def _unreadable(twin: Any) -> dict[str, Any] | None:
+    """Return the extension with the text that was sent in place of a value, where that is all that is told."""
+    extensions = twin.get("extension") if isinstance(twin, dict) else None
+    if not isinstance(extensions, list) or not all(isinstance(one, dict) for one in extensions):
+        return None
+    found: dict[str, dict[str, Any]] = {str(one.get("url")): one for one in extensions}
+    return found[_ORIGINAL_TEXT] if found.keys() == {_ABSENT, _ORIGINAL_TEXT} else None
 
 
 def leaves(change: Change) -> bool:
