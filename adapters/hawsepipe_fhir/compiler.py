@@ -239,7 +239,8 @@ class Compiler:
 
     def keep(self, scope: Scope, path: str, field: Field, url: str | None = None) -> Step:
         """Return the step that keeps an element as an extension."""
-        return extensions.keeper(self, field, url or extensions.url(self.number, scope.table, path))
+        told = extensions.named(self, field, path)
+        return extensions.keeper(self, field, url or extensions.url(self.number, scope.table, told))
 
     def _lift(self) -> Step:
         """Keep a modifier extension on the nearest element of R4 that can have one: it must not be overlooked."""

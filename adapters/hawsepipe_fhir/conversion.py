@@ -11,6 +11,7 @@ from hawsepipe_fhir.bench import Job, Json, Loss, Move, Note, count, leaves
 from hawsepipe_fhir.compiler import Compiler
 from hawsepipe_fhir.completion import complete
 from hawsepipe_fhir.names import Names
+from hawsepipe_fhir.restoration import Restoration
 
 NUMBERS = {"dstu2": "1.0", "stu3": "3.0", "r5": "5.0"}
 """The versions that are converted, with the number that extension URLs use."""
@@ -46,6 +47,9 @@ class Converter:
         made = self.compiler.resource(resource, "", None, job, "")
         if made is None:
             raise MessageError("structure", "resourceType", "is no resource type of this version of FHIR")
+        restoration = Restoration(self.compiler.target, job)
+        restoration.resource(made)
+        restoration.finish()
         complete(job, self.compiler.target, self.compiler.fixed)
         losses = list(job.losses)
         if count(resource) != len({move.source for move in job.moves}):

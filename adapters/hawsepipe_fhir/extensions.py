@@ -15,11 +15,24 @@ from hawsepipe_fhir.workshop import Workshop
 
 _SPELT = {"integer64": "string", "xhtml": "string"}
 """Primitive types that an extension of R4 cannot hold, and what holds their JSON."""
+_OLDER = {"canonical": "uri", "url": "uri", "uuid": "uri"}
+"""The same for types that an older version does not have."""
+_R4 = "4.0"
 
 
 def url(number: str, type: str, path: str) -> str:
     """Return the URL of the extension for an element of a version (`3.0`)."""
     return f"http://hl7.org/fhir/{number}/StructureDefinition/extension-{type}.{path.replace('[x]', '')}"
+
+
+def named(workshop: Workshop, field: Field, path: str) -> str:
+    """Return the path that an extension has for an element: of a choice without its type, which the value shows; with
+    it where the extension cannot hold a value of that type.
+    """
+    head, dot, _ = path.rpartition(".")
+    slot = f"value{field.type[:1].upper()}{field.type[1:]}"
+    hidden = workshop.number == _R4 and slot not in workshop.target.children("Extension", "")
+    return f"{head}{dot}{field.key}" if path.endswith("[x]") and hidden else path.replace("[x]", "")
 
 
 def keeper(workshop: Workshop, field: Field, url: str) -> Step:
@@ -52,7 +65,10 @@ def keeper(workshop: Workshop, field: Field, url: str) -> Step:
 def _writer(workshop: Workshop, field: Field) -> Step:
     """Return the step that writes one value into an extension."""
     kind = _SPELT.get(field.type, field.type)
-    slot = workshop.target.children("Extension", "").get(f"value{kind[:1].upper()}{kind[1:]}") if kind else None
+    slots = workshop.target.children("Extension", "")
+    slot = slots.get(f"value{kind[:1].upper()}{kind[1:]}") if kind else None
+    if slot is None and kind in _OLDER:
+        slot = slots[f"value{_OLDER[kind].capitalize()}"]
     if slot is None:
         return _parts(workshop, field)
     if not field.primitive:
@@ -93,7 +109,7 @@ def _parts(workshop: Workshop, field: Field) -> Step:
         return lose
     steps: dict[str, Step] = {}
     for key, child in workshop.source.children(*inside).items():
-        name = child.element.rpartition(".")[2].removesuffix("[x]")
+        name = named(workshop, child, child.element.rpartition(".")[2])
         if key in ("id", "extension"):
             steps[key] = workshop.type("Extension", "Extension").steps[key]
         elif key == "modifierExtension":

@@ -27,6 +27,7 @@ from hawsepipe import (
     decode,
 )
 from hawsepipe_fhir import detection, tables
+from hawsepipe_fhir.backward import backward
 from hawsepipe_fhir.bench import Move
 from hawsepipe_fhir.bundles import Asked, asked
 from hawsepipe_fhir.caution import modifiers
@@ -94,8 +95,8 @@ class FhirTranslator:
             # A fault of ours must stay with this message: the host sets it aside and goes on.
             raise MessageError("mapping", "", f"the translator failed ({type(error).__name__})") from error
 
-    def convert(self, message: RawMessage) -> Converted:
-        """Return the R4 of one message. Raises MessageError, and nothing else.
+    def convert(self, message: RawMessage, to: str = "R4") -> Converted:
+        """Return one message in R4, or by way of it in STU3. Raises MessageError, and nothing else.
 
         The version is that of the media type, else what the body states, else its shape if that leaves no doubt.
         """
@@ -106,9 +107,17 @@ class FhirTranslator:
             body = decode(message.body)
             if not isinstance(body.get("resourceType"), str):
                 raise MessageError("structure", "resourceType", "is missing")
-            version = version_of(body, told, None)
+            if to.upper() not in ("R4", "STU3"):
+                raise MessageError("mapping", "", "only R4 and STU3 can be written")
+            wanted = detection.named(to)
+            # What is to become older is R4 unless somebody says otherwise.
+            version = version_of(body, told, None) if wanted == detection.R4 or told else detection.R4
             conversion = convert(body, version)
-            issues = sorted(self._findings(conversion), key=lambda issue: _RANK[issue.severity])
+            issues = self._findings(conversion)
+            if wanted != detection.R4:
+                conversion = backward(wanted).convert(conversion.resource)
+                issues += self._findings(conversion)
+            issues.sort(key=lambda issue: _RANK[issue.severity])
             return Converted(conversion.resource, _label(version, conversion.resource), tuple(issues))
         except MessageError:
             raise

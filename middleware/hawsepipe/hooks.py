@@ -268,10 +268,12 @@ class Advising(Protocol):
 class Converter(Translator, Protocol):
     """A translator of whole resources, which `hawsepipe convert` can use. Both MUST be as pure."""
 
-    def convert(self, message: RawMessage) -> Converted:
-        """Return the R4 resource or Bundle that a message is; what has no place there is an issue.
+    def convert(self, message: RawMessage, to: str = "R4") -> Converted:
+        """Return the resource or Bundle that a message is, in R4 or another version; what has no place there is an
+        issue.
 
-        Raises MessageError, and nothing else, for what is no resource, and when its version cannot be told.
+        Raises MessageError, and nothing else, for what is no resource, and when its version cannot be told or `to` is
+        none that it can write.
         """
         ...
 

@@ -57,6 +57,17 @@ def test_the_version_is_told_by_the_option_or_by_the_resource_itself() -> None:
     assert same["maritalStatus"] == SPOUSE
 
 
+def test_r4_is_written_in_stu3_and_comes_back(tmp_path: Path) -> None:
+    visit = {**VISIT, "reasonCode": [{"text": "Cough"}]}
+    del visit["reason"]
+    older = run("--to", "STU3", "-", text=json.dumps(visit))
+    assert (older.exit_code, json.loads(older.stdout)["reason"]) == (0, [{"text": "Cough"}])
+    assert json.loads(run("--from", "STU3", "-", text=older.stdout).stdout) == visit
+    consent = run("--to", "stu3", "-", text='{"resourceType": "Consent"}')
+    assert (consent.exit_code, consent.stdout) == (1, "")
+    assert run("--to", "DSTU2", "-", text="{}").exit_code == 2
+
+
 @pytest.mark.parametrize("text", ["", "{", "<Patient/>", "[]", '{"id": "1"}', '{"resourceType": "Nothing"}'])
 def test_what_is_no_resource_is_an_error(text: str) -> None:
     result = run("-", text=text)

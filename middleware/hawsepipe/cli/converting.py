@@ -32,6 +32,13 @@ _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no resource in it")
     help="The version that they are in (STU3, 3.0, DSTU2, R5, …); without it each says it itself, or its shape does.",
 )
 @click.option(
+    "--to",
+    type=click.Choice(["R4", "STU3"], case_sensitive=False),
+    default="R4",
+    show_default=True,
+    help="The version to convert to; to STU3 from R4, unless --from says otherwise.",
+)
+@click.option(
     "-c",
     "--config",
     "config_path",
@@ -46,9 +53,14 @@ _NOTHING = Issue(Severity.ERROR, "structure", "", "there is no resource in it")
     help="Write what was lost or added to this file, an OperationOutcome a line, instead of to standard error.",
 )
 def convert(
-    paths: tuple[Path, ...], version: str | None, config_path: Path | None, name: str, issues_path: Path | None
+    paths: tuple[Path, ...],
+    version: str | None,
+    to: str,
+    config_path: Path | None,
+    name: str,
+    issues_path: Path | None,
 ) -> None:
-    """Convert FHIR resources and Bundles to R4 and print them; several are a line each (NDJSON).
+    """Convert FHIR resources and Bundles to R4, or from R4 to STU3, and print them; several are a line each (NDJSON).
 
     PATH is a file, a directory (all files below it) or - for standard input. A file holds one resource, or one a line.
     What has no place in R4 goes to standard error, each with its place in the source. Exit status 0 when no resource
@@ -59,12 +71,15 @@ def convert(
     media_type = "application/fhir+json" + (f"; fhirVersion={version}" if version else "")
     opening = kinds.translator(name, config, system_clock)
     with ending():
-        status = _all(paths, opening, media_type, issues_path)
+        status = _all(paths, opening, (media_type, to), issues_path)
     sys.exit(status)
 
 
 def _all(
-    paths: tuple[Path, ...], opening: AbstractAsyncContextManager[Translator], media_type: str, issues_path: Path | None
+    paths: tuple[Path, ...],
+    opening: AbstractAsyncContextManager[Translator],
+    versions: tuple[str, str],
+    issues_path: Path | None,
 ) -> int:
     """Convert everything; return the exit status. Raises UnwritableError."""
     with ExitStack() as stack:
@@ -77,7 +92,7 @@ def _all(
         # Nothing in here waits for anything, so a task could not be cancelled: an interrupt has to come as it is.
         loop = asyncio.new_event_loop()
         stack.callback(loop.close)
-        some = loop.run_until_complete(_run(sources(paths), opening, media_type, findings, output))
+        some = loop.run_until_complete(_run(sources(paths), opening, versions, findings, output))
         with writing("standard output"):
             single = output.finish()
             sys.stdout.flush()
@@ -90,7 +105,7 @@ def _all(
 async def _run(
     found: list[Source],
     opening: AbstractAsyncContextManager[Translator],
-    media_type: str,
+    versions: tuple[str, str],
     findings: Findings,
     output: _Output,
 ) -> bool:
@@ -106,7 +121,7 @@ async def _run(
                     some = True
                     continue
                 try:
-                    _file(source, bar, translator, media_type, findings, output)
+                    _file(source, bar, translator, versions, findings, output)
                     some = True
                 except UnreadableError as error:
                     some = some or error.begun
@@ -114,14 +129,17 @@ async def _run(
     return some
 
 
-def _file(source: Source, bar: Bar, converter: Converter, media_type: str, findings: Findings, output: _Output) -> None:
-    """Convert all resources of a file."""
+def _file(
+    source: Source, bar: Bar, converter: Converter, versions: tuple[str, str], findings: Findings, output: _Output
+) -> None:
+    """Convert all resources of a file; `versions` are the media type that they have and the version to convert to."""
+    media_type, to = versions
     empty = True
     for piece in converter.parts(bar.chunks(source)):
         empty = False
         place = f"{source.name}@{piece.offset}"
         try:
-            made = converter.convert(RawMessage("file", system_clock(), media_type, piece.body))
+            made = converter.convert(RawMessage("file", system_clock(), media_type, piece.body), to)
         except MessageError as error:
             findings.broken(place, [Issue(Severity.ERROR, error.cause, error.location, error.reason)])
             continue

@@ -23,6 +23,7 @@ from hawsepipe_conformance.feeds.checks import (
     operations,
     ordering,
     recovery,
+    round_trip,
     security,
     soak,
     structure,
@@ -53,6 +54,7 @@ _MODULES = (
     linking,
     devices,
     imaging,
+    round_trip,
 )
 
 ALL: Mapping[str, Check] = {check.id: check for module in _MODULES for check in module.CHECKS}
