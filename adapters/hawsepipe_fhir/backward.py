@@ -68,7 +68,8 @@ class _Backward(Compiler):
     ) -> Convert | None:
         if row.get("via") == "system":
             return self._system
-        return super()._convert(scope, path, field, to, final, row) if _fits(field, final) else None
+        convert = super()._convert(scope, path, field, to, final, row) if _fits(field, final) else None
+        return _faithful(convert, row["codes"], row["forward"]) if convert is not None and "forward" in row else convert
 
     def move(self, scope: Scope, path: str, field: Field, row: Row, *, told: bool = True) -> Step | None:
         # A Basic has elements of its own, which mean nothing of what it stands for.
@@ -92,7 +93,7 @@ class _Backward(Compiler):
             return value, twin
         old = self.tables.codes["code-systems"].get(value, value)
         for edition in ("v2", "v3"):
-            if value.startswith(f"{TERMINOLOGY}{edition}-"):
+            if value.startswith(f"{TERMINOLOGY}{edition}-") and "/" not in value.removeprefix(TERMINOLOGY):
                 old = f"{FHIR}{edition}/{value.removeprefix(f'{TERMINOLOGY}{edition}-')}"
         job.moved(source, at, exact=old == value)
         return old, self._twin(twin, at, place, job, source)
@@ -103,6 +104,19 @@ class _Backward(Compiler):
         inner = Place({}, "Element", "", "", at, place)
         self.element.run(twin, inner, job, source)
         return inner.target or None
+
+
+def _faithful(convert: Convert, codes: Mapping[str, str], forward: Mapping[str, str]) -> Convert:
+    """Refuse codes that the way forward would make others of: R4 has them, and means something else."""
+
+    def faithful(
+        value: Any, twin: Json | None, at: str, place: Place, job: Job, source: str
+    ) -> tuple[Any, Json | None]:
+        if type(value) is str and forward.get(codes.get(value, value), codes.get(value, value)) != value:
+            return NotImplemented, None
+        return convert(value, twin, at, place, job, source)
+
+    return faithful
 
 
 def _depth(scope: Scope, place: str) -> int:
@@ -125,7 +139,9 @@ class Backward:
         """Compile. Raises KeyError for a version that has no tables."""
         source, target = definitions.r4(), definitions.source(version)
         self._compiler = _Backward(turned(tables.shipped(version), source, target), source, target, NUMBER)
-        self._names = Names(self._compiler.homes)
+        # A reference to what becomes a Basic stays: nothing would say on the way back what it was.
+        homes = self._compiler.homes
+        self._names = Names({type_: home for type_, home in homes.items() if home != "Basic"})
 
     def convert(self, resource: Resource) -> Conversion:
         """Convert one R4 resource. Raises MessageError for what is none, and for what would turn its meaning.
@@ -218,7 +234,7 @@ def _turned(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if isinstance(row.get("codes"), Mapping) and len(codes) != len(row["codes"]):
         return None
     turned_: dict[str, Any] = {"from": row["to"], "to": row["from"]}
-    return turned_ | ({"codes": codes} if codes else {})
+    return turned_ | ({"codes": codes, "forward": {old: new for new, old in codes.items()}} if codes else {})
 
 
 _REQUEST: Final = {"on-hold": "suspended", "revoked": "cancelled"}

@@ -59,7 +59,7 @@ class Restoration:
         for key, held in list(value.items()):
             name = key.removeprefix("_")
             field = fields.get(name)
-            if field is None or name == "extension":
+            if field is None:
                 continue
             at = f"{path}.{name}" if path else name
             many = type(held) is list

@@ -15,6 +15,7 @@ from hawsepipe_fhir import definitions
 from hawsepipe_fhir.backward import backward
 from hawsepipe_fhir.conversion import convert
 from hawsepipe_fhir.definitions import Field
+from hawsepipe_fhir.spellings import TERMINOLOGY
 from hawsepipe_schemas import load
 
 RESOURCES = sorted(name for name in definitions.r4().rows if definitions.r4().resource(name))
@@ -144,6 +145,24 @@ def test_an_order_not_to_do_something_is_refused_where_stu3_cannot_say_so() -> N
     with pytest.raises(MessageError, match="not to be done"):
         backward("stu3").convert({**DOSE, "doNotPerform": True})
     assert there_and_back({**DOSE, "doNotPerform": False}) == {**DOSE, "doNotPerform": False}
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        {"resourceType": "ResearchStudy", "status": "completed"},  # STU3 has a code of that name for something else
+        {"resourceType": "Evidence", "exposureBackground": {"reference": "EvidenceVariable/1"}, "status": "draft"},
+        {"resourceType": "Patient", "maritalStatus": {"coding": [{"system": f"{TERMINOLOGY}v2-0360/2.7"}]}},
+        {
+            "resourceType": "Patient",
+            "_birthDate": {"extension": [{"url": "urn:x", "valueExpression": {"language": "text/cql"}}]},
+        },
+    ],
+    ids=["code", "reference", "system", "extension"],
+)
+def test_what_looks_like_something_else_in_stu3_comes_back_as_it_was(resource: dict[str, Any]) -> None:
+    back = convert(backward("stu3").convert(resource).resource, "stu3").resource
+    assert list(differences(resource, back)) == []
 
 
 def test_a_consent_is_refused_wherever_it_is() -> None:
