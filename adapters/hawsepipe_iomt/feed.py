@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -50,7 +51,8 @@ class DeviceFeed:
         self._remember = int(settings["remember_seconds"] * 1_000_000)
         self._tasks: list[asyncio.Task[None]] = []
         self._spool: Spool | None = None
-        self._turn = asyncio.Lock()
+        # One thread: a call whose task was cancelled is over before the next begins, also before the file is closed.
+        self._thread = ThreadPoolExecutor(1, f"spool-{opening.name}")
         self._waiting: dict[Place, float] = {}
         """Windows with readings that the journal does not have, and when the last of them came (monotonic)."""
         self._passed: dict[str, int] = {}
@@ -89,10 +91,10 @@ class DeviceFeed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        async with self._turn:
-            if self._spool is not None:
-                self._spool.close()
-                self._spool = None
+        if self._spool is not None:
+            await self._with_spool(Spool.close)
+            self._spool = None
+        self._thread.shutdown()
 
     async def _for_ever(self, work: Callable[[Intake], Awaitable[None]], intake: Intake) -> None:
         while True:
@@ -230,10 +232,9 @@ class DeviceFeed:
             self._count("window_late")
 
     async def _with_spool(self, work: Callable[[Spool], T]) -> T:
-        async with self._turn:
-            if self._spool is None:
-                raise apsw.Error("closed")
-            return await asyncio.to_thread(work, self._spool)
+        if self._spool is None:
+            raise apsw.Error("closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._spool)
 
 
 @asynccontextmanager
