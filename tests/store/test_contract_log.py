@@ -179,6 +179,35 @@ class TestLog:
         with pytest.raises(Conflict):
             await store.chart(4, ())
 
+    async def test_an_auditor_reads_everything_in_the_order_of_the_log(self, store: Store) -> None:
+        await store.append(entry())
+        size = await self.sealed(store, ("a", "b"), {})
+        await store.commit(transaction(change("Patient", "a", n=7)))
+        await store.put_leaf(b"k" * 32)
+        rows = await store.logged(0, 10)
+        assert [(row.sequence, row.type, row.id, row.version, row.current) for row in rows] == [
+            (1, "Patient", "a", 1, False),
+            (2, "Patient", "b", 1, True),
+            (3, "Patient", "a", 2, True),
+            (4, None, None, None, False),
+        ]
+        version = await store.vread("Patient", "b", 1)
+        assert version is not None
+        row = rows[1]
+        assert (row.leaf, row.commitment, row.opening, row.salt, row.content, row.operation) == (
+            version.commitment, version.commitment, version.opening, version.salt, version.content, version.operation,
+        )  # fmt: skip
+        assert rows[3].leaf == b"k" * 32
+        assert [anchor.place for anchor in await store.outbox(9)][1:] == [b""]
+        assert await store.logged(3, 10) == rows[3:]
+        assert await store.logged(0, 2) == rows[:2]
+        assert await store.state_leaves(0, 9) == ((size, 2, self.state(size)),)
+        assert await store.state_leaves(size, 9) == ()
+        assert await store.checkpoints(self.CHANNEL, 0, 9) == (self.head(size),)
+        assert await store.leafless() == 0
+        (raw,) = await store.journalled(0, 9)
+        assert (raw.digest, raw.body) == (sha256(b"MSH|1").digest(), b"MSH|1")
+
     async def test_a_state_leaf_alone_is_no_batch(self, store: Store) -> None:
         size = await self.sealed(store, ("a",), {})
         with pytest.raises(Conflict):

@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 from contextlib import AsyncExitStack
-from typing import Any
 
 from hawsepipe import plugins as loader
 from hawsepipe.clock import Clock
@@ -21,6 +20,7 @@ from hawsepipe.meters import Meters
 from hawsepipe.service import credentials, trust
 from hawsepipe.service.kinds import Opener
 from hawsepipe.service.stores import opened_store
+from hawsepipe.store.contract import Store
 
 
 async def rotate(config: Config, clock: Clock) -> str:
@@ -36,7 +36,7 @@ async def rotate(config: Config, clock: Clock) -> str:
     vkey = str(Signer(config.channel, new).vkey)
     meters = Meters()
     async with AsyncExitStack() as stack:
-        store: Any = await stack.enter_async_context(opened_store(config, clock, meters))
+        store = await stack.enter_async_context(opened_store(config, clock, meters))
         loaded = loader.load(config.plugins)
         ledgers = await Opener(stack, config, clock, meters).all(loaded.ledgers, config.ledgers, "ledgers")
         mark = HighWater(keys / "log.mark", config.channel)
@@ -68,8 +68,10 @@ async def rotate(config: Config, clock: Clock) -> str:
     return vkey
 
 
-async def _signed(store: Any, channel: str, vkey: str) -> bool:
+async def _signed(store: Store, channel: str, vkey: str) -> bool:
     head = await store.checkpoint(channel)
+    if head is None:
+        return False
     try:
         verify_log_signature(head, vkey)
     except VerificationError:
