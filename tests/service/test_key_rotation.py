@@ -35,7 +35,7 @@ async def written(config: Config, *numbers: int) -> None:
         for number in numbers:
             change = Change(Method.PUT, "Patient", f"p{number}", {"resourceType": "Patient", "id": f"p{number}"})
             await service.store.commit(Transaction((change,), None, "feed:test", system_clock()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await service.store.outbox_depth() or await service.store.anchored(
                 config.channel, ("log",)
             ) < await service.store.anchored(config.channel, ()):

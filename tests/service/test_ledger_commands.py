@@ -41,7 +41,7 @@ async def anchored(install: Callable[[str], Any]) -> Config:
         for number in (1, 2):
             await service.store.commit(Transaction((put(number),), None, "feed:test", system_clock()))
         await service.store.commit(Transaction((put(1, "Berg"),), None, "feed:test", system_clock()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await service.store.outbox_depth() or await service.store.anchored(config.channel, ("log",)) < 3:
                 await asyncio.sleep(0.02)
         code, told = await run("ledger", "status", "-c", str(config.path))
