@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from hawsepipe.errors import StoreError
-from hawsepipe.intake.alerts import BACKLOG, DELIVERY, QUEUE, Alerts, Watch
+from hawsepipe.hooks import Refusal
+from hawsepipe.intake.alerts import BACKLOG, DELIVERY, LETTERS, QUEUE, REFUSED, Alerts, Watch
 from hawsepipe.meters import Meters
 from hawsepipe.store.answers import Queue
-from hawsepipe.store.contract import Waiting
+from hawsepipe.store.contract import LetterGroup, Waiting
 
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -27,7 +28,13 @@ class Scene:
         self.watch = Watch(cast("Any", self), lambda: self.now, self.alerts, timedelta(minutes=10))
         self.feeds: dict[str, Waiting] = {}
         self.destinations: dict[str, Queue] = {}
+        self.letters: list[LetterGroup] = []
         self.broken = False
+
+    async def letter_groups(self) -> list[LetterGroup]:
+        if self.broken:
+            raise StoreError("the disk")
+        return self.letters
 
     async def waiting(self) -> Mapping[str, Waiting]:
         if self.broken:
@@ -79,6 +86,35 @@ async def test_the_age_of_the_oldest_message_is_an_alert_whatever_their_number(s
     scene.feeds, scene.destinations = {}, {}
     await scene.watch.look()
     assert scene.alerts.open(BACKLOG, QUEUE) == set()
+
+
+async def test_what_a_destination_would_not_have_is_an_alert_until_somebody_has_decided(scene: Scene) -> None:
+    scene.destinations = {"lab": Queue(0, 2, None), "quiet": Queue(3, 0, None)}
+    await scene.watch.look()
+    await scene.watch.look()
+    assert scene.alerts.open(REFUSED) == {(REFUSED, "lab")}
+    assert scene.notices(REFUSED, "lab") == (1, 0, 0)
+    scene.destinations = {}
+    await scene.watch.look()
+    assert scene.notices(REFUSED, "lab") == (1, 0, 1)
+
+
+async def test_dead_letters_are_an_alert_for_each_feed_and_cause_and_parts_that_wait_for_their_rest_are_none(
+    scene: Scene,
+) -> None:
+    def group(feed: str, cause: str, location: str) -> LetterGroup:
+        return LetterGroup(feed, Refusal(cause, location, "why"), 9, 1, 9, START, START)
+
+    scene.letters = [group("lab", "code", "OBX-5"), group("lab", "code", "OBX-3"), group("adt", "structure", "DSC-1")]
+    await scene.watch.look_at_letters()
+    assert scene.alerts.open(LETTERS) == {(LETTERS, "lab/code")}
+    assert scene.notices(LETTERS, "lab/code") == (1, 0, 0)
+    scene.broken = True
+    await scene.watch.look_at_letters()
+    assert scene.alerts.open(LETTERS) == {(LETTERS, "lab/code")}, "nothing is known"
+    scene.broken, scene.letters = False, []
+    await scene.watch.look_at_letters()
+    assert scene.alerts.open(LETTERS) == set()
 
 
 async def test_a_store_that_cannot_be_read_is_an_alert_until_it_can(scene: Scene) -> None:

@@ -91,8 +91,20 @@ async def test_a_message_that_cannot_be_applied_is_listed_shown_retried_and_disc
     assert installation.rows("SELECT state FROM journal WHERE sequence IN (3, 4)") == [("discarded",), ("applied",)]
     status, text = await _cli(installation, "dead-letters", "retry", "2", "--feed", "adt")
     assert status == 2, "either numbers or filters"
-    status, text = await _cli(installation, "dead-letters", "discard", "2")
+    status, text = await _cli(installation, "dead-letters", "discard", "2", "--reason", "sent by a test")
     assert status == 0
+    status, text = await _cli(installation, "accesses", "--json")
+    assert '"reasons": ["operator", "sent by a test"]' in text
+    status, text = await _cli(installation, "messages", "list", "--json")
+    told = {
+        it["sequence"]: (it["state"], it["decision"], it["replayed_as"], it["replay_of"]) for it in json.loads(text)
+    }
+    assert told == {
+        1: ("discarded", "retried", 3, None),
+        2: ("discarded", "discarded", None, None),
+        3: ("discarded", "mended", 4, 1),
+        4: ("applied", None, None, 3),
+    }
     assert installation.rows("SELECT count(*) FROM journal WHERE sequence = 2 AND length(body) > 0") == [(1,)]
     assert installation.rows("SELECT replay_of FROM journal WHERE sequence = 3") == [(1,)]
 

@@ -41,7 +41,7 @@ from hawsepipe.model import (
     Version,
 )
 from hawsepipe.store.answers import Messages
-from hawsepipe.store.contract import Application, JournalEntry, JournalState, Letters, Store
+from hawsepipe.store.contract import Application, JournalEntry, JournalState, Letters, Replay, Store
 from hawsepipe.visibility import Facets
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -244,6 +244,20 @@ class TestJournal:
         assert await store.key_used("adt", "1", first.digest)
         assert not await store.key_used("adt", "1", other.digest), "it is a duplicate"
         assert not await store.key_used("lab", "1", first.digest)
+
+    async def test_a_letter_tells_by_what_it_was_retried_and_whether_that_was_mended(self, store: Store) -> None:
+        retried = await store.append(entry(refusal=REFUSAL))
+        mended = await store.append(entry(b"MSH|2", "2", REFUSAL))
+        gone = await store.append(entry(b"MSH|3", "3", REFUSAL))
+        first = await store.retry(retried.sequence, NOW)
+        second = await store.retry(mended.sequence, NOW, b"mended")
+        await store.discard(gone.sequence, NOW)
+        assert first is not None
+        assert second is not None
+        assert await store.replays([retried.sequence, mended.sequence, gone.sequence]) == {
+            retried.sequence: Replay(first.sequence, mended=False),
+            mended.sequence: Replay(second.sequence, mended=True),
+        }
 
     async def test_a_retry_may_have_another_key(self, store: Store) -> None:
         dead = await store.append(entry(refusal=REFUSAL))

@@ -11,6 +11,7 @@ import apsw
 
 from hawsepipe.hooks import Refusal
 from hawsepipe.model import RawMessage
+from hawsepipe.store.answers import Aside
 from hawsepipe.store.contract import Application, JournalEntry, Store
 from hawsepipe.store.sqlite import schema
 
@@ -86,6 +87,29 @@ async def test_what_is_set_aside_lets_the_next_pass_and_may_be_delivered_again_i
     assert (queue.waiting, queue.set_aside, queue.oldest is not None) == (1, 1, True)
     assert await store.deliver_again("lab") == 1
     assert await emptied(store) == [b"MSH|1", b"MSH|2"]
+
+
+async def test_what_was_set_aside_is_listed_and_waits_again_one_by_one(store: Store) -> None:
+    await store.route({"lab": ["adt"], "other": ["adt"]})
+    await taken(store, 1, 2)
+    numbers = []
+    while (delivery := await store.next_delivery("lab")) is not None:
+        numbers.append(delivery.number)
+        assert await store.entry(delivery.number) == Aside(delivery.number, "lab", delivery.sequence, "", None, None)
+        await store.set_aside(delivery.number, REFUSAL, NOW)
+    found = await store.asides("lab", 0, 10)
+    assert [(one.number, one.sequence, one.refusal, one.settled_at) for one in found] == [
+        (numbers[0], 1, REFUSAL, NOW),
+        (numbers[1], 2, REFUSAL, NOW),
+    ]
+    assert await store.asides(None, 0, 10) == found
+    assert await store.asides("other", 0, 10) == ()
+    assert await store.asides("lab", numbers[0], 10) == found[1:]
+    assert await store.deliver_one_again(numbers[1])
+    assert not await store.deliver_one_again(numbers[1]), "it waits already"
+    assert await emptied(store) == [b"MSH|2"]
+    assert await store.entry(numbers[1]) is None
+    assert [one.number for one in await store.asides("lab", 0, 10)] == numbers[:1]
 
 
 async def test_a_store_without_queues_gets_them_when_it_is_opened(open_at: Opener, tmp_path: Path) -> None:

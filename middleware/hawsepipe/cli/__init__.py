@@ -27,6 +27,7 @@ _COMMANDS = {
     "accesses": "record:accesses",
     "messages": "messages:messages",
     "dead-letters": "letters:dead_letters",
+    "deliveries": "deliveries:deliveries",
     "alerts": "letters:alerts",
     "lanes": "letters:lanes",
     "patients": "patients:patients",

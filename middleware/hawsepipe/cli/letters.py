@@ -221,9 +221,10 @@ def _lines(text: str | None) -> list[str]:
 @dead_letters.command("discard")
 @config_option
 @click.argument("number", type=int)
-def discard(config_path: Path, number: int) -> None:
+@click.option("--reason", default="", help="Why, for the access record: a line without patient data.")
+def discard(config_path: Path, number: int, reason: str) -> None:
     """Take a dead letter off the list. Its bytes stay in the journal."""
-    call(config_path, "POST", f"{PATH}/{number}/discard")
+    call(config_path, "POST", f"{PATH}/{number}/discard", {"reason": reason})
     click.echo(f"dead letter {number} is discarded")
 
 

@@ -67,8 +67,16 @@ def list_(config_path: Path, last: int, as_json: bool, **chosen: str | None) -> 
     for entry in found:
         reason = f"  {entry['cause']} {entry['location'] or '-'}: {entry['text']}" if entry["cause"] else ""
         click.echo(
-            f"{entry['sequence']:>8} {entry['feed']} {entry['received']} {entry['state']} {entry['label']}{reason}"
+            f"{entry['sequence']:>8} {entry['feed']} {entry['received']} {_standing(entry)} {entry['label']}{reason}"
         )
+
+
+def _standing(entry: Mapping[str, Any]) -> str:
+    """Return a message's state for people, with what an operator decided."""
+    if entry["replayed_as"] is not None:
+        return f"{entry['decision']} as {entry['replayed_as']}"
+    again = f" (again, of {entry['replay_of']})" if entry["replay_of"] is not None else ""
+    return f"{entry['decision'] or entry['state']}{again}"
 
 
 @messages.command()

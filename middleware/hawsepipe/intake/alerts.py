@@ -23,6 +23,10 @@ _KEPT: Final = 100
 """Alerts that are over and still told."""
 _LOOK: Final = 5.0
 """Seconds between two looks at how long messages wait."""
+_SELDOM: Final = 6
+"""Of so many looks one is at the dead letters too, which takes longer the more there are."""
+_PART: Final = "DSC-1"
+"""The place of letters that are parts of a message."""
 
 DELIVERY: Final = "delivery"
 """A destination does not take messages."""
@@ -30,14 +34,18 @@ BACKLOG: Final = "backlog"
 """The oldest message of a feed waits for its effect for too long."""
 QUEUE: Final = "queue"
 """The oldest message for a destination waits for too long."""
+REFUSED: Final = "refused"
+"""A destination would not have a message, which was set aside."""
+LETTERS: Final = "letters"
+"""There are dead letters of a feed and a cause."""
 STORE: Final = "store"
 """The store cannot be read."""
 
 
 @dataclass(slots=True)
 class Alert:
-    """Something that is, or was, wrong: its kind and whom it is about (the name of a feed or destination), how often it
-    was found, how many notices there were.
+    """Something that is, or was, wrong: its kind, whom it is about (a feed, `feed/cause` or a destination), how often
+    it was found, how many notices there were.
     """
 
     kind: str
@@ -112,7 +120,7 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Looks at how long messages wait; `longest` is from when on that is an alert."""
+    """Looks at how long messages wait (`longest` is from when on that is an alert), and at what was set aside."""
 
     store: Store
     clock: Clock
@@ -121,9 +129,26 @@ class Watch:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        turn = 0
         while True:
             await self.look()
+            if turn % _SELDOM == 0:
+                await self.look_at_letters()
+            turn += 1
             await asyncio.sleep(_LOOK)
+
+    async def look_at_letters(self) -> None:
+        """Look once for dead letters, by feed and cause."""
+        try:
+            groups = await self.store.letter_groups()
+        except HawsepipeError:
+            return  # `look` tells of it
+        # A part of a message waits for its rest by itself.
+        found = {f"{group.feed}/{group.refusal.cause}" for group in groups if group.refusal.location != _PART}
+        for about in found:
+            self.alerts.raised(LETTERS, about)
+        for kind, about in self.alerts.open(LETTERS) - {(LETTERS, about) for about in found}:
+            self.alerts.cleared(kind, about)
 
     async def look(self) -> None:
         """Look once."""
@@ -136,8 +161,9 @@ class Watch:
         oldest = {(BACKLOG, name): one.oldest for name, one in waiting.items() if one.count}
         oldest |= {(QUEUE, name): one.oldest for name, one in queues.items() if one.oldest is not None}
         now = self.clock()
-        late = {place for place, since in oldest.items() if now - since > self.longest}
+        late = {(REFUSED, name) for name, one in queues.items() if one.set_aside}
+        late |= {place for place, since in oldest.items() if now - since > self.longest}
         for place in late:
             self.alerts.raised(*place)
-        for kind, about in self.alerts.open(BACKLOG, QUEUE) - late:
+        for kind, about in self.alerts.open(BACKLOG, QUEUE, REFUSED) - late:
             self.alerts.cleared(kind, about)

@@ -15,7 +15,7 @@ from hawsepipe.errors import NotFound
 from hawsepipe.intake.dead_letters import summary
 from hawsepipe.model import Access, Principal
 from hawsepipe.store.answers import Messages
-from hawsepipe.store.contract import Store
+from hawsepipe.store.contract import JournalRecord, JournalState, Replay, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Archive:
         records = await self.store.messages(asked)
         if asked.identifier is not None:
             await self._record(operator, "search", "journal")
-        return [summary(record) for record in records]
+        replays = await self._replays(records)
+        return [summary(record, replays.get(record.sequence)) for record in records]
 
     async def show(self, sequence: int, operator: Principal) -> dict[str, Any]:
         """Return one message with its content, and with the answer that its sender got. Raises NotFound."""
@@ -38,7 +39,8 @@ class Archive:
         if record is None:
             raise NotFound(f"there is no message {sequence}")
         await self._record(operator, "read", f"journal/{sequence}")
-        return summary(record) | {
+        replays = await self._replays([record])
+        return summary(record, replays.get(sequence)) | {
             "media_type": record.message.media_type,
             "content": _text(record.message.body),
             "answer": _text(record.reply),
@@ -57,6 +59,10 @@ class Archive:
             }
             for record in records
         ]
+
+    async def _replays(self, records: Sequence[JournalRecord]) -> Mapping[int, Replay]:
+        settled = [record.sequence for record in records if record.state is JournalState.DISCARDED]
+        return await self.store.replays(settled) if settled else {}
 
     async def _record(self, operator: Principal, interaction: str, target: str) -> None:
         access = Access(

@@ -143,7 +143,13 @@ class Courier:
             if delivery.sequence != self._refused:
                 # Once, however often it is tried.
                 self._refused = delivery.sequence
-                _log.warning("a message was refused", name=self._name, sequence=delivery.sequence, code=error.answer)
+                _log.warning(
+                    "a message was refused",
+                    name=self._name,
+                    sequence=delivery.sequence,
+                    delivery=delivery.number,
+                    code=error.answer,
+                )
             if self._patience.hold:
                 return self._failed(delivery, error)
             await self._store.set_aside(delivery.number, Refusal(error.cause, "", error.reason), self._clock())

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hawsepipe.clock import Clock
-from hawsepipe.errors import Conflict, NotFound
+from hawsepipe.errors import Conflict, InvalidRequest, NotFound
 from hawsepipe.hooks import Asking, Feed, Refusal, SetAside, Translator
 from hawsepipe.intake.rehearsal import Rehearsal, rehearse
 from hawsepipe.model import Access, Principal, RawMessage
-from hawsepipe.store.contract import EVERY_LETTER, JournalRecord, JournalState, LetterGroup, Letters, Store
+from hawsepipe.store.contract import EVERY_LETTER, JournalRecord, JournalState, LetterGroup, Letters, Replay, Store
 
 SCOPE = "hawsepipe/operate"
 """The scope that a token needs to see or retry dead letters."""
+_REASON = 200
+"""Characters of the reason for a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,15 @@ class DeadLetters:
             record = await self.store.journal(record.sequence) or record
         return summary(record)
 
-    async def discard(self, sequence: int, operator: Principal) -> None:
-        """Take a letter off the list; its bytes stay in the journal, and what waited behind it goes on.
+    async def discard(self, sequence: int, operator: Principal, reason: str = "") -> None:
+        """Take a letter off the list; its bytes stay in the journal, and what waited behind it goes on. The access
+        record has the reason.
 
-        Raises NotFound.
+        Raises NotFound, and InvalidRequest for a reason that is not a line of text.
         """
+        check_reason(reason)
         await self._letter(sequence)
-        await self._record(operator, "discard", sequence)
+        await self._record(operator, "discard", sequence, reason)
         if not await self.store.discard(sequence, self.clock()):
             raise _none(sequence)
         self.wake()
@@ -149,7 +153,7 @@ class DeadLetters:
             raise _none(sequence)
         return record
 
-    async def _record(self, operator: Principal, interaction: str, sequence: int) -> None:
+    async def _record(self, operator: Principal, interaction: str, sequence: int, reason: str = "") -> None:
         access = Access(
             instant=self.clock(),
             subject=operator.subject,
@@ -159,18 +163,29 @@ class DeadLetters:
             target=f"journal/{sequence}",
             patients=(),
             permit=True,
-            reasons=("operator",),
+            reasons=("operator", reason) if reason else ("operator",),
         )
         await self.store.record([access])
+
+
+def check_reason(reason: str) -> None:
+    """Raise InvalidRequest for an operator's reason that is not a line of text."""
+    if len(reason) > _REASON or not reason.isprintable():
+        raise InvalidRequest(f"a reason is one line of at most {_REASON} characters")
 
 
 def _none(sequence: int) -> NotFound:
     return NotFound(f"there is no dead letter {sequence}")
 
 
-def summary(record: JournalRecord) -> dict[str, Any]:
-    """Return what can be said of an entry without its content: no patient data."""
+def summary(record: JournalRecord, replay: Replay | None = None) -> dict[str, Any]:
+    """Return what can be said of an entry without its content: no patient data. `replay` is its retry, if it was a
+    letter that was retried.
+    """
     refusal = record.refusal
+    decision = None
+    if record.state is JournalState.DISCARDED:
+        decision = "discarded" if replay is None else "mended" if replay.mended else "retried"
     return {
         "sequence": record.sequence,
         "state": record.state.value,
@@ -183,6 +198,8 @@ def summary(record: JournalRecord) -> dict[str, Any]:
         "location": refusal.location if refusal else None,
         "text": refusal.text if refusal else None,
         "replay_of": record.replay_of,
+        "decision": decision,
+        "replayed_as": replay.sequence if replay else None,
     }
 
 

@@ -50,7 +50,7 @@ def routes(letters: DeadLetters, verifier: TokenVerifier) -> list[web.RouteDef]:
         return await letters.retry(sequence, operator, await _mended(request), **_how(request), wait=wait)
 
     async def discarded(request: web.Request, operator: Principal) -> object:
-        await letters.discard(number(request.match_info["sequence"]), operator)
+        await letters.discard(number(request.match_info["sequence"]), operator, request.query.get("reason", ""))
         return {}
 
     async def lanes(_request: web.Request, _operator: Principal) -> object:

@@ -52,6 +52,7 @@ from hawsepipe.intake.journal import Journal
 from hawsepipe.intake.merging import Merging
 from hawsepipe.intake.outcomes import Outcomes
 from hawsepipe.intake.pipeline import Pipeline
+from hawsepipe.intake.refused import Refused
 from hawsepipe.intake.retention import Retention, Terms
 from hawsepipe.intake.workers import open_workers
 from hawsepipe.ledger.anchorer import Anchorer
@@ -65,6 +66,7 @@ from hawsepipe.ops import accesses as ops_accesses
 from hawsepipe.ops import alerts as ops_alerts
 from hawsepipe.ops import configuration as ops_configuration
 from hawsepipe.ops import dead_letters as ops_dead_letters
+from hawsepipe.ops import deliveries as ops_deliveries
 from hawsepipe.ops import feeds as ops_feeds
 from hawsepipe.ops import health
 from hawsepipe.ops import loads as ops_loads
@@ -239,6 +241,8 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
         app.add_routes(ops_log.routes(store, config.channel, verifier))
+        refused = Refused(store, clock, lambda name: couriers[name].wake() if name in couriers else None)
+        app.add_routes(ops_deliveries.routes(refused, verifier))
         app.add_routes(ops_alerts.routes(alerts, verifier))
         app.add_routes(ops_messages.routes(Archive(store, clock), verifier))
         listening = asyncio.Event()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from hawsepipe.hooks import Refusal
 from hawsepipe.model import RawMessage
 
 
@@ -56,6 +57,20 @@ class Delivery:
     number: int
     sequence: int
     message: RawMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """An entry of a destination's queue, as operators see it: its place, where it goes, the message's number in the
+    journal and label, why it is not delivered and since when (None: it waits).
+    """
+
+    number: int
+    destination: str
+    sequence: int
+    label: str
+    refusal: Refusal | None
+    settled_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,14 @@ class JournalRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """By what a letter was retried: the number of the new entry, and whether that is a mended copy."""
+
+    sequence: int
+    mended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Letters:
     """Which dead letters are meant; what is None leaves them all. `location` is the beginning of a v2 location or
     path; `since` and `until` bound the instant of receipt (inclusive, exclusive).
@@ -273,6 +281,10 @@ class Store(Deliveries, Loads, Audited, Leaves, Protocol):
 
     async def discard(self, sequence: int, instant: datetime) -> bool:
         """Mark a dead letter discarded (its bytes stay); False when it is not a dead letter."""
+        ...
+
+    async def replays(self, sequences: Sequence[int]) -> Mapping[int, Replay]:
+        """Return by what letters were retried; those that were not are left out."""
         ...
 
     async def key_used(self, feed: str, key: str, digest: bytes) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from hawsepipe.hooks import Refusal
-from hawsepipe.store.answers import Delivery, Queue
+from hawsepipe.store.answers import Aside, Delivery, Queue
 
 
 class Deliveries(Protocol):
@@ -33,6 +33,18 @@ class Deliveries(Protocol):
 
     async def deliver_again(self, destination: str) -> int:
         """Let what was set aside wait again, in its old place; return how many entries."""
+        ...
+
+    async def asides(self, destination: str | None, after: int, limit: int) -> Sequence[Aside]:
+        """Return what was set aside for a destination (None: for any) with a number above `after`, in order."""
+        ...
+
+    async def entry(self, number: int) -> Aside | None:
+        """Return one entry, whether it waits or was set aside."""
+        ...
+
+    async def deliver_one_again(self, number: int) -> bool:
+        """Let one that was set aside wait again, in its old place; False when it is none."""
         ...
 
     async def queues(self) -> Mapping[str, Queue]:

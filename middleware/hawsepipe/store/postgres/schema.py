@@ -14,7 +14,7 @@ from hawsepipe.errors import StoreError
 from hawsepipe.store.postgres.binding import LONGEST
 from hawsepipe.store.postgres.connection import Connection
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The newest version of the tables that this code knows."""
 
 TABLES: Final = f"""
@@ -164,7 +164,12 @@ CREATE TABLE part (sequence bigint, place bigint, content bytea NOT NULL, PRIMAR
 """
 """The parts of messages that are too large for a row of the journal (since version 2)."""
 
-_STEPS: Final[dict[int, str]] = {1: PARTS}
+REPLAYS: Final = """
+CREATE INDEX journal_replay ON journal (replay_of) WHERE replay_of IS NOT NULL;
+"""
+"""The retries of a letter by its number (since version 3)."""
+
+_STEPS: Final[dict[int, str]] = {1: PARTS, 2: REPLAYS}
 """What makes the next version of tables of a version."""
 
 

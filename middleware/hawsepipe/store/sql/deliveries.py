@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hawsepipe.hooks import Refusal
-from hawsepipe.store.answers import Delivery, Queue
+from hawsepipe.store.answers import Aside, Delivery, Queue
 from hawsepipe.store.sql import journal
 from hawsepipe.store.sql.connection import Connection
 from hawsepipe.store.sql.instants import optional_instant
@@ -53,6 +54,43 @@ def again(pen: Pen, destination: str) -> int:
         (destination,),
     )
     return pen.connection.changes()
+
+
+_ENTRIES = (
+    "SELECT d.number, d.destination, d.sequence, coalesce(j.label, ''), d.cause, d.text, d.settled_at"
+    " FROM delivery AS d LEFT JOIN journal AS j ON j.sequence = d.sequence WHERE "
+)
+
+
+def asides(connection: Connection, destination: str | None, after: int, limit: int) -> tuple[Aside, ...]:
+    """Return what was set aside, in order."""
+    there, values = ("", ()) if destination is None else (" AND d.destination = ?", (destination,))
+    rows = connection.execute(
+        f"{_ENTRIES} d.cause IS NOT NULL AND d.number > ?{there} ORDER BY d.number LIMIT ?",
+        (after, *values, max(limit, 0)),
+    )
+    return tuple(_aside(row) for row in rows)
+
+
+def entry(connection: Connection, number: int) -> Aside | None:
+    """Return one entry."""
+    row = connection.execute(f"{_ENTRIES} d.number = ?", (number,)).fetchone()
+    return None if row is None else _aside(row)
+
+
+def one_again(pen: Pen, number: int) -> bool:
+    """Let one that was set aside wait again."""
+    pen.connection.execute(
+        "UPDATE delivery SET cause = NULL, text = NULL, settled_at = NULL WHERE number = ? AND cause IS NOT NULL",
+        (number,),
+    )
+    return pen.connection.changes() == 1
+
+
+def _aside(row: tuple[Any, ...]) -> Aside:
+    number, destination, sequence, label, cause, text, settled = row
+    refusal = None if cause is None else Refusal(cause, "", text)
+    return Aside(number, destination, sequence, label, refusal, optional_instant(settled))
 
 
 def queues(connection: Connection) -> dict[str, Queue]:

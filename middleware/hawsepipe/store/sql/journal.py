@@ -12,7 +12,7 @@ from hawsepipe.fhir.dates import microseconds
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import RawMessage
 from hawsepipe.store.answers import Messages
-from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters, Waiting
+from hawsepipe.store.contract import JournalEntry, JournalRecord, JournalState, LetterGroup, Letters, Replay, Waiting
 from hawsepipe.store.sql.connection import Connection
 from hawsepipe.store.sql.instants import instant, optional_instant
 from hawsepipe.store.sql.pen import Pen
@@ -130,6 +130,17 @@ def _discarded(pen: Pen, sequence: int, micros: int) -> bool:
         (micros, sequence),
     )
     return pen.connection.changes() == 1
+
+
+def replays(connection: Connection, sequences: Sequence[int]) -> dict[int, Replay]:
+    """Return by what letters were retried."""
+    rows = connection.execute(
+        "SELECT r.replay_of, r.sequence, r.digest <> o.digest FROM journal AS r"
+        " JOIN journal AS o ON o.sequence = r.replay_of"
+        " WHERE r.replay_of IN (SELECT value FROM json_each(?))",
+        (connection.array(sorted(sequences)),),
+    )
+    return {letter: Replay(sequence, bool(mended)) for letter, sequence, mended in rows}
 
 
 def key_used(connection: Connection, feed: str, key: str, digest: bytes) -> bool:

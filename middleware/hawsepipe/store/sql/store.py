@@ -13,7 +13,7 @@ from hawsepipe.fhir.dates import microseconds
 from hawsepipe.fhir.query import Page, Query
 from hawsepipe.hooks import Acceptance, Refusal
 from hawsepipe.model import Access, Anchor, Checkpoint, Receipt, Transaction, Version
-from hawsepipe.store.answers import Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
+from hawsepipe.store.answers import Aside, Delivery, Held, Lane, Messages, Pruned, Queue, Rehearsed
 from hawsepipe.store.auditing import Logged, Raw
 from hawsepipe.store.contract import (
     EVERY_LETTER,
@@ -24,6 +24,7 @@ from hawsepipe.store.contract import (
     JournalState,
     LetterGroup,
     Letters,
+    Replay,
     Waiting,
 )
 from hawsepipe.store.loads import Note, Outcome, Told
@@ -99,6 +100,9 @@ class SqlStore:
     async def discard(self, sequence: int, instant: datetime) -> bool:
         return await self._write(partial(journal.discard, sequence=sequence, micros=microseconds(instant)))
 
+    async def replays(self, sequences: Sequence[int]) -> Mapping[int, Replay]:
+        return await self._read(partial(journal.replays, sequences=sequences))
+
     async def key_used(self, feed: str, key: str, digest: bytes) -> bool:
         return await self._read(partial(journal.key_used, feed=feed, key=key, digest=digest))
 
@@ -144,6 +148,15 @@ class SqlStore:
 
     async def deliver_again(self, destination: str) -> int:
         return await self._write(partial(deliveries.again, destination=destination))
+
+    async def asides(self, destination: str | None, after: int, limit: int) -> Sequence[Aside]:
+        return await self._read(partial(deliveries.asides, destination=destination, after=after, limit=limit))
+
+    async def entry(self, number: int) -> Aside | None:
+        return await self._read(partial(deliveries.entry, number=number))
+
+    async def deliver_one_again(self, number: int) -> bool:
+        return await self._write(partial(deliveries.one_again, number=number))
 
     async def queues(self) -> Mapping[str, Queue]:
         return await self._read(deliveries.queues)

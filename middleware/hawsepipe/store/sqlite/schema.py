@@ -18,7 +18,7 @@ from hawsepipe.store.sqlite.connection import Connection
 APPLICATION_ID: Final = 0x48415753
 """Marks the file as ours (`HAWS`)."""
 
-VERSION: Final = 16
+VERSION: Final = 17
 """The newest version of the tables that this code knows."""
 
 DELIVERIES: Final = """
@@ -160,6 +160,11 @@ CREATE TABLE IF NOT EXISTS part (
 """
 """The parts of messages that are too large for a row of the journal (since version 16)."""
 
+REPLAYS: Final = """
+CREATE INDEX IF NOT EXISTS journal_replay ON journal (replay_of) WHERE replay_of IS NOT NULL;
+"""
+"""The retries of a letter by its number (since version 17)."""
+
 _STEPS: Final = {
     1: DELIVERIES,
     2: EVENTS,
@@ -176,6 +181,7 @@ _STEPS: Final = {
     13: STATE,
     14: CONTENTS,
     15: PARTS,
+    16: REPLAYS,
 }
 """What makes the next version of tables of a version."""
 
