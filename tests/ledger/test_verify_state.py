@@ -96,6 +96,7 @@ async def test_what_never_was_is_proven_and_what_is_or_was_is_not_absent(ward: W
         assert found.steps[10].text == "there never was such a resource"
         assert findings(document, ward.trust, id="other").code == "BINDING_MISMATCH"
         # A way that ends at nothing says so of every place below, and of no other.
+        assert findings(document | {"rootHash": "0" * 64}, ward.trust).code == "INCLUSION_INVALID"
         assert findings(document | {"id": "p0"}, ward.trust).code in ("STATE_INVALID", "ABSENCE_INVALID")
     for id_ in ("p0", "p2"):
         found = findings(await ward.evidence.absent("Patient", id_), ward.trust)

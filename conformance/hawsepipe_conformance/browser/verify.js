@@ -783,7 +783,8 @@ globalThis.hawsepipe = (() => {
         throw new Finding("STATE_INVALID", "it is the state of another log or size");
       }
       await checkCommitment(state, text(state, "opening"));
-      if (!same(await rootOf(state, size - 1n, size), root)) {
+      const led = await rootOf(state, size - 1n, size);
+      if (!same(led, root) || !same(root, hash(this.evidence, "rootHash"))) {
         throw new Finding("INCLUSION_INVALID", "the state leaf is not the last leaf of the log");
       }
       const place = await sha256(encoder.encode(`${text(this.evidence, "type")}/${text(this.evidence, "id")}`));

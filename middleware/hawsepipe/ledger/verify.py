@@ -240,8 +240,7 @@ class _Case:
         return f"the log's key at size {size}"
 
     def receipts(self) -> str:
-        note, told, broken = self._note, list[str](), False
-        words: dict[str, tuple[bytes, int]] = {}
+        note, told, words, broken = self._note, list[str](), dict[str, tuple[bytes, int]](), False
         given = [_object(item, "backend channel size root position proof") for item in self._it.members("receipts")]
         lines: list[tuple[str, _Key | None, _Fields | _Line]] = []
         lines += [(it.text("backend"), self._parties.get(it.text("backend")), it) for it in given]
@@ -298,11 +297,12 @@ class _Case:
         opening = state.opened("state")
         _require((opening.text("channel"), opening.natural("size")) == (self._channel, note.size), "STATE_INVALID")
         state.check_commitment()
-        _require(state.root(note.size - 1, note.size) == note.root, "INCLUSION_INVALID", "state leaf")
+        led = state.root(note.size - 1, note.size)
+        _require(led == note.root == self._it.hash("rootHash"), "INCLUSION_INVALID", "state leaf")
         place = sha256(f"{self._it.text('type')}/{self._it.text('id')}".encode()).digest()
         end = _object(state["end"], "place value") if state.get("end") is not None else None
-        led = _map_root(place, end, state.text("levels"), _unbase64(state.text("siblings"), "STATE_INVALID"))
-        _require(led == opening.hash("map"), "STATE_INVALID")
+        siblings = _unbase64(state.text("siblings"), "STATE_INVALID")
+        _require(_map_root(place, end, state.text("levels"), siblings) == opening.hash("map"), "STATE_INVALID")
         there = end.hash("value") if end is not None and end.hash("place") == place else None
         if absent:
             _require(there is None, "ABSENCE_INVALID")
