@@ -73,6 +73,12 @@ class PollingFeed:
         self._begin = _instant(settings["since"]) if "since" in settings else None
         self._random = random.Random()  # noqa: S311  spreads retries, guards nothing
         self._task: asyncio.Task[None] | None = None
+        self._failing: datetime | None = None
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """See `hawsepipe.Sourced`."""
+        return self._failing
 
     @property
     def address(self) -> str:
@@ -122,6 +128,10 @@ class PollingFeed:
                 wait = self._pause(failures)
                 self._opening.meters.framing.labels(self._opening.name, "poll_fault").inc()
                 _log.exception("a poll failed", feed=self._opening.name)
+            if not failures:
+                self._failing = None
+            elif self._failing is None:
+                self._failing = self._opening.clock()
             await asyncio.sleep(wait)
 
     def _pause(self, failures: int) -> float:

@@ -54,6 +54,7 @@ SCHEMA: dict[str, Any] = {
 HTTP_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of a fhir-http feed",
+    "listens": True,
     "type": "object",
     "additionalProperties": False,
     "properties": {

@@ -142,6 +142,7 @@ _TLS: dict[str, Any] = {
 FEED_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an mllp feed",
+    "listens": True,
     "type": "object",
     "additionalProperties": False,
     "properties": {
@@ -217,6 +218,7 @@ FEED_SCHEMA: dict[str, Any] = {
 HTTP_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Settings of an hl7v2-http feed",
+    "listens": True,
     "type": "object",
     "additionalProperties": False,
     "properties": {

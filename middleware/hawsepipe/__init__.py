@@ -45,6 +45,7 @@ from hawsepipe.hooks import (
     Refusal,
     Reuse,
     SetAside,
+    Sourced,
     Translator,
     hookimpl,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "Senders",
     "SetAside",
     "Severity",
+    "Sourced",
     "StaleHead",
     "StoreError",
     "StoreFull",

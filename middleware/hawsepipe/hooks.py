@@ -187,6 +187,16 @@ class Asking(Feed, Protocol):
 
 
 @runtime_checkable
+class Sourced(Feed, Protocol):
+    """A feed that asks for its messages: when it cannot, nobody else notices."""
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """Since when its source could not be read; None when the last try was good."""
+        ...
+
+
+@runtime_checkable
 class Copying(Feed, Protocol):
     """A feed whose sender can be copied as a whole, for `hawsepipe migrate`."""
 

@@ -105,3 +105,28 @@ def test_a_feed_and_its_translator_read_the_same_bytes_alike(tmp_path: Path) -> 
     assert "the feed reads as latin-1 what its translator hl7v2 reads as ascii" in problem.reason
     path.write_text(text.replace('"ascii"', '"latin-1"'))
     assert check(path) == ()
+
+
+def test_no_two_feeds_listen_on_one_port_nor_one_where_the_api_does(tmp_path: Path) -> None:
+    path = tmp_path / "hawsepipe.toml"
+
+    def found(*feeds: str, api: str = "port = 8080") -> list[str]:
+        text = (
+            '[service]\nchannel = "a.example/log"\n[plugins]\nload = ["hl7v2"]\n'
+            f'[api]\n{api}\n[[translators]]\nname = "hl7v2"\nkind = "hl7v2"\n'
+        )
+        for number, settings in enumerate(feeds):
+            text += (
+                f'[[feeds]]\nname = "f{number}"\nkind = "mllp"\ntranslator = "hl7v2"\n[feeds.settings]\n{settings}\n'
+            )
+        path.write_text(text)
+        return [str(problem) for problem in check(path)]
+
+    assert found("port = 2601", "port = 2602") == []
+    assert found("port = 2601", "port = 2601") == ["feeds[1].settings.port: the feed f0 listens on 2601 already"]
+    assert found("port = 2601", 'port = 2601\nhost = "127.0.0.2"') == []
+    assert found("port = 2601", 'port = 2601\nhost = "0.0.0.0"') == [
+        "feeds[1].settings.port: the feed f0 listens on 2601 already"
+    ]
+    assert found("port = 0", "port = 0") == []
+    assert found("port = 8080") == ["feeds[0].settings.port: the API listens on 8080 already"]

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from tests.hl7v2.conftest import Journal
 
-from hawsepipe import ConfigError, Meters, Method, Opening, StoreFull
+from hawsepipe import ConfigError, Meters, Method, Opening, Sourced, StoreFull
 from hawsepipe_fhir.polling import KIND
 from hawsepipe_fhir.translator import FhirTranslator
 
@@ -27,6 +27,7 @@ class Bed:
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
         self.journal, self.meters = Journal(), Meters()
+        self.feed: Sourced | None = None
 
     @asynccontextmanager
     async def polling(self, **settings: Any) -> AsyncIterator[None]:
@@ -43,6 +44,8 @@ class Bed:
         opening = Opening("north", told, self.folder, now, self.meters, self.folder)
         async with KIND.open(opening) as feed:
             await feed.start(self.journal)
+            assert isinstance(feed, Sourced)
+            self.feed = feed
             yield
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -172,6 +175,18 @@ async def test_trouble_passes_and_is_counted_by_its_kind(bed: Bed) -> None:
         "poll_page_too_large": 1,
     }
     assert len(set(bed.keys)) == 7
+
+
+async def test_a_feed_tells_since_when_its_source_cannot_be_read(bed: Bed) -> None:
+    def since() -> datetime | None:
+        assert bed.feed is not None
+        return bed.feed.failing_since
+
+    bed.server.put("Patient", "1", 1)
+    bed.server.faults = [lambda: web.Response(status=401)] * 20
+    async with bed.polling(version="R4"):
+        await bed.until(lambda: since() == BEGIN + timedelta(days=1))
+        await bed.until(lambda: bool(bed.keys) and since() is None)
 
 
 async def test_a_server_that_asks_for_time_gets_it(bed: Bed) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
 from hawsepipe.errors import StoreError
-from hawsepipe.hooks import Refusal
-from hawsepipe.intake.alerts import BACKLOG, DELIVERY, LETTERS, QUEUE, REFUSED, Alerts, Watch
+from hawsepipe.hooks import Intake, Refusal
+from hawsepipe.intake.alerts import BACKLOG, DELIVERY, LETTERS, QUEUE, REFUSED, SOURCE, Alerts, Watch
 from hawsepipe.meters import Meters
 from hawsepipe.store.answers import Queue
 from hawsepipe.store.contract import LetterGroup, Waiting
@@ -115,6 +116,31 @@ async def test_dead_letters_are_an_alert_for_each_feed_and_cause_and_parts_that_
     scene.broken, scene.letters = False, []
     await scene.watch.look_at_letters()
     assert scene.alerts.open(LETTERS) == set()
+
+
+class Source:
+    """A feed that asks for its messages."""
+
+    address = "http://north.example/fhir"
+
+    def __init__(self, failing_since: datetime | None) -> None:
+        self.failing_since = failing_since
+
+    async def start(self, intake: Intake) -> None:
+        """It has begun."""
+
+
+async def test_a_source_that_cannot_be_read_for_long_is_an_alert_until_it_can(scene: Scene) -> None:
+    north, south = Source(START), Source(START + timedelta(minutes=9))
+    watch = replace(scene.watch, feeds=lambda: {"north": north, "south": south, "good": Source(None)})
+    await watch.look()
+    assert scene.alerts.open(SOURCE) == set()
+    scene.now += timedelta(minutes=11)
+    await watch.look()
+    assert scene.alerts.open(SOURCE) == {(SOURCE, "north")}
+    north.failing_since = None
+    await watch.look()
+    assert scene.notices(SOURCE, "north") == (1, 0, 1)
 
 
 async def test_a_store_that_cannot_be_read_is_an_alert_until_it_can(scene: Scene) -> None:

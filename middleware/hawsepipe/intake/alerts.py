@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +16,7 @@ import structlog
 
 from hawsepipe.clock import Clock
 from hawsepipe.errors import HawsepipeError
+from hawsepipe.hooks import Feed, Sourced
 from hawsepipe.meters import Meters
 from hawsepipe.store.contract import Store
 
@@ -38,6 +40,8 @@ REFUSED: Final = "refused"
 """A destination would not have a message, which was set aside."""
 LETTERS: Final = "letters"
 """There are dead letters of a feed and a cause."""
+SOURCE: Final = "source"
+"""The source that a feed reads could not be read for too long."""
 STORE: Final = "store"
 """The store cannot be read."""
 
@@ -126,6 +130,7 @@ class Watch:
     clock: Clock
     alerts: Alerts
     longest: timedelta
+    feeds: Callable[[], Mapping[str, Feed]] = dict
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -159,11 +164,17 @@ class Watch:
             return
         self.alerts.cleared(STORE, "store")
         oldest = {(BACKLOG, name): one.oldest for name, one in waiting.items() if one.count}
+        feeds = self.feeds()
+        oldest |= {
+            (SOURCE, name): feed.failing_since
+            for name, feed in feeds.items()
+            if isinstance(feed, Sourced) and feed.failing_since is not None
+        }
         oldest |= {(QUEUE, name): one.oldest for name, one in queues.items() if one.oldest is not None}
         now = self.clock()
         late = {(REFUSED, name) for name, one in queues.items() if one.set_aside}
         late |= {place for place, since in oldest.items() if now - since > self.longest}
         for place in late:
             self.alerts.raised(*place)
-        for kind, about in self.alerts.open(BACKLOG, QUEUE, REFUSED) - late:
+        for kind, about in self.alerts.open(BACKLOG, QUEUE, REFUSED, SOURCE) - late:
             self.alerts.cleared(kind, about)

@@ -77,6 +77,7 @@ def _content_problems(config: Config, loaded: Plugins, bad: tuple[str, ...]) -> 
                 for one in (error, *error.also):
                     yield ConfigError(f"{instance.key}.settings.{one.key}", one.reason)
     yield from _apart(config, loaded)
+    yield from _doubled(config, loaded)
     for name, path in config.journal.keys.items():
         try:
             read_keys({name: path})
@@ -111,6 +112,25 @@ def _apart(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
                 " acknowledged and then refused; set both to the same"
             )
             yield ConfigError(f"{feed.key}.settings.{_SHARED}", reason)
+
+
+def _doubled(config: Config, loaded: Plugins) -> Iterable[ConfigError]:
+    """Yield feeds that would listen where another one, or the API, does. Kinds that listen say so in their schema."""
+    taken = [(config.host, config.port, "the API")]
+    for feed in config.feeds:
+        schema = loaded.feeds[feed.kind].config_schema
+        if not schema.get("listens"):
+            continue
+        settings = configuration.filled(feed.settings, schema)
+        host, port = settings["host"], settings["port"]
+        for other, at, whose in taken:
+            if port and port == at and (host == other or not _EVERYWHERE.isdisjoint({host, other})):
+                yield ConfigError(f"{feed.key}.settings.port", f"{whose} listens on {port} already")
+                break
+        taken.append((host, port, f"the feed {feed.name}"))
+
+
+_EVERYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  compared, not listened on
 
 
 def _told(instance: Instance, kind: Kind[Any]) -> Any:

@@ -190,7 +190,6 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         }
         tasks = (
             *(_task(stack, chore(), name) for name, chore in keeping.work(anchorer.resume, alone, stirred).items()),
-            _task(stack, Watch(store, clock, alerts, timedelta(seconds=config.alerts.oldest_seconds)).run(), "watch"),
             _task(stack, _sweeping(config, store, taking, clock).run(), "sweeping"),
         )
         verifier = TokenVerifier(
@@ -295,7 +294,9 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         for courier in couriers.values():
             # All at once, and before anything else is closed: each may have an acknowledgement to wait for.
             stack.callback(courier.leave)
-        tasks = (*tasks, _task(stack, exports.run(), "exports"))
+        oldest = timedelta(seconds=config.alerts.oldest_seconds)
+        watch = Watch(store, clock, alerts, oldest, lambda: listeners.feeds)
+        tasks = (*tasks, _task(stack, exports.run(), "exports"), _task(stack, watch.run(), "watch"))
         if subscriptions is not None:
             told.append(subscriptions.wake)
             tasks = (*tasks, _task(stack, keeping.sole("subscriptions", subscriptions.run)(), "subscriptions"))
