@@ -21,6 +21,8 @@ from hawsepipe_hl7v2.tables import shipped, unnamed
 
 _TABLE_0357 = {"structure": 100, "required": 101, "parse": 102, "code": 102, "mapping": 207}
 ACKNOWLEDGEMENTS = frozenset({"ACK", "MCF"})
+FOREIGN = "foreign|"
+"""What the keys of messages begin with whose sender is not one of the feed or connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ def arrive(
     if not _known(header, door.senders) or not _known(header, bound):
         stranger = Finding("R", 204, "MSH-3", "this sender is not one of this feed")
         refusal = Refusal("structure", stranger.location, stranger.text)
-        return Arrival(raw, header, key, modes(header), stranger, refusal, foreign=True)
+        # A key of its own: neither does a stranger get the answer that the sender got, nor the sender a stranger's.
+        return Arrival(raw, header, f"{FOREIGN}{key}", modes(header), stranger, refusal, foreign=True)
     rejected = _rejected(header, kind, door)
     if rejected is not None:
         refusal = Refusal("structure", rejected.location, rejected.text)

@@ -91,7 +91,7 @@ class Reception:
                 self._count("foreign_sender")
                 _log.warning("a message of a sender that does not belong to this feed", feed=self._name)
             number = arrival.header.word(13, 1) if self._rules.sequences is not None and arrival.header else ""
-            if number and arrival.answerable and not silent:
+            if number and arrival.answerable and not arrival.foreign and not silent:
                 return await self._in_turn(raw, arrival, number)
             return await self._accepted(raw, arrival, silent=silent)
         except Exception as error:

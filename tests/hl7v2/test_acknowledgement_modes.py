@@ -154,6 +154,15 @@ async def test_sequence_numbers_are_kept_across_a_restart(listen: Any, message: 
         ]
 
 
+async def test_a_sender_that_is_not_of_the_feed_has_no_part_in_its_sequence_numbers(listen: Any, message: Any) -> None:
+    async with listen(sequence_numbers=True) as bed:
+        assert [entry[0] for entry in await numbered(bed, message, ["0", "1"])] == ["AA", "AA"]
+    async with listen(sequence_numbers=True, accept={"senders": ["LAB|GOOD"]}) as bed:
+        assert [entry[0] for entry in await numbered(bed, message, ["1", "2"])] == ["AR", "AR"]
+    async with listen(sequence_numbers=True) as bed:
+        assert [entry[0] for entry in await numbered(bed, message, ["2"])] == ["AA"]
+
+
 async def test_a_number_is_only_taken_when_its_message_was_stored(listen: Any, message: Any) -> None:
     async with listen(sequence_numbers=True) as bed:
         await numbered(bed, message, ["0", "1"])

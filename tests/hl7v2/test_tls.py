@@ -129,6 +129,19 @@ async def test_a_certificate_stands_for_the_senders_that_it_is_bound_to(
         assert bed.count("hawsepipe_feed_framing_events_total", event="foreign_sender") == 2
 
 
+async def test_a_certificate_that_stands_for_nobody_does_not_get_the_answer_that_the_sender_got(
+    listen: Any, message: Any, authority: Authority, server: Pair
+) -> None:
+    adt, unbound = authority.issue("adt"), authority.issue("guest")
+    clients = [{"name": "adt", "senders": ["ADT1|GOOD"]}]
+    async with listen(tls=tls(server, client_ca=str(authority.certificate), clients=clients)) as bed:
+        assert await codes(bed, authority.client(adt), message("M1")) == ["AA"]
+        assert await codes(bed, authority.client(unbound), message("M1"), message("M2")) == ["AR", "AR"]
+        assert await codes(bed, authority.client(adt), message("M1"), message("M2")) == ["AA", "AA"]
+        refused = [refusal is not None for _, _, refusal in bed.journal.messages]
+        assert refused == [False, True, True, False]
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 @pytest.mark.parametrize(
     ("minimum", "newest", "expected"),

@@ -21,6 +21,7 @@ CHECKPOINT_PAGES: Final = 2000
 """Pages in the write-ahead log after which they are copied into the file."""
 
 _WAIT_MS: Final = 5000
+_FORGET_MS: Final = 50
 _STATEMENTS: Final = 400
 _INCREMENTAL: Final = 2
 
@@ -53,6 +54,7 @@ class Connection(apsw.Connection):
         self._vault = vault or Vault()
         self._pages = 0
         self._heavy = False
+        self._pruned = False
         self._reads = not new
         self._due = CHECKPOINT_PAGES
         self.set_busy_timeout(_WAIT_MS)
@@ -99,12 +101,27 @@ class Connection(apsw.Connection):
         if self._heavy:
             self._heavy = False
             self.pragma("shrink_memory")
+        if self._pruned:
+            self._forget()
         if self._pages < self._due:
             return
         self._due = self._pages + CHECKPOINT_PAGES
         # It only saves room and is tried again later; what is committed is safe without it.
         with contextlib.suppress(apsw.Error):
             self.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _forget(self) -> None:
+        """Empty the write-ahead log: it holds what was taken out. While somebody reads, that is tried again after the
+        next commit.
+        """
+        self.set_busy_timeout(_FORGET_MS)
+        try:
+            self.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.Error:
+            return
+        finally:
+            self.set_busy_timeout(_WAIT_MS)
+        self._pruned = False
 
     def undone(self) -> None:
         """Roll back and write a tick: a failed commit may have left a whole, valid transaction in the write-ahead log,
@@ -140,11 +157,15 @@ class Connection(apsw.Connection):
         return name, body if name is None else self._vault.seal(body, digest)
 
     def give_back(self, pages: int) -> int:
-        """Give unused pages back, as far as the file can (one that was made before this could cannot)."""
-        if self.pragma("auto_vacuum") != _INCREMENTAL:
-            return 0
-        self.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
-        return int(self.pragma("freelist_count"))
+        """Give unused pages back, as far as the file can (one that was made before this could cannot); with the last
+        of them the write-ahead log is emptied.
+        """
+        left = 0
+        if self.pragma("auto_vacuum") == _INCREMENTAL:
+            self.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            left = int(self.pragma("freelist_count"))
+        self._pruned = self._pruned or not left
+        return left
 
     def translated(self, error: Exception) -> StoreError:
         """Return our error for one of SQLite's."""
@@ -166,6 +187,8 @@ def open_writer(file: Path, vfs: str | None = None, vault: Vault | None = None) 
     connection.pragma("synchronous", "FULL")
     connection.pragma("cache_size", -64_000)
     connection.pragma("temp_store", "MEMORY")
+    # What is deleted or written anew leaves no bytes in its page; whole pages go with `give_back`.
+    connection.pragma("secure_delete", "fast")
     connection.pragma("journal_size_limit", 64 << 20)
     connection.watch()
     return connection
