@@ -12,6 +12,7 @@ from typing import Any
 
 from hawsepipe import (
     ConfigError,
+    Envelope,
     Issue,
     Kind,
     MessageError,
@@ -23,7 +24,7 @@ from hawsepipe import (
     Translation,
     Translator,
 )
-from hawsepipe_hl7v2 import batches, damage
+from hawsepipe_hl7v2 import batches, damage, legible
 from hawsepipe_hl7v2.bundles import bundle
 from hawsepipe_hl7v2.coded import coded
 from hawsepipe_hl7v2.header import read_header
@@ -111,6 +112,14 @@ class Senders:
     def value(self, message: RawMessage, location: str) -> str:
         """Return what stands at a v2 location, as text."""
         return damage.read(message.body, self._charset, message.media_type)[0].at(location)
+
+    def envelope(self, message: RawMessage) -> Envelope | None:
+        """See `legible.envelope`."""
+        return legible.envelope(message)
+
+    def lines(self, message: RawMessage) -> tuple[str, ...]:
+        """See `legible.lines`."""
+        return legible.lines(message, self._charset)
 
     def coded(self, location: str) -> bool:
         """See `coded.coded`."""

@@ -229,6 +229,28 @@ class Translator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What is written on the outside of a message; empty where nothing is. No patient data."""
+
+    type: str
+    sender: str
+    control: str
+
+
+@runtime_checkable
+class Legible(Translator, Protocol):
+    """A translator whose messages can be listed and shown to operators. Neither method raises for any bytes."""
+
+    def envelope(self, message: RawMessage) -> Envelope | None:
+        """Return what is written on the outside; None when that cannot be read."""
+        ...
+
+    def lines(self, message: RawMessage) -> tuple[str, ...]:
+        """Return the message as text, a segment or the like a line, whatever its character set."""
+        ...
+
+
 @runtime_checkable
 class Reader(Translator, Protocol):
     """A translator that can be used without a record too, as `hawsepipe translate` does. All MUST be as pure."""

@@ -57,6 +57,12 @@ async def test_messages_are_found_shown_and_tried_under_other_rules(installation
     shown = json.loads(text)
     assert shown["content"]["text"] == _message("C1").decode()
     assert "\rMSA|AA|C1" in shown["answer"]["text"]
+    assert shown["lines"] == _message("C1").decode().split("\r")[:-1]
+    assert (shown["type"].partition("^")[0], shown["control"]) == ("ADT", "C1")
+    status, text = await _cli(path, "show", "1", "--raw")
+    assert text == _message("C1").decode()
+    status, text = await _cli(path, "list", "--state", "dead")
+    assert "control id C4" in text
     other = path.with_name("other.toml")
     settings = "[translators.settings]\n"
     other.write_text(path.read_text().replace(settings, settings + 'timezone = "Asia/Tokyo"\n'))

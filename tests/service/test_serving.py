@@ -59,7 +59,11 @@ async def test_a_message_that_cannot_be_applied_is_listed_shown_retried_and_disc
     assert status == 0
     letters: list[dict[str, Any]] = json.loads(text)
     assert [letter["sequence"] for letter in letters] == [1, 2]
+    assert [letter["control"] for letter in letters] == ["BAD1", None]
+    assert letters[0]["type"].endswith("^Q99")
     assert CANARY not in text
+    status, text = await _cli(installation, "dead-letters", "list")
+    assert "control id BAD1)" in text.splitlines()[0]
     status, text = await _cli(installation, "dead-letters", "show", "1")
     assert status == 0
     assert CANARY in json.loads(text)["content"]["text"]

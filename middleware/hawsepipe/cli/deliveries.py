@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from hawsepipe.cli.calling import call, pages
+from hawsepipe.cli.entries import legible
 from hawsepipe.cli.options import config_option
 
 PATH = "deliveries"
@@ -45,7 +46,7 @@ def list_(config_path: Path, destination: str | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 def show(config_path: Path, number: int) -> None:
     """Print one with the message (patient data!) as JSON."""
-    click.echo(json.dumps(call(config_path, "GET", f"{PATH}/{number}"), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(legible(call(config_path, "GET", f"{PATH}/{number}")), indent=2, ensure_ascii=False))
 
 
 @deliveries.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ import click
 import msgspec
 
 from hawsepipe.cli.calling import call, pages
+from hawsepipe.cli.entries import content, legible, outside
 from hawsepipe.cli.options import config_option
 from hawsepipe.errors import Conflict, NotFound
 
@@ -81,7 +81,7 @@ def list_letters(config_path: Path, groups: bool, as_json: bool, **chosen: str |
         number, received = ("count", "newest") if groups else ("sequence", "received")
         click.echo(
             f"{letter[number]:>8}  {letter['feed']}  {letter[received][:19]}  {letter['cause']}"
-            f"  {letter['location'] or '-'}  {letter['text']}"
+            f"  {letter['location'] or '-'}  {letter['text']}{'' if groups else outside(letter)}"
         )
     click.echo(f"{len(letters)} {'group' if groups else 'dead letter'}(s)")
 
@@ -94,14 +94,9 @@ def show(config_path: Path, number: int, raw: bool) -> None:
     """Print one dead letter with its content (patient data!) as JSON."""
     letter = call(config_path, "GET", f"{PATH}/{number}")
     if raw:
-        sys.stdout.buffer.write(_content(letter))
+        sys.stdout.buffer.write(content(letter))
         return
-    click.echo(json.dumps(letter, indent=2, ensure_ascii=False))
-
-
-def _content(letter: dict[str, Any]) -> bytes:
-    content: dict[str, str] = letter["content"]
-    return content["text"].encode() if "text" in content else base64.b64decode(content["base64"])
+    click.echo(json.dumps(legible(letter), indent=2, ensure_ascii=False))
 
 
 @dead_letters.command("retry")

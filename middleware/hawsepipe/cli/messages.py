@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from hawsepipe.cli.calling import call
+from hawsepipe.cli.entries import content, legible, outside
 from hawsepipe.cli.options import config_option
 from hawsepipe.clock import system_clock
 from hawsepipe.config import read
@@ -68,6 +69,7 @@ def list_(config_path: Path, last: int, as_json: bool, **chosen: str | None) -> 
         reason = f"  {entry['cause']} {entry['location'] or '-'}: {entry['text']}" if entry["cause"] else ""
         click.echo(
             f"{entry['sequence']:>8} {entry['feed']} {entry['received']} {_standing(entry)} {entry['label']}{reason}"
+            f"{outside(entry)}"
         )
 
 
@@ -82,9 +84,14 @@ def _standing(entry: Mapping[str, Any]) -> str:
 @messages.command()
 @config_option
 @click.argument("number", type=int)
-def show(config_path: Path, number: int) -> None:
+@click.option("--raw", is_flag=True, help="Print the message alone, byte for byte.")
+def show(config_path: Path, number: int, raw: bool) -> None:
     """Show a message with its content and the answer that its sender got: patient data."""
-    click.echo(json.dumps(call(config_path, "GET", f"messages/{number}"), indent=1))
+    message = call(config_path, "GET", f"messages/{number}")
+    if raw:
+        sys.stdout.buffer.write(content(message))
+        return
+    click.echo(json.dumps(legible(message), indent=1, ensure_ascii=False))
 
 
 @messages.command()

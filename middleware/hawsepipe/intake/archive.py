@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hawsepipe.clock import Clock
 from hawsepipe.errors import NotFound
+from hawsepipe.hooks import Translator
 from hawsepipe.intake.dead_letters import summary
+from hawsepipe.intake.legible import content, outside, shown
 from hawsepipe.model import Access, Principal
 from hawsepipe.store.answers import Messages
 from hawsepipe.store.contract import JournalRecord, JournalState, Replay, Store
@@ -20,10 +22,11 @@ from hawsepipe.store.contract import JournalRecord, JournalState, Replay, Store
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The messages of one store."""
+    """The messages of one store. `translators` maps a feed's name to the translator of its messages."""
 
     store: Store
     clock: Clock
+    translators: Mapping[str, Translator] = field(default_factory=dict)
 
     async def list(self, asked: Messages, operator: Principal) -> Sequence[dict[str, Any]]:
         """Return summaries without content, newest first. Who asks for those about one patient is recorded."""
@@ -31,7 +34,7 @@ class Archive:
         if asked.identifier is not None:
             await self._record(operator, "search", "journal")
         replays = await self._replays(records)
-        return [summary(record, replays.get(record.sequence)) for record in records]
+        return [self._summary(record, replays.get(record.sequence)) for record in records]
 
     async def show(self, sequence: int, operator: Principal) -> dict[str, Any]:
         """Return one message with its content, and with the answer that its sender got. Raises NotFound."""
@@ -40,11 +43,8 @@ class Archive:
             raise NotFound(f"there is no message {sequence}")
         await self._record(operator, "read", f"journal/{sequence}")
         replays = await self._replays([record])
-        return summary(record, replays.get(sequence)) | {
-            "media_type": record.message.media_type,
-            "content": _text(record.message.body),
-            "answer": _text(record.reply),
-        }
+        told = shown(record.message, self.translators.get(record.message.feed))
+        return self._summary(record, replays.get(sequence)) | told | {"answer": content(record.reply)}
 
     async def contents(self, asked: Messages, operator: Principal) -> Sequence[dict[str, Any]]:
         """Return messages with their content, newest first."""
@@ -59,6 +59,9 @@ class Archive:
             }
             for record in records
         ]
+
+    def _summary(self, record: JournalRecord, replay: Replay | None) -> dict[str, Any]:
+        return summary(record, replay) | outside(record.message, self.translators.get(record.message.feed))
 
     async def _replays(self, records: Sequence[JournalRecord]) -> Mapping[int, Replay]:
         settled = [record.sequence for record in records if record.state is JournalState.DISCARDED]
@@ -77,10 +80,3 @@ class Archive:
             reasons=("operator",),
         )
         await self.store.record([access])
-
-
-def _text(body: bytes) -> Mapping[str, str]:
-    try:
-        return {"text": body.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(body).decode("ascii")}

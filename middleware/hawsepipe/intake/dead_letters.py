@@ -7,7 +7,6 @@ often it is asked for.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 from hawsepipe.clock import Clock
 from hawsepipe.errors import Conflict, InvalidRequest, NotFound
 from hawsepipe.hooks import Asking, Feed, Refusal, SetAside, Translator
+from hawsepipe.intake.legible import outside, shown
 from hawsepipe.intake.rehearsal import Rehearsal, rehearse
 from hawsepipe.model import Access, Principal, RawMessage
 from hawsepipe.store.contract import EVERY_LETTER, JournalRecord, JournalState, LetterGroup, Letters, Replay, Store
@@ -46,7 +46,8 @@ class DeadLetters:
 
     async def list(self, after: int, limit: int, letters: Letters = EVERY_LETTER) -> Sequence[dict[str, Any]]:
         """Return summaries without content, oldest first, of letters with a number above `after`."""
-        return [summary(record) for record in await self.store.dead_letters(after, limit, letters)]
+        found = await self.store.dead_letters(after, limit, letters)
+        return [summary(record) | outside(record.message, self._translator(record)) for record in found]
 
     async def groups(self, letters: Letters = EVERY_LETTER) -> Sequence[dict[str, Any]]:
         """Return how many letters there are of each feed, cause, place and reason; the largest group first."""
@@ -56,12 +57,8 @@ class DeadLetters:
         """Return one letter with its content. Raises NotFound."""
         record = await self._letter(sequence)
         await self._record(operator, "read", sequence)
-        body = record.message.body
-        try:
-            content = {"text": body.decode("utf-8")}
-        except UnicodeDecodeError:
-            content = {"base64": base64.b64encode(body).decode("ascii")}
-        return summary(record) | {"media_type": record.message.media_type, "content": content}
+        translator = self._translator(record)
+        return summary(record) | outside(record.message, translator) | shown(record.message, translator)
 
     async def rehearse(
         self, sequence: int, operator: Principal, body: bytes | None = None, *, forced: bool = False, past: bool = False
@@ -146,6 +143,9 @@ class DeadLetters:
             return said.refusal, said.key
         used = await self.store.key_used(message.feed, said.key, message.digest)
         return (said.reuse if used else None), said.key
+
+    def _translator(self, record: JournalRecord) -> Translator | None:
+        return self.translators.get(record.message.feed)
 
     async def _letter(self, sequence: int) -> JournalRecord:
         record = await self.store.journal(sequence)

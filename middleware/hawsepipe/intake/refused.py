@@ -5,14 +5,15 @@ A content is patient data: whoever sees one, or decides about an entry, is writt
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hawsepipe.clock import Clock
 from hawsepipe.errors import NotFound
+from hawsepipe.hooks import Translator
 from hawsepipe.intake.dead_letters import check_reason
+from hawsepipe.intake.legible import shown
 from hawsepipe.model import Access, Principal
 from hawsepipe.store.answers import Aside
 from hawsepipe.store.contract import Store
@@ -21,12 +22,13 @@ from hawsepipe.store.contract import Store
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The entries of the queues of one store. `wake` is called with the name of a destination that has something to do
-    again.
+    again; `translators` maps a feed's name to the translator of its messages.
     """
 
     store: Store
     clock: Clock
     wake: Callable[[str], None]
+    translators: Mapping[str, Translator] = field(default_factory=dict)
 
     async def list(self, destination: str | None, after: int, limit: int) -> Sequence[dict[str, Any]]:
         """Return what was set aside, oldest first, without content."""
@@ -39,12 +41,7 @@ class Refused:
         if record is None:
             raise _none(number)
         await self._record(operator, "read", f"journal/{entry.sequence}")
-        body = record.message.body
-        try:
-            content = {"text": body.decode("utf-8")}
-        except UnicodeDecodeError:
-            content = {"base64": base64.b64encode(body).decode("ascii")}
-        return _summary(entry) | {"media_type": record.message.media_type, "content": content}
+        return _summary(entry) | shown(record.message, self.translators.get(record.message.feed))
 
     async def again(self, number: int, operator: Principal) -> None:
         """Send one that was set aside again, in its old place before what waits. Raises NotFound."""

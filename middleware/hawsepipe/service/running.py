@@ -240,10 +240,10 @@ async def opened(config: Config, clock: Clock) -> AsyncIterator[Service]:
         app.add_routes(ops_patients.routes(Merging(store, clock), verifier))
         app.add_routes(ops_accesses.routes(store, verifier))
         app.add_routes(ops_log.routes(store, config.channel, verifier))
-        refused = Refused(store, clock, lambda name: couriers[name].wake() if name in couriers else None)
+        refused = Refused(store, clock, lambda name: couriers[name].wake() if name in couriers else None, of_feeds)
         app.add_routes(ops_deliveries.routes(refused, verifier))
         app.add_routes(ops_alerts.routes(alerts, verifier))
-        app.add_routes(ops_messages.routes(Archive(store, clock), verifier))
+        app.add_routes(ops_messages.routes(Archive(store, clock, of_feeds), verifier))
         listening = asyncio.Event()
 
         async def feeds_listen() -> None:
