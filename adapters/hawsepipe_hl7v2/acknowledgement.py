@@ -1,7 +1,8 @@
 """Acknowledgements: MSH, MSA and ERR in the sender's own delimiters (HL7 v2 chapter 2, "Message acknowledgement").
 
 Before version 2.5 ERR-1 names the place and MSA-3 carries the text; from 2.5 on ERR-2 is the place, ERR-3 the
-code (table 0357), ERR-4 the severity. No text holds anything of the message's content.
+code (table 0357), ERR-4 the severity, ERR-8 the text of what the door found. No text
+holds anything of the message's content.
 """
 
 from __future__ import annotations
@@ -32,12 +33,16 @@ _NO_HEADER = Header((b"MSH", b"|", b"^~\\&"), b"|", b"^~\\&")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong: the MSA-1 letter of original mode without its A (`E` or `R`), table 0357, location, a sentence."""
+    """What is wrong: the MSA-1 letter of original mode without its A (`E` or `R`), table 0357, location, a sentence.
+
+    `own`: the sentence is of the door. One of a translator may name resources, and stays here (in ERR).
+    """
 
     letter: str
     code: int
     location: str
     text: str
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def build(
     """
     sender = header or _NO_HEADER
     bar, marks = sender.separator, sender.encoding
-    component, subcomponent = marks[0:1], marks[3:4]
+    component = marks[0:1]
     trigger = sender.component(9, 2)
     kind = component.join((b"ACK", trigger, b"ACK")) if trigger else b"ACK"
     control = sha256(seed + code.encode()).hexdigest()[:20].upper().encode()
@@ -121,11 +126,12 @@ def build(
     if finding is None:
         segments.append(bar.join(msa))
     else:
-        segments += [bar.join(msa), _error(finding, bar, component, subcomponent, old=old)]
+        segments += [bar.join(msa), _error(finding, bar, marks, old=old)]
     return b"\r".join(segments) + b"\r"
 
 
-def _error(finding: Finding, bar: bytes, component: bytes, subcomponent: bytes, *, old: bool) -> bytes:
+def _error(finding: Finding, bar: bytes, marks: bytes, *, old: bool) -> bytes:
+    component, subcomponent = marks[0:1], marks[3:4]
     place = _PLACE.fullmatch(finding.location)
     name, number, field, repetition, part = place.groups() if place else ("", None, None, None, None)
     meaning = [str(finding.code).encode(), _CODES[finding.code].encode(), b"HL70357"]
@@ -139,7 +145,18 @@ def _error(finding: Finding, bar: bytes, component: bytes, subcomponent: bytes, 
         return bar.join((b"ERR", component.join((*where, subcomponent.join(meaning)))))
     if part:
         where += [(repetition or "1").encode(), part.encode()]
-    return bar.join((b"ERR", b"", component.join(where).rstrip(component), component.join(meaning), b"E"))
+    words = [b"", b"", b"", _escaped(finding.text, bar + marks[:4])] if finding.own and finding.text else []
+    return bar.join((b"ERR", b"", component.join(where).rstrip(component), component.join(meaning), b"E", *words))
+
+
+def _escaped(text: str, marks: bytes) -> bytes:
+    """Return a sentence of ours among a sender's delimiters: separator, component, repetition, escape, subcomponent."""
+    escape = marks[3:4]
+    named = dict(zip(marks, b"FSRET", strict=True))
+    return b"".join(
+        escape + bytes((named[byte],)) + escape if byte in named else bytes((byte,))
+        for byte in text.encode("ascii", "replace")
+    )
 
 
 def minimal(body: bytes, now: datetime, seed: bytes, *, unavailable: bool) -> tuple[str, bytes]:

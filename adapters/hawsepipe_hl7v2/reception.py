@@ -112,7 +112,7 @@ class Reception:
         """
         arrival = awaited.arrival
         refusal = await self._intake.outcome(awaited.sequence)
-        finding = None if refusal is None else arrival.finding or finding_of(refusal)
+        finding = None if refusal is None else arrival.finding or replace(finding_of(refusal), own=False)
         return self._final(arrival, "AA" if finding is None else "AE", finding), refusal is None
 
     async def mended(self, awaited: Awaited) -> bytes:

@@ -57,6 +57,7 @@ async def test_an_effect_that_fails_is_told_with_its_place(listen: Any, message:
         _, final = await answers(bed, framed(message(tail="|||AL|ER")), 2)
         assert parts(final)[1:3] == ["AE", "M1"]
         assert parts(final, "ERR")[2:4] == ["OBX^2^5", "207^Application internal error^HL70357"]
+        assert "no way" not in final, "the words of a translator stay here"
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from hawsepipe import StoreFull
+from hawsepipe_hl7v2.acknowledgement import Finding, build
 from hawsepipe_hl7v2.framing import framed
+from hawsepipe_hl7v2.header import read_header
 from hawsepipe_hl7v2.settings import MESSAGES
 
 
@@ -160,9 +163,26 @@ async def test_the_error_segment_has_the_shape_of_its_version(listen: Any, messa
     async with listen() as bed:
         new = await exchange(bed, framed(message(pid="PID|1||^^^GOOD")))
         old = await exchange(bed, framed(message(pid="PID|1||^^^GOOD", version="2.3.1")))
-        assert new.split("\r")[2] == "ERR||PID^1^3|101^Required field missing^HL70357|E"
+        *shape, words = new.split("\r")[2].split("|")
+        assert "|".join(shape) == "ERR||PID^1^3|101^Required field missing^HL70357|E|||"
+        assert words == "there is no patient identifier"
         assert old.split("\r")[2] == "ERR|PID^1^3^101&Required field missing&HL70357"
         assert len(msa(old)) == 4
+
+
+async def test_the_senders_engineer_reads_which_fault_of_the_character_set_it_is(listen: Any, message: Any) -> None:
+    async with listen() as bed:
+        sent = [message(tail=f"||||||{charset}") + b"NTE|1||M\xfcller\r" for charset in ("KLINGON", "UNICODE UTF-8")]
+        replies = [await exchange(bed, framed(body)) for body in sent]
+        words = [reply.split("\r")[2].split("|")[8] for reply in replies]
+        assert words[0] == "the character set is not supported"
+        assert words[1] == "the bytes are not in the declared or expected character set"
+
+
+def test_our_words_are_escaped_among_the_senders_delimiters() -> None:
+    header = read_header(b"MSH|@-\\'|A|B|||||ADT@A01|C|P|2.5.1\r")
+    made = build(header, "AE", Finding("E", 102, "PID-3", "a@b|c-d"), datetime(2026, 11, 1, tzinfo=UTC), b"s")
+    assert made.split(b"\r")[2].split(b"|")[8] == b"a\\S\\b\\F\\c\\R\\d"
 
 
 async def test_delimiters_and_the_control_id_come_back_byte_for_byte(listen: Any) -> None:
@@ -329,5 +349,5 @@ async def test_a_line_that_is_no_segment_is_an_error_at_the_door(listen: Any, me
     async with listen() as bed:
         reply = await exchange(bed, framed(message() + b"second line\r"))
         assert msa(reply)[1] == "AE"
-        assert reply.split("\r")[2] == "ERR||PID^1|102^Data type error^HL70357|E"
+        assert reply.split("\r")[2].startswith("ERR||PID^1|102^Data type error^HL70357|E||||")
         assert bed.journal.messages[0][2].cause == "parse"
