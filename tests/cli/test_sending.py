@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,18 +13,24 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hawsepipe.cli import main
+from hawsepipe_conformance.feeds.certificates import Authority
 
 HEAD = '[service]\nchannel = "a.example/log"\n[plugins]\nload = ["hl7v2"]\n'
 HEAD += '[[translators]]\nname = "hl7v2"\nkind = "hl7v2"\n'
 
 
 @contextmanager
-def listener(answer: str = "AA") -> Iterator[int]:
+def listener(answer: str = "AA", context: ssl.SSLContext | None = None) -> Iterator[int]:
     """Answer one message on a port of its own."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def work() -> None:
             connection, _ = server.accept()
+            if context is not None:
+                try:
+                    connection = context.wrap_socket(connection, server_side=True)
+                except OSError:
+                    return
             with connection:
                 while b"\x1c" not in connection.recv(65536):
                     pass
@@ -86,3 +93,24 @@ def test_a_feed_that_speaks_tls_is_not_sent_to_in_the_clear(file: Path) -> None:
     (file.parent / "other.toml").write_text(HEAD + feed(1, more=tls))
     result = send("--config", "other.toml", file)
     assert (result.exit_code, "speaks TLS" in result.stderr) == (2, True)
+
+
+def test_it_speaks_tls_with_a_certificate_of_its_own(file: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    server, own = authority.issue("feed.example"), authority.issue("adt")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.certificate)
+    context.load_cert_chain(server.certificate, server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = ("--ca", authority.certificate, "--cert", own.certificate, "--key", own.key)
+    with listener(context=context) as port:
+        done = send(file, "--to", f"127.0.0.1:{port}", *mine, "--server-name", "feed.example")
+        assert (done.exit_code, "MSA|AA|1" in done.output) == (0, True)
+    with listener(context=context) as port:
+        done = send(file, "--to", f"127.0.0.1:{port}", *mine, "--server-name", "other.example")
+        assert done.exit_code == 1
+        assert "ostname mismatch" in done.output
+    wrong = send(
+        file, "--to", "127.0.0.1:1", "--ca", authority.certificate, "--cert", own.certificate, "--key", server.key
+    )
+    assert (wrong.exit_code, "do not fit each other" in wrong.output) == (2, True)
+    assert send(file, "--to", "127.0.0.1:1", "--cert", own.certificate).exit_code == 2
