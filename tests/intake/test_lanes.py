@@ -316,6 +316,8 @@ async def test_a_merge_is_taken_back_by_new_versions(scene: Scene) -> None:
     assert len(answer["to_check"]) == 2, (
         "the messages that came under the old number since, whomever else they are about"
     )
+    records = [await scene.store.journal(number) for number in answer["messages"]]
+    assert [record.message.body for record in records if record is not None] == [b"name 2 AFTER", b"both 3 2"]
     one, other = [await scene.store.read("Patient", id_) for id_ in "12"]
     assert one is not None
     assert other is not None

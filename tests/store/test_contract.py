@@ -905,6 +905,8 @@ class TestIdentity:
         named = identity.named([self.person("a", "a")])
         await store.apply([Application(letter.sequence, "", None, REFUSAL, named)])
         assert (await found("a"))[0] == letter.sequence
+        same = await store.messages(Messages(10, digest=message(b"letter").digest))
+        assert [it.sequence for it in same] == [letter.sequence]
 
     async def test_what_is_only_to_be_kept_changes_nothing_that_is_or_was_there(self, store: Store) -> None:
         body = {"resourceType": "Consent", "status": "active", "dateTime": "2026"}

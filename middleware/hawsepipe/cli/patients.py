@@ -41,6 +41,8 @@ def unmerge(config_path: Path, other: str) -> None:
     click.echo(f"{done['restored']} stands for itself again, beside {done['survivor']}")
     for place in done["to_check"]:
         click.echo(f"to check: {place}")
+    for number in done["messages"]:
+        click.echo(f"to check: message {number} (`hawsepipe messages show {number}`)")
 
 
 def _id(text: str) -> str:

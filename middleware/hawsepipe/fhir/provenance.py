@@ -48,6 +48,7 @@ _OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
 
+_DIGEST = re.compile("[0-9a-f]{64}")
 _VERSIONED = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})/_history/([1-9][0-9]{0,8})")
 
 
@@ -76,6 +77,17 @@ def targets(provenance: Resource) -> Iterator[Place | None]:
         literal = target.get("reference") if isinstance(target, dict) else None
         match = _VERSIONED.fullmatch(literal) if isinstance(literal, str) else None
         yield Place(match[1], match[2], int(match[3])) if match is not None else None
+
+
+def messages(provenance: Resource) -> Iterator[bytes]:
+    """Yield the digest of each message that a Provenance of `draft` names."""
+    named = provenance.get("entity")
+    for entity in named if isinstance(named, list) else ():
+        what = entity.get("what") if isinstance(entity, dict) else None
+        told = what.get("identifier") if isinstance(what, dict) else None
+        value = told.get("value") if isinstance(told, dict) and told.get("system") == MESSAGE else None
+        if isinstance(value, str) and _DIGEST.fullmatch(value):
+            yield bytes.fromhex(value)
 
 
 def draft(

@@ -7,7 +7,7 @@ that was written before is touched.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from hawsepipe.fhir import provenance
 from hawsepipe.fhir.codec import decode
 from hawsepipe.fhir.identity import successor
 from hawsepipe.model import Access, Change, Method, Principal, Resource, Transaction, Version
-from hawsepipe.store.contract import Store
+from hawsepipe.store.answers import Messages
+from hawsepipe.store.contract import JournalState, Store
 
 _BATCH = 50
 
@@ -64,10 +65,12 @@ class Merging:
             Change(Method.PUT, "Patient", loser, restored, gone.version),
             Change(Method.PUT, "Patient", winner, _without(_content(kept), loser, restored, earlier), kept.version),
         )
+        since = await self._since(loser, merged)
         return {
             "restored": f"Patient/{loser}",
             "survivor": f"Patient/{winner}",
-            "to_check": await self._since(loser, merged),
+            "to_check": [version.reference for version in since],
+            "messages": await self._messages(since),
         }
 
     async def _present(self, id_: str) -> Version:
@@ -99,10 +102,18 @@ class Merging:
                 number = version.version
         return {}
 
-    async def _since(self, loser: str, merged: Version) -> list[str]:
+    async def _since(self, loser: str, merged: Version) -> list[Version]:
         """Return the Provenances of messages since a merge that were about one record and were applied to the other."""
         told = await self.store.spoken_of("Patient", loser)
-        return [version.reference for version in told if version.last_updated >= merged.last_updated]
+        return [version for version in told if version.last_updated >= merged.last_updated]
+
+    async def _messages(self, told: Sequence[Version]) -> list[int]:
+        """Return the numbers of the messages that Provenances name, as far as the journal still has them."""
+        found: set[int] = set()
+        for digest in {digest for version in told for digest in provenance.messages(_content(version))}:
+            records = await self.store.messages(Messages(_BATCH, digest=digest, state=JournalState.APPLIED.value))
+            found |= {record.sequence for record in records}
+        return sorted(found)
 
     async def _commit(self, operator: Principal, *changes: Change) -> None:
         draft = provenance.draft(operator.subject, id=str(uuid.uuid4()), client=operator.client, operation="UPDATE")

@@ -88,7 +88,7 @@ class Messages:
 
     `control` is the last part of a message's key (for HL7 v2 MSH-10); `text` a part of a refusal's reason; `since`
     and `until` bound the instant of receipt (inclusive, exclusive). `identifier` is one of a patient whom they are
-    about: system (empty: any) and value.
+    about: system (empty: any) and value. `digest` is the SHA-256 of a message's bytes.
     """
 
     limit: int
@@ -100,3 +100,4 @@ class Messages:
     since: datetime | None = None
     until: datetime | None = None
     identifier: tuple[str, str] | None = None
+    digest: bytes | None = None

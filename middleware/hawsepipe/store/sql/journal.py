@@ -209,15 +209,18 @@ _SYSTEM = " AND t.system = (SELECT key FROM symbol WHERE text = ?)"
 def messages(connection: Connection, asked: Messages) -> tuple[JournalRecord, ...]:
     """Return entries, newest first. A reason is looked for among dead letters unless a state is named."""
     state = asked.state if asked.state is not None or asked.text is None else JournalState.DEAD.value
-    found: tuple[tuple[str, str | int | None], ...] = (
+    found: tuple[tuple[str, str | int | bytes | None], ...] = (
         ("sequence < ?", asked.before),
         ("replace(key, rtrim(key, replace(key, '|', '')), '') = ?", asked.control),
         ("feed = ?", asked.feed),
+        ("digest = ?", asked.digest),
         ("instr(text, ?) > 0", asked.text),
         ("received_at >= ?", microseconds(asked.since) if asked.since else None),
         ("received_at < ?", microseconds(asked.until) if asked.until else None),
     )
-    told: list[tuple[str, tuple[str | int, ...]]] = [(text, (value,)) for text, value in found if value is not None]
+    told: list[tuple[str, tuple[str | int | bytes, ...]]] = [
+        (text, (value,)) for text, value in found if value is not None
+    ]
     if asked.identifier is not None:
         system, code = asked.identifier
         told.append((_ABOUT.format(system=_SYSTEM if system else ""), (code, system) if system else (code,)))
