@@ -45,7 +45,7 @@ class Explained(Connection):
 
 @pytest.fixture(scope="module")
 def database(schemas: Any) -> Iterator[Database]:
-    taken: Database = schemas.taken()
+    taken: Database = schemas.taken(fresh=True)
     yield taken
     schemas.given_back([taken])
 
