@@ -73,13 +73,15 @@ async def test_an_edited_feed_is_started_anew_and_the_others_go_on(installation:
 async def test_what_is_wrong_or_takes_a_restart_changes_nothing(installation: Installation, unused: int) -> None:
     await installation.start()
     mllp = f"port = {installation.mllp_port}"
+    somebody = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", unused)
     for before, after, reason in (
         (mllp, mllp + "\nprot = 1", "settings.prot: this key is not known"),
         (mllp, mllp + "\ntls = { certificate = 'none.pem', key = 'none.key' }", "tls"),
         ('name = "adt"', 'name = "tda"', "takes a restart"),
         ("# page_size = 50", "page_size = 51", "takes a restart"),
+        (mllp, f"port = {installation.config.port}", "settings.port: the API listens on"),
         # A port that somebody else has: found only when the feed is to listen, and then it listens where it did.
-        (mllp, f"port = {installation.config.port}", "cannot listen"),
+        (mllp, f"port = {unused}", "cannot listen"),
     ):
         whole = installation.config.path.read_text(encoding="utf-8")
         _edit(installation, before, after)
@@ -89,6 +91,7 @@ async def test_what_is_wrong_or_takes_a_restart_changes_nothing(installation: In
         assert reason in text
         async with Sender("127.0.0.1", installation.mllp_port) as sender:
             assert b"MSA|AA|" in await sender.exchange(_message(f"C{len(reason)}"))
+    somebody.close()
     status, text = await _cli(installation, "versions")
     assert len(text.splitlines()) == 1
     assert (await _cli(installation, "rollback", "9"))[0] == 2

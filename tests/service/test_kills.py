@@ -85,7 +85,7 @@ async def _kill_often(installation: Installation, seed: int) -> None:
                 number += 1
                 lane.append(_message(f"K{number}", f"M{number}"))
         sending = [asyncio.create_task(_send(installation.mllp_port, lane, acknowledged)) for lane in lanes]
-        await asyncio.sleep(chance.uniform(0.0, 0.15))
+        await asyncio.sleep(chance.uniform(0.0, 0.3))
         await installation.kill()
         await asyncio.gather(*sending)
         points.append(len(acknowledged))

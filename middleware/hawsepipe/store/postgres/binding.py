@@ -66,8 +66,8 @@ class Bindings:
         return f"unnest({self._bound(list(values), 'bigint[]')}) AS k(value)"
 
     def pointer(self, value: object) -> str:
-        """Refuse: no function of ours is called by PostgreSQL."""
-        raise NotImplementedError
+        """Refuse: no function of ours is called by PostgreSQL. Raises TypeError."""
+        raise TypeError("PostgreSQL calls no function of ours")
 
     def symbol(self, text: str) -> str:
         """Stand for the number of an interned text, which the planner so knows."""
