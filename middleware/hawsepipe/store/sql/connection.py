@@ -8,6 +8,7 @@ Statements are written in words that SQLite and PostgreSQL share, or in SQLite's
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 from hawsepipe.errors import StoreError
@@ -120,6 +121,10 @@ class Connection(Protocol):
 
     def sealed(self, body: bytes, digest: bytes) -> tuple[str | None, bytes]:
         """Return a message's body as it is written, and the name of its key. (`unsealed(sealed, body, digest)`.)"""
+        ...
+
+    def wiping(self) -> AbstractContextManager[None]:
+        """Let what is deleted inside leave no bytes behind, as far as the database can."""
         ...
 
     def give_back(self, pages: int) -> int:

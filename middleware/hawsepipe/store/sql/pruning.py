@@ -35,8 +35,9 @@ def prune(pen: Pen, cutoffs: Mapping[JournalState, int], anchored: int, after: i
             continue
         gone.append((sequence,))
         counts[state] += 1
-    for table in ("journal", "concern", "part"):
-        pen.connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", gone)  # noqa: S608  our own names
+    with pen.connection.wiping():
+        for table in ("journal", "concern", "part"):
+            pen.connection.executemany(f"DELETE FROM {table} WHERE sequence = ?", gone)  # noqa: S608  our own names
     return Pruned(counts, rows[-1][0] if len(rows) == max(limit, 1) else None)
 
 
