@@ -37,7 +37,7 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
 
 def test_ci_runs_the_readmes_test_command() -> None:
     _, tests = _commands()
-    assert ".venv/bin/pytest" in tests
+    assert tests.endswith(".venv/bin/pytest -n auto")
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "README.md" in script
     assert tests not in script, "it is taken from the README, so that the two cannot differ"

@@ -109,6 +109,7 @@ def _unpacked(name: str, path: Path, label: str, spool: Path, bounds: Bounds) ->
                 yield Document(name, full, target)
     except Unpacking as error:
         yield Document(name, label, path, str(error))
+    # Zip files tell a method that nobody here knows by NotImplementedError, and a password by RuntimeError.
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         yield Document(name, label, path, f"the archive cannot be read further ({type(error).__name__})")
 
